@@ -1,0 +1,5 @@
+"""Data sets by name: ``vi.data.MNIST()``, ``vi.data.Digits()``, a user's own CSV, NPZ or images."""
+
+from vi.lazy import lazy_exports
+
+__getattr__, __dir__ = lazy_exports(__name__, __path__[0])

@@ -1,0 +1,124 @@
+"""Data as it is trained on: one resident tensor per split, a batch is a block of indices."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Self
+
+import torch
+from jaxtyping import Integer
+from torch import Tensor
+
+from vi.options import Option
+
+
+class Batch(NamedTuple):
+    """What one step sees: ``x`` of shape (B, *event) and what the model conditions on."""
+
+    x: Tensor
+    given: dict[str, Tensor]
+
+
+class Split(ABC):
+    """One part of a data set, resident on one device.
+
+    An implementer writes ``batch``; ``stored`` holds the data as their source gives them (bytes
+    where the source is bytes), ``given`` one tensor of N rows per conditioning variable.
+    """
+
+    def __init__(self, stored: Tensor, given: dict[str, Tensor] | None = None) -> None:
+        self.stored = stored
+        self.given = given or {}
+
+    def __len__(self) -> int:
+        return len(self.stored)
+
+    @abstractmethod
+    def values(self, index: Integer[Tensor, " B"]) -> Tensor:
+        """The data x of these items, (B, *event), floating point."""
+
+    def batch(self, index: Integer[Tensor, " B"]) -> Batch:
+        """The items of a block of indices, on the device of the split."""
+        return Batch(self.values(index), {k: v[index] for k, v in self.given.items()})
+
+    def to(self, device: torch.device | str) -> Self:
+        """The same split on another device."""
+        self.stored = self.stored.to(device)
+        self.given = {k: v.to(device) for k, v in self.given.items()}
+        return self
+
+
+class Values(Split):
+    """Stored values divided by their number of levels: x = stored / levels.
+
+    ``levels`` is 255 for grey bytes, 1 for bits and for floating-point data.
+
+    >>> Values(torch.tensor([[0, 255]], dtype=torch.uint8), levels=255).values(torch.tensor([0]))
+    tensor([[0., 1.]])
+    """
+
+    def __init__(
+        self, stored: Tensor, given: dict[str, Tensor] | None = None, *, levels: int = 1
+    ) -> None:
+        super().__init__(stored, given)
+        self.levels = levels
+
+    def values(self, index: Integer[Tensor, " B"]) -> Tensor:
+        x = self.stored[index].to(torch.get_default_dtype())
+        return x if self.levels == 1 else x / self.levels
+
+
+class DynamicBits(Split):
+    """Fresh bits at every visit: x ~ Bernoulli(stored / levels), from the current random state.
+
+    Exact: an integer u, uniform on 0 .. levels - 1, is compared with the stored byte b, and
+    P(u < b) = b / levels. A comparison with one of 256 random bytes would give b / 256.
+    """
+
+    def __init__(
+        self, stored: Tensor, given: dict[str, Tensor] | None = None, *, levels: int = 255
+    ) -> None:
+        super().__init__(stored, given)
+        self.levels = levels
+
+    def values(self, index: Integer[Tensor, " B"]) -> Tensor:
+        grey = self.stored[index]
+        u = torch.randint(0, self.levels, grey.shape, dtype=torch.uint8, device=grey.device)
+        return (u < grey).to(torch.get_default_dtype())
+
+
+@dataclass(frozen=True)
+class LoadedData:
+    """The splits of a data set and what is true of all of them.
+
+    Args:
+        train: The split that is trained on.
+        val: The split that early stopping and ``best`` watch; None where the user asked for none.
+        test: The split that is reported.
+        shape: Event shape of x; images are (channels, height, width).
+        context_dim: Width of ``given["context"]``, 0 where there is none.
+        facts: What has to stand beside every number, flat and plain: name, sizes of the splits,
+            preprocessing, checksums of the files.
+    """
+
+    train: Split
+    val: Split | None
+    test: Split
+    shape: tuple[int, ...]
+    context_dim: int = 0
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+class DataSet(Option, ABC):
+    """A data set by name. An implementer writes ``load``."""
+
+    @abstractmethod
+    def load(self, seed: int = 0) -> LoadedData:
+        """Read the files and make the splits.
+
+        Args:
+            seed: Of the fixed bits of validation and test data under dynamic binarisation; they
+                are a function of (seed, split, datum).
+
+        Raises:
+            DataError: The files are missing, damaged or not what they should be.
+        """

@@ -1,0 +1,50 @@
+"""Everything that can go wrong for a reason the user can mend: what is wrong, and what to do."""
+
+
+class ViError(Exception):
+    """An error with one line that says what is wrong and one that says what to do.
+
+    Args:
+        message: What is wrong: the parameter, what was expected, and the value.
+        hint: What to do about it.
+
+    >>> error = DataError("3 NaN values in the training data", hint="drop the rows")
+    >>> error.exit_code, error.hint
+    (3, 'drop the rows')
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class ConfigurationError(ViError, ValueError):
+    """An option, a value or a combination that cannot be right (exit code 2)."""
+
+    exit_code = 2
+
+
+class DataError(ViError, ValueError):
+    """Data that are missing, damaged or outside the support of the likelihood (exit code 3)."""
+
+    exit_code = 3
+
+
+class CheckpointError(ViError):
+    """A checkpoint or model directory that cannot be read or written (exit code 4)."""
+
+    exit_code = 4
+
+
+class NumericsError(ViError, ArithmeticError):
+    """A loss that became NaN or infinite, or a computation that ran out of memory (exit code 5)."""
+
+    exit_code = 5
+
+
+class RunDirectoryError(ViError):
+    """A run directory that another process uses or that cannot be written (exit code 6)."""
+
+    exit_code = 6

@@ -1,0 +1,40 @@
+"""A part that can be chosen by name: it remembers the arguments it was made with."""
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+
+class Option:
+    """Mixin of every part that a file in ``configs/`` can name.
+
+    Comes for free: ``arguments``, the values its ``__init__`` received with defaults filled in, so
+    that a model built in Python can be saved by option names and plain values.
+
+    >>> class Scaled(Option):
+    ...     def __init__(self, scale: float = 2.0) -> None: ...
+    >>> Scaled().arguments
+    {'scale': 2.0}
+    """
+
+    arguments: dict[str, Any]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.__init__ = _remember_arguments(cls.__init__)
+
+
+def _remember_arguments(init: Callable[..., None]) -> Callable[..., None]:
+    signature = inspect.signature(init)
+
+    @functools.wraps(init)
+    def wrapper(self: Option, *args: Any, **kwargs: Any) -> None:
+        if "arguments" not in self.__dict__:  # the outermost class knows what the user wrote
+            call = signature.bind(self, *args, **kwargs)
+            call.apply_defaults()
+            # past nn.Module.__setattr__: a part listed here is already registered by its owner
+            self.__dict__["arguments"] = dict(list(call.arguments.items())[1:])
+        init(self, *args, **kwargs)
+
+    return wrapper
