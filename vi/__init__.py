@@ -1,3 +1,30 @@
-"""Variational inference with an amortised q(z|x)."""
+"""Variational inference with an amortised q(z|x).
+
+One way through the house:
+
+    x -- data/ -- networks/ --> q(z|x)  posteriors/ --> z --> networks/ --> p(x|z)  likelihoods/
+                                 p(z)   priors/ --------+
+    models/       log p(x,z), q(z|x)                               log-weights   (K, B)
+    bounds/       (model, x) -> Estimate(value, surrogate, terms)  nats/datum    (B,)
+    schemes/      which parameters step when
+    training/     one Lightning module, callbacks, checkpoints --> logs
+    evaluation/   log p(x), and how far the bound is from it
+
+Every class of these folders is a name of this module (``vi.VAE``, ``vi.ELBO``), imported when it
+is first used, and so are ``fit``, ``load``, ``save`` and ``log_likelihood``.
+"""
+
+from vi.lazy import lazy_exports
 
 __version__ = "0.1.0"
+
+__getattr__, __dir__ = lazy_exports(
+    __name__,
+    __path__[0],
+    {
+        "fit": "vi.training.fit",
+        "load": "vi.training.pretrained",
+        "save": "vi.training.pretrained",
+        "log_likelihood": "vi.evaluation.log_likelihood",
+    },
+)

@@ -15,8 +15,9 @@ def lazy_exports(
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """Make the ``__getattr__`` and ``__dir__`` of a package (PEP 562).
 
-    Every public class defined below ``folder`` is offered under its own name, so that a new class
-    needs no line in any ``__init__``; nothing is imported before it is asked for.
+    Every public class defined below ``folder`` is offered under its own name, and every package in
+    it, so that a new class needs no line in any ``__init__``; nothing is imported before it is
+    asked for.
 
     Args:
         package: The package's dotted name.
@@ -39,12 +40,18 @@ def lazy_exports(
                 found.setdefault(name, module)
         return found | dict(names or {})
 
+    @cache
+    def folders() -> set[str]:
+        return {path.parent.name for path in Path(folder).glob("*/__init__.py")}
+
     def __getattr__(name: str) -> Any:
+        if name in folders():
+            return importlib.import_module(f"{package}.{name}")
         if name.startswith("_") or name not in table():
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         return getattr(importlib.import_module(table()[name]), name)
 
     def __dir__() -> list[str]:
-        return sorted(table())
+        return sorted({*table(), *folders()})
 
     return __getattr__, __dir__

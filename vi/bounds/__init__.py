@@ -1,0 +1,1 @@
+"""Lower bounds of log p(x): callables ``(model, x) -> Estimate``."""

@@ -1,0 +1,66 @@
+"""The role of a bound, and what it returns."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from vi.models.base import LatentVariableModel
+from vi.options import Option
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a bound says about a batch, in nats per datum.
+
+    Args:
+        value: The estimate of the bound: reported, compared, never differentiated by a scheme.
+        surrogate: What is differentiated; its value means nothing where it differs from ``value``.
+        terms: Always ``elbo`` (the mean log-weight), ``kl`` and ``reconstruction``, with
+            elbo = reconstruction - kl; a bound may add others.
+    """
+
+    value: Float[Tensor, " B"]
+    surrogate: Float[Tensor, " B"]
+    terms: dict[str, Float[Tensor, " B"]]
+
+
+class Bound(Option, nn.Module, ABC):
+    """A lower bound of log p(x), to be maximised.
+
+    An implementer takes hyper-parameters in ``__init__`` and writes ``forward``.
+    """
+
+    warmup_steps: int = 0
+    """Optimiser steps during which the objective still changes; nothing stops early before."""
+
+    @abstractmethod
+    def forward(self, model: LatentVariableModel, x: Tensor, **given: Tensor) -> Estimate:
+        """Estimate the bound for a batch.
+
+        Args:
+            model: Gives p(x, z) and q(z|x).
+            x: Data (B, *event).
+            **given: What the model conditions on.
+        """
+
+    def at_step(self, step: int) -> None:
+        """Told before each training step how many optimiser steps were taken."""
+        del step
+
+
+def log_weight_terms(
+    model: LatentVariableModel,
+    z: Float[Tensor, "K B *Z"],
+    log_joint: Float[Tensor, "K B"],
+    elbo: Float[Tensor, " B"],
+    **given: Tensor,
+) -> dict[str, Tensor]:
+    """The terms of a bound made of log-weights.
+
+    reconstruction = E_q[log p(x, z) - log p(z)], and kl = reconstruction - elbo, so that the
+    Monte-Carlo KL has the same samples as everything else.
+    """
+    reconstruction = (log_joint - model.prior(**given).log_prob(z)).mean(0)
+    return {"elbo": elbo, "kl": reconstruction - elbo, "reconstruction": reconstruction}

@@ -1,0 +1,82 @@
+"""The evidence lower bound in its three algebraic forms; they agree in expectation."""
+
+from torch import Tensor
+
+from vi.bounds.base import Bound, Estimate, log_weight_terms
+from vi.distributions.draw import draw, draw_only
+from vi.distributions.kl import closed_form_kl
+from vi.models.base import LatentVariableModel
+
+
+class ELBO(Bound):
+    """E_q[log p(x|z)] - KL(q(z|x) || p(z)), with the KL in closed form.
+
+    Args:
+        num_samples: K, the draws in the Monte-Carlo mean of the first term.
+
+    Raises:
+        ConfigurationError: The KL has no closed form, or q no reparameterised sample.
+
+    Reference: Kingma and Welling, 2014, https://arxiv.org/abs/1312.6114, equation 7
+    """
+
+    def __init__(self, num_samples: int = 1) -> None:
+        super().__init__()
+        self.num_samples = num_samples
+
+    def forward(self, model: LatentVariableModel, x: Tensor, **given: Tensor) -> Estimate:
+        """See ``Bound``."""
+        q = model.posterior(x, **given)
+        z = draw_only(q, self.num_samples)
+        reconstruction = model.likelihood(z, **given).log_prob(x).mean(0)
+        kl = closed_form_kl(q, model.prior(**given))
+        elbo = reconstruction - kl
+        return Estimate(elbo, elbo, {"elbo": elbo, "kl": kl, "reconstruction": reconstruction})
+
+
+class EntropyELBO(Bound):
+    """E_q[log p(x, z)] + H(q), with the entropy in closed form: the form of EM.
+
+    Its terms add ``energy`` and ``entropy``.
+
+    Args:
+        num_samples: K, the draws in the Monte-Carlo mean of the first term.
+
+    Reference: Neal and Hinton, 1998, https://doi.org/10.1007/978-94-011-5014-9_12
+    """
+
+    def __init__(self, num_samples: int = 1) -> None:
+        super().__init__()
+        self.num_samples = num_samples
+
+    def forward(self, model: LatentVariableModel, x: Tensor, **given: Tensor) -> Estimate:
+        """See ``Bound``."""
+        q = model.posterior(x, **given)
+        z = draw_only(q, self.num_samples)
+        log_joint = model.log_joint(x, z, **given)
+        energy, entropy = log_joint.mean(0), q.entropy()
+        elbo = energy + entropy
+        terms = log_weight_terms(model, z, log_joint, elbo, **given)
+        return Estimate(elbo, elbo, terms | {"energy": energy, "entropy": entropy})
+
+
+class LogWeightELBO(Bound):
+    """E_q[log p(x, z) - log q(z|x)]: nothing in closed form, the mean of the log-weights.
+
+    Args:
+        num_samples: K, the draws in the Monte-Carlo mean.
+
+    Reference: Ranganath, Gerrish and Blei, 2014, https://arxiv.org/abs/1401.0118
+    """
+
+    def __init__(self, num_samples: int = 1) -> None:
+        super().__init__()
+        self.num_samples = num_samples
+
+    def forward(self, model: LatentVariableModel, x: Tensor, **given: Tensor) -> Estimate:
+        """See ``Bound``."""
+        q = model.posterior(x, **given)
+        z, log_q = draw(q, self.num_samples)
+        log_joint = model.log_joint(x, z, **given)
+        elbo = (log_joint - log_q).mean(0)
+        return Estimate(elbo, elbo, log_weight_terms(model, z, log_joint, elbo, **given))

@@ -1,0 +1,35 @@
+"""The importance-weighted bound."""
+
+from torch import Tensor
+
+from vi.bounds.base import Bound, Estimate, log_weight_terms
+from vi.distributions.draw import draw
+from vi.math import log_mean_exp
+from vi.models.base import LatentVariableModel
+
+
+class IWAE(Bound):
+    """E[log (1/K) sum_k p(x, z_k) / q(z_k|x)], z_k ~ q(z|x): rises with K towards log p(x).
+
+    Its value is the bound itself; its terms tell the ELBO of the same samples.
+
+    Args:
+        num_samples: K.
+
+    Reference: Burda, Grosse and Salakhutdinov, 2016, https://arxiv.org/abs/1509.00519
+    """
+
+    def __init__(self, num_samples: int = 8) -> None:
+        super().__init__()
+        self.num_samples = num_samples
+
+    def forward(self, model: LatentVariableModel, x: Tensor, **given: Tensor) -> Estimate:
+        """See ``Bound``."""
+        q = model.posterior(x, **given)
+        z, log_q = draw(q, self.num_samples)
+        log_joint = model.log_joint(x, z, **given)
+        log_w = log_joint - log_q
+        value = log_mean_exp(log_w, 0)
+        return Estimate(
+            value, value, log_weight_terms(model, z, log_joint, log_w.mean(0), **given)
+        )

@@ -1,0 +1,1 @@
+"""What the latents do: functions of (model, x)."""

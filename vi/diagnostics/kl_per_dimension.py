@@ -1,0 +1,31 @@
+"""How many nats each latent dimension carries."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.distributions import Distribution, Independent, kl_divergence
+
+from vi.errors import ConfigurationError
+from vi.models.base import LatentVariableModel
+
+
+@torch.no_grad()
+def kl_per_dimension(
+    model: LatentVariableModel, x: Tensor, **given: Tensor
+) -> Float[Tensor, " Z"]:
+    """Mean over the batch of KL(q(z_d|x) || p(z_d)) in nats; they add up to the KL.
+
+    Raises:
+        ConfigurationError: q or p does not factorise over the latent dimensions.
+    """
+    q, p = model.posterior(x, **given), model.prior(**given)
+    return kl_divergence(_factors(q), _factors(p)).mean(0)
+
+
+def _factors(distribution: Distribution) -> Distribution:
+    if isinstance(distribution, Independent) and distribution.reinterpreted_batch_ndims == 1:
+        return distribution.base_dist
+    raise ConfigurationError(
+        f"{type(distribution).__name__} does not factorise over the latent dimensions",
+        hint="KL per dimension needs a factorised posterior and prior",
+    )

@@ -1,0 +1,1 @@
+"""What torch.distributions lacks, and the abstract roles of the parts."""

@@ -1,0 +1,78 @@
+"""p(y | parameters): what a posterior and a likelihood have in common."""
+
+import math
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution
+from torch.distributions.constraints import Constraint
+
+from vi.options import Option
+
+Shape = tuple[int, ...]
+
+
+class ConditionalDistribution(Option, nn.Module, ABC):
+    """The head of a network: it turns the network's output into a distribution.
+
+    An implementer writes ``support``, ``param_shapes`` and ``forward``; the network before it gets
+    its output size from here. Comes for free: ``out_shape`` and ``split``.
+
+    Args:
+        event_shape: Shape of one event; a head that takes its shape from the model (a likelihood)
+            leaves it empty and learns it through ``set_event_shape``.
+    """
+
+    support: Constraint
+    """Of one entry of the event."""
+    needs: str = "real numbers"
+    """The support in words, for messages."""
+
+    def __init__(self, event_shape: Shape = ()) -> None:
+        super().__init__()
+        self.event_shape = torch.Size(event_shape)
+
+    @property
+    @abstractmethod
+    def param_shapes(self) -> tuple[Shape, ...]:
+        """Shapes of the parameters for one event, in the order in which ``forward`` reads them."""
+
+    @abstractmethod
+    def forward(self, params: Tensor) -> Distribution:
+        """The distribution with these parameters.
+
+        Args:
+            params: (*batch, *out_shape), or with the last axes flattened.
+
+        Returns:
+            A distribution with batch_shape (*batch) and the event_shape of this head.
+        """
+
+    def set_event_shape(self, event_shape: Shape) -> None:
+        """Told by the model, once, what the shape of an event is."""
+        self.event_shape = torch.Size(event_shape)
+
+    @property
+    def out_shape(self) -> Shape:
+        """What the network before this head has to produce.
+
+        Parameters that are images of one size are stacked along their channels; everything else is
+        one flat vector.
+        """
+        shapes = self.param_shapes
+        if all(len(s) == 3 and s[1:] == shapes[0][1:] for s in shapes):
+            return (sum(s[0] for s in shapes), *shapes[0][1:])
+        return (sum(math.prod(s) for s in shapes),)
+
+    def split(self, params: Tensor) -> tuple[Tensor, ...]:
+        """Cut a network's output (*batch, *out_shape) into parameters (*batch, *param_shape)."""
+        shapes = self.param_shapes
+        rank = len(self.out_shape)
+        if params.shape[-rank:] == self.out_shape and rank > 1:
+            params = params.flatten(-rank)
+        pieces = params.split([math.prod(s) for s in shapes], dim=-1)
+        return tuple(
+            p if len(s) == 1 else p.unflatten(-1, s) if s else p.squeeze(-1)
+            for p, s in zip(pieces, shapes, strict=True)
+        )

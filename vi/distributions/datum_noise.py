@@ -1,0 +1,110 @@
+"""Noise that belongs to the datum: a number that does not depend on the batch it was computed in."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from vi.math import mix
+
+_current: ContextVar["_Noise | None"] = ContextVar("datum_noise", default=None)
+
+
+@dataclass
+class _Noise:
+    seed: int
+    index: list[int]
+    draws: int = 0
+
+
+@contextmanager
+def datum_noise(seed: int, index: Sequence[int] | Tensor) -> Iterator[None]:
+    """Within this block ``draw`` gives datum b the noise of (seed, index[b]).
+
+    The random state outside the block is left as it was.
+
+    Args:
+        seed: Of the whole evaluation.
+        index: The position of each row of the batch in its data set, (B,).
+
+    >>> from torch.distributions import Normal
+    >>> from vi.distributions.draw import draw
+    >>> def noise(*index: int) -> Tensor:
+    ...     with datum_noise(0, index):
+    ...         return draw(Normal(torch.zeros(len(index)), 1.0), 3)[0]
+    >>> torch.equal(noise(4, 5, 6)[:, 1:2], noise(5))
+    True
+    """
+    rows = index.tolist() if isinstance(index, Tensor) else list(index)
+    devices = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
+    token = _current.set(_Noise(seed, rows))
+    try:
+        with torch.random.fork_rng(devices):
+            yield
+    finally:
+        _current.reset(token)
+
+
+def keyed_draw(num_samples: int, batch_shape: torch.Size) -> Any:
+    """The context of one draw of shape (num_samples, *batch_shape, ...): ``draw`` enters it."""
+    noise = _current.get()
+    if noise is None:
+        return nullcontext()
+    if tuple(batch_shape) != (len(noise.index),):
+        raise ValueError(f"batch_shape {tuple(batch_shape)} under noise of {len(noise.index)} data")
+    noise.draws += 1
+    return _KeyedRandomness(noise, num_samples)
+
+
+class _KeyedRandomness(TorchDispatchMode):
+    """Runs every random operation of torch once per datum, each from that datum's own seed."""
+
+    def __init__(self, noise: _Noise, num_samples: int) -> None:
+        super().__init__()
+        self.noise = noise
+        self.lead = (num_samples, len(noise.index))
+        self.calls = 0
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if torch.Tag.nondeterministic_seeded not in func.tags:
+            return func(*args, **kwargs)
+        self.calls += 1
+        rows = [self._row(func, args, kwargs, b) for b in range(len(self.noise.index))]
+        whole = torch.cat(rows, dim=self._axis(rows[0]))
+        return args[0].copy_(whole) if func._schema.is_mutable else whole
+
+    def _row(self, func: Any, args: tuple, kwargs: dict[str, Any], b: int) -> Tensor:
+        seed = mix(self.noise.seed, self.noise.index[b], self.noise.draws, self.calls)
+        device = next((a.device for a in args if isinstance(a, Tensor)), kwargs.get("device"))
+        _default_generator(device).manual_seed(seed)
+        return func(*(self._slice(a, b) for a in args), **kwargs)
+
+    def _axis(self, row: Tensor) -> int:
+        return 1 if row.ndim > 1 and row.shape[:2] == (self.lead[0], 1) else 0
+
+    def _slice(self, arg: Any, b: int) -> Any:
+        """The part of an argument that belongs to datum b: of a tensor, or of a size.
+
+        Contiguous, because torch fills contiguous and strided memory in different orders.
+        """
+        if isinstance(arg, Tensor):
+            if arg.shape[:2] == self.lead:
+                return arg[:, b : b + 1].contiguous()
+            return arg[b : b + 1] if arg.ndim and arg.shape[0] == self.lead[1] else arg
+        if isinstance(arg, list | torch.Size) and tuple(arg[:2]) == self.lead:
+            return [arg[0], 1, *arg[2:]]
+        return arg
+
+
+def _default_generator(device: torch.device | None) -> torch.Generator:
+    if device is None or device.type != "cuda":
+        return torch.default_generator
+    return torch.cuda.default_generators[device.index or torch.cuda.current_device()]

@@ -1,0 +1,36 @@
+"""p(z): the role of a prior."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution
+from torch.distributions.constraints import Constraint
+
+from vi.distributions.conditional import Shape
+from vi.options import Option
+
+
+class Prior(Option, nn.Module, ABC):
+    """A distribution of the latent z, with or without parameters to learn.
+
+    An implementer writes ``support`` and ``forward``.
+
+    Args:
+        event_shape: Shape of z.
+    """
+
+    support: Constraint
+
+    def __init__(self, event_shape: Shape) -> None:
+        super().__init__()
+        self.event_shape = torch.Size(event_shape)
+
+    @abstractmethod
+    def forward(self, posterior: Callable[[Tensor], Distribution] | None = None) -> Distribution:
+        """The prior, with an empty batch_shape.
+
+        Args:
+            posterior: x -> q(z|x), for priors made of posteriors; they never own it.
+        """

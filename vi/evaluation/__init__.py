@@ -1,0 +1,1 @@
+"""log p(x), and how far the bound is from it."""

@@ -1,0 +1,1 @@
+"""p(x | z): heads of the decoder."""

@@ -1,0 +1,119 @@
+"""The variational autoencoder."""
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution
+from torch.distributions.constraints import Constraint
+
+from vi.distributions.affine import affine
+from vi.distributions.conditional import ConditionalDistribution, Shape
+from vi.distributions.prior import Prior
+from vi.errors import ConfigurationError
+from vi.models.base import LatentVariableModel
+from vi.networks.base import Network
+
+
+class VAE(LatentVariableModel):
+    """p(x, z) = p(z) p(x|decoder(z)) with q(z|x) = q(z|encoder(x)).
+
+    Args:
+        data_shape: Event shape of x.
+        encoder: Makes the network before the posterior.
+        decoder: Makes the network before the likelihood.
+        posterior: The head that gives q(z|x).
+        prior: p(z).
+        likelihood: The head that gives p(x|z).
+        context_dim: Width of ``given["context"]`` on which encoder and decoder condition.
+        standardize: The networks see (x - mean) / sd of the training data, and p(x|z) is carried
+            back, so that log p(x|z) stays a density in the units of the data.
+
+    Raises:
+        ConfigurationError: Posterior and prior live on different supports or sizes.
+
+    Reference: Kingma and Welling, 2014, https://arxiv.org/abs/1312.6114
+    """
+
+    def __init__(
+        self,
+        data_shape: Shape,
+        encoder: Network,
+        decoder: Network,
+        posterior: ConditionalDistribution,
+        prior: Prior,
+        likelihood: ConditionalDistribution,
+        context_dim: int = 0,
+        *,
+        standardize: bool = False,
+    ) -> None:
+        super().__init__()
+        _require_same_latent(posterior, prior)
+        self.data_shape = tuple(data_shape)
+        self.context_dim = context_dim
+        self.standardize = standardize
+        likelihood.set_event_shape(self.data_shape)
+        conditional = {"context_dim": context_dim} if context_dim else {}
+        self.encoder = encoder(self.data_shape, posterior.out_shape, **conditional)
+        self.decoder = decoder(tuple(prior.event_shape), likelihood.out_shape, **conditional)
+        self.posterior_head = posterior
+        self.prior_module = prior
+        self.likelihood_head = likelihood
+        if standardize:
+            self.register_buffer("data_loc", torch.zeros(self.data_shape))
+            self.register_buffer("data_scale", torch.ones(self.data_shape))
+
+    def prior(self, **given: Tensor) -> Distribution:
+        """p(z), the same for every context."""
+        del given
+        return self.prior_module(lambda x: self.posterior(x))
+
+    def likelihood(
+        self, z: Tensor, context: Tensor | None = None, **given: Tensor
+    ) -> Distribution:
+        """p(x|z)."""
+        p = self.likelihood_head(self._run(self.decoder, z, context))
+        return affine(p, self.data_loc, self.data_scale) if self.standardize else p
+
+    def posterior(self, x: Tensor, context: Tensor | None = None, **given: Tensor) -> Distribution:
+        """q(z|x)."""
+        if self.standardize:
+            x = (x - self.data_loc) / self.data_scale
+        return self.posterior_head(self._run(self.encoder, x, context))
+
+    def initialize(self, x: Tensor) -> None:
+        """Take mean and standard deviation of the training data, where ``standardize`` is set."""
+        if self.standardize:
+            scale = x.std(0)
+            cast(Tensor, self.data_loc).copy_(x.mean(0))
+            cast(Tensor, self.data_scale).copy_(scale.where(scale > 0, torch.ones_like(scale)))
+
+    def _run(self, network: nn.Module, x: Tensor, context: Tensor | None) -> Tensor:
+        if not self.context_dim:
+            return network(x)
+        if context is None or context.shape[-1] != self.context_dim:
+            got = "none" if context is None else f"one of width {context.shape[-1]}"
+            raise ConfigurationError(
+                f"the model conditions on a context of width {self.context_dim}, got {got}",
+                hint="give context=..., a tensor (B, context_dim); data.context=label makes one",
+            )
+        return network(x, context)
+
+
+def _require_same_latent(posterior: ConditionalDistribution, prior: Prior) -> None:
+    if posterior.event_shape != prior.event_shape:
+        raise ConfigurationError(
+            f"posterior has latent shape {tuple(posterior.event_shape)}, "
+            f"prior has {tuple(prior.event_shape)}",
+            hint="give both the same latent_dim",
+        )
+    if _name(posterior.support) != _name(prior.support):
+        raise ConfigurationError(
+            f"posterior {type(posterior).__name__} lives on {_name(posterior.support)}, "
+            f"prior {type(prior).__name__} on {_name(prior.support)}",
+            hint="choose a posterior and a prior with the same support",
+        )
+
+
+def _name(support: Constraint) -> str:
+    return str(support).removesuffix("()")

@@ -1,0 +1,1 @@
+"""Networks reach a model as factories ``(in_shape, out_shape) -> Module``."""

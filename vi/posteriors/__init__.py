@@ -1,0 +1,1 @@
+"""q(z | x): heads of the encoder."""

@@ -1,0 +1,33 @@
+"""The standard normal prior."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution, Independent, Normal, constraints
+
+from vi.distributions.prior import Prior
+
+
+class StandardNormal(Prior):
+    """p(z) = N(z; 0, I).
+
+    Args:
+        latent_dim: Z, the number of latent dimensions.
+
+    >>> StandardNormal(2)().log_prob(torch.zeros(2))
+    tensor(-1.8379)
+    """
+
+    support = constraints.real
+    loc: Tensor
+    scale: Tensor
+
+    def __init__(self, latent_dim: int) -> None:
+        super().__init__((latent_dim,))
+        self.register_buffer("loc", torch.zeros(latent_dim), persistent=False)
+        self.register_buffer("scale", torch.ones(latent_dim), persistent=False)
+
+    def forward(self, posterior: Callable[[Tensor], Distribution] | None = None) -> Distribution:
+        """The distribution with batch_shape () and event_shape (Z,)."""
+        return Independent(Normal(self.loc, self.scale, validate_args=False), 1)
