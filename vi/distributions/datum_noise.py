@@ -50,13 +50,29 @@ def datum_noise(seed: int, index: Sequence[int] | Tensor) -> Iterator[None]:
         _current.reset(token)
 
 
+@contextmanager
+def noise_of_rows(rows: slice) -> Iterator[None]:
+    """Within this block the batch is these rows of the one that ``datum_noise`` was told of."""
+    noise = _current.get()
+    if noise is None:
+        yield
+        return
+    token = _current.set(_Noise(noise.seed, noise.index[rows], noise.draws))
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
 def keyed_draw(num_samples: int, batch_shape: torch.Size) -> Any:
     """The context of one draw of shape (num_samples, *batch_shape, ...): ``draw`` enters it."""
     noise = _current.get()
     if noise is None:
         return nullcontext()
     if tuple(batch_shape) != (len(noise.index),):
-        raise ValueError(f"batch_shape {tuple(batch_shape)} under noise of {len(noise.index)} data")
+        raise ValueError(
+            f"batch_shape {tuple(batch_shape)} under noise of {len(noise.index)} data"
+        )
     noise.draws += 1
     return _KeyedRandomness(noise, num_samples)
 

@@ -7,10 +7,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from vi.distributions.datum_noise import noise_of_rows
 from vi.distributions.draw import draw
 from vi.models.base import LatentVariableModel
 
-_ROWS = 16_384  # log-weights held at once; the decoder's activations are what needs the memory
+# Log-weights held at once: the decoder's activations are what needs the memory. Both are constants
+# so that the noise of a datum does not depend on the batch that it comes in.
+_SAMPLES, _DATA = 512, 16
 
 
 class LogLikelihood(NamedTuple):
@@ -31,7 +34,7 @@ def log_likelihood(
     """log (1/K) sum_k w_k with w_k = p(x, z_k) / q(z_k|x), z_k ~ q(z|x).
 
     Standard error by the delta method, sd(w) / (sqrt(K) mean(w)); effective sample size
-    (sum w)^2 / sum w^2. Streams over the samples, so the memory does not grow with K.
+    (sum w)^2 / sum w^2. Streams over data and samples, so the memory grows with neither.
 
     Args:
         model: Gives p(x, z) and q(z|x).
@@ -44,11 +47,22 @@ def log_likelihood(
 
     Reference: Burda, Grosse and Salakhutdinov, 2016, https://arxiv.org/abs/1509.00519, section 4
     """
+    groups = []
+    for start in range(0, len(x), _DATA):
+        rows = slice(start, start + _DATA)
+        with noise_of_rows(rows):
+            group = {k: v[rows] for k, v in given.items()}
+            groups.append(_log_likelihood(model, x[rows], num_samples, **group))
+    return LogLikelihood(*(torch.cat(parts) for parts in zip(*groups, strict=True)))
+
+
+def _log_likelihood(
+    model: LatentVariableModel, x: Tensor, num_samples: int, **given: Tensor
+) -> LogLikelihood:
     q = model.posterior(x, **given)
-    chunk = max(1, _ROWS // max(1, len(x)))
     sums: list[tuple[Tensor, Tensor]] = []
-    for start in range(0, num_samples, chunk):
-        z, log_q = draw(q, min(chunk, num_samples - start))
+    for start in range(0, num_samples, _SAMPLES):
+        z, log_q = draw(q, min(_SAMPLES, num_samples - start))
         log_w = (model.log_joint(x, z, **given) - log_q).double()
         sums.append((log_w.logsumexp(0), (2 * log_w).logsumexp(0)))
     log_sum, log_sum_squares = (torch.stack(s).logsumexp(0) for s in zip(*sums, strict=True))

@@ -31,7 +31,10 @@ class Batch(Protocol):
 
 
 class Scheme(Option, ABC):
-    """A way to take turns between q and theta. An implementer writes ``configure`` and ``step``."""
+    """A way to take turns between q and theta.
+
+    An implementer writes ``configure`` and ``step``.
+    """
 
     @abstractmethod
     def configure(

@@ -1,0 +1,55 @@
+"""The sha256 of a file, computed when the file is first used and remembered for this user."""
+
+import contextlib
+import hashlib
+import os
+from pathlib import Path
+
+_CACHE = "amortized-vi/checksums"
+
+
+def checksum(path: Path, content: bytes) -> str:
+    """The sha256 of a file that has just been read.
+
+    A marker in the user's cache folder, keyed by (path, size, time of change), saves the second
+    computation; nothing is written beside the data, which may be read-only.
+
+    Args:
+        path: Where the content came from.
+        content: All bytes of the file.
+
+    >>> checksum(Path("nowhere"), b"abc")[:8]
+    'ba7816bf'
+    """
+    try:
+        marker = _marker(path)
+        return marker.read_text(encoding="ascii")
+    except (OSError, RuntimeError):
+        digest = hashlib.sha256(content).hexdigest()
+    with contextlib.suppress(OSError, RuntimeError):  # a cache that cannot be written is harmless
+        _write(_marker(path), digest)
+    return digest
+
+
+def combined(digests: dict[str, str]) -> str:
+    """One sha256 of many named digests, in the order of their names.
+
+    >>> combined({"a": "1", "b": "2"}) == combined({"b": "2", "a": "1"})
+    True
+    """
+    lines = "".join(f"{digests[name]}  {name}\n" for name in sorted(digests))
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def _marker(path: Path) -> Path:
+    stat = path.stat()
+    key = f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}"
+    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(root) / _CACHE / hashlib.sha256(key.encode()).hexdigest()[:32]
+
+
+def _write(marker: Path, digest: str) -> None:
+    marker.parent.mkdir(parents=True, exist_ok=True)
+    partial = marker.with_suffix(f".{os.getpid()}")
+    partial.write_text(digest, encoding="ascii")
+    partial.replace(marker)  # atomic: another process sees all of it or nothing

@@ -1,0 +1,154 @@
+"""From what the files hold to the splits that are trained on."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from jaxtyping import Int64, Integer
+from torch import Tensor
+
+from vi.data.base import LoadedData, Split
+from vi.data.binarize import split_of
+from vi.data.partition import held_out, permutation, require_items
+from vi.errors import DataError
+
+
+@dataclass(frozen=True)
+class Items:
+    """Some items of a data set: ``stored`` (N, *event), and labels (N,) from 0 to C - 1."""
+
+    stored: Tensor
+    labels: Int64[Tensor, " N"] | None = None
+
+    def __len__(self) -> int:
+        return len(self.stored)
+
+    def take(self, index: Integer[Tensor, " n"] | slice) -> Self:
+        """These items and their labels."""
+        labels = None if self.labels is None else self.labels[index]
+        return type(self)(self.stored[index], labels)
+
+
+@dataclass(frozen=True)
+class Source:
+    """The items of every split as their files give them.
+
+    Args:
+        train: The items to train on.
+        val: The validation items, or None.
+        test: The test items.
+        levels: The largest grey level, which means 1; 1 for bits and floating-point data.
+        num_classes: How many classes the labels have, where there are labels.
+        facts: What the files were and how they were split; ``data/name`` is required.
+    """
+
+    train: Items
+    val: Items | None
+    test: Items
+    levels: int = 1
+    num_classes: int = 0
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+def random_parts(
+    items: Items, *, validation: int, test: int, seed: int
+) -> tuple[Items, Items | None, Items]:
+    """Split at random: the last ``test`` items of a fixed permutation, before them ``validation``.
+
+    With ``test = 0`` the test split is the training data itself, as where a mixture is fitted to
+    all points; the facts must say so.
+    """
+    order = permutation(len(items), seed)
+    n = len(items) - validation - test
+    train = items.take(order[:n])
+    val = items.take(order[n : n + validation]) if validation else None
+    return train, val, items.take(order[n + validation :]) if test else train
+
+
+def random_source(
+    items: Items,
+    where: Path,
+    *,
+    fractions: tuple[float, float],
+    seed: int,
+    facts: Mapping[str, Any],
+    levels: int = 1,
+    num_classes: int = 0,
+) -> Source:
+    """The source of a user's own items, split at random by fractions (validation, test).
+
+    Raises:
+        DataError: There are too few items to fill every split.
+    """
+    validation, test = (held_out(len(items), fraction) for fraction in fractions)
+    require_items(len(items), 1 + (validation > 0) + (test > 0), where)
+    train, val, rest = random_parts(items, validation=validation, test=test, seed=seed)
+    told = f"random, seed {seed}" + ("" if test else "; the test split is the training split")
+    facts = {**facts, "data/split": told}
+    return Source(train, val, rest, levels, num_classes, facts)
+
+
+def assemble(source: Source, *, seed: int = 0, binarize: str = "none") -> LoadedData:
+    """Make the splits: binarised as asked, labels as one-hot contexts, with every fact.
+
+    Args:
+        source: What the files hold.
+        seed: Of the bits of validation and test data under dynamic binarisation.
+        binarize: dynamic, static or none.
+
+    Raises:
+        DataError: A split holds no items.
+        ConfigurationError: Bits are asked of data that have no grey levels.
+    """
+    parts = {"train": source.train, "val": source.val, "test": source.test}
+    splits = {
+        name: None if items is None else _split(items, source, number, seed, binarize)
+        for number, (name, items) in enumerate(parts.items())
+    }
+    train, test = splits["train"], splits["test"]
+    assert train is not None
+    assert test is not None
+    labelled = source.train.labels is not None
+    return LoadedData(
+        train,
+        splits["val"],
+        test,
+        shape=tuple(source.train.stored.shape[1:]),
+        context_dim=source.num_classes if labelled else 0,
+        facts=_facts(source, binarize),
+    )
+
+
+def _split(items: Items, source: Source, number: int, seed: int, binarize: str) -> Split:
+    if not len(items):
+        raise DataError(
+            f"{source.facts['data/name']}: a split holds no items", hint="check the data files"
+        )
+    given = {} if items.labels is None else {"context": one_hot(items.labels, source.num_classes)}
+    return split_of(
+        items.stored, given, levels=source.levels, binarize=binarize, number=number, seed=seed
+    )
+
+
+def one_hot(labels: Int64[Tensor, " N"], num_classes: int) -> Tensor:
+    """Labels as rows of a unit matrix, (N, C), floating point.
+
+    >>> one_hot(torch.tensor([1, 0]), 2)
+    tensor([[0., 1.],
+            [1., 0.]])
+    """
+    return torch.eye(num_classes)[labels]
+
+
+def _facts(source: Source, binarize: str) -> dict[str, Any]:
+    return {
+        "data/n_train": len(source.train),
+        "data/n_val": 0 if source.val is None else len(source.val),
+        "data/n_test": len(source.test),
+        "data/shape": "x".join(str(n) for n in source.train.stored.shape[1:]),
+        "data/binarize": binarize,
+        "data/levels": source.levels,
+        **source.facts,
+    }
