@@ -39,7 +39,7 @@ class CheckpointError(ViError):
 
 
 class NumericsError(ViError, ArithmeticError):
-    """A loss that became NaN or infinite, or a computation that ran out of memory (exit code 5)."""
+    """A loss that became NaN or infinite, or memory that ran out (exit code 5)."""
 
     exit_code = 5
 

@@ -2,7 +2,6 @@
 
 import math
 
-import torch
 from torch import Tensor
 
 _MASK = (1 << 64) - 1
@@ -11,6 +10,7 @@ _MASK = (1 << 64) - 1
 def log_mean_exp(x: Tensor, dim: int) -> Tensor:
     """log (1/K) sum_k exp x_k along one axis, without overflow.
 
+    >>> import torch
     >>> log_mean_exp(torch.tensor([1000.0, 1000.0]), 0)
     tensor(1000.)
     """

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Integer
@@ -40,7 +40,7 @@ class Split(ABC):
         """The items of a block of indices, on the device of the split."""
         return Batch(self.values(index), {k: v[index] for k, v in self.given.items()})
 
-    def to(self, device: torch.device | str) -> Self:
+    def to(self, device: torch.device | str) -> "Split":
         """The same split on another device."""
         self.stored = self.stored.to(device)
         self.given = {k: v.to(device) for k, v in self.given.items()}
@@ -63,6 +63,7 @@ class Values(Split):
         self.levels = levels
 
     def values(self, index: Integer[Tensor, " B"]) -> Tensor:
+        """These items, divided by the number of levels."""
         x = self.stored[index].to(torch.get_default_dtype())
         return x if self.levels == 1 else x / self.levels
 
@@ -81,6 +82,7 @@ class DynamicBits(Split):
         self.levels = levels
 
     def values(self, index: Integer[Tensor, " B"]) -> Tensor:
+        """Bits of these items, drawn now."""
         grey = self.stored[index]
         u = torch.randint(0, self.levels, grey.shape, dtype=torch.uint8, device=grey.device)
         return (u < grey).to(torch.get_default_dtype())

@@ -19,8 +19,8 @@ _TRAIN = 0
 
 
 def fixed_bits(
-    grey: UInt8[Tensor, "N *event"], levels: int, random: torch.Generator
-) -> UInt8[Tensor, "N *event"]:
+    grey: UInt8[Tensor, " N *event"], levels: int, random: torch.Generator
+) -> UInt8[Tensor, " N *event"]:
     """Bits with P(1) = grey / levels, drawn once for all items in their order.
 
     >>> fixed_bits(torch.tensor([[0, 255]], dtype=torch.uint8), 255, torch.Generator())
@@ -53,7 +53,7 @@ def split_of(
         seed: The run's seed.
 
     Raises:
-        ConfigurationError: Bits are asked of values that are not bytes, or ``binarize`` is unknown.
+        ConfigurationError: Bits are asked of values that are not bytes, or it is unknown.
     """
     if binarize not in ("dynamic", "static", "none"):
         raise ConfigurationError(

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 _CACHE = "amortized-vi/checksums"
+_HEX_DIGITS = 64
 
 
 def checksum(path: Path, content: bytes) -> str:
@@ -21,11 +22,11 @@ def checksum(path: Path, content: bytes) -> str:
     >>> checksum(Path("nowhere"), b"abc")[:8]
     'ba7816bf'
     """
-    try:
-        marker = _marker(path)
-        return marker.read_text(encoding="ascii")
-    except (OSError, RuntimeError):
-        digest = hashlib.sha256(content).hexdigest()
+    with contextlib.suppress(OSError, RuntimeError, UnicodeError):
+        remembered = _marker(path).read_text(encoding="ascii")
+        if len(remembered) == _HEX_DIGITS:
+            return remembered
+    digest = hashlib.sha256(content).hexdigest()
     with contextlib.suppress(OSError, RuntimeError):  # a cache that cannot be written is harmless
         _write(_marker(path), digest)
     return digest

@@ -77,7 +77,7 @@ def read(path: Path) -> Contents:
         DataError: There is no such file, it is a folder, or it cannot be read or unzipped.
     """
     raw = _read_bytes(path)
-    return Contents(_unzip(path, raw), path, checksum(path, raw))
+    return Contents(_unzip(path, raw), path, hashlib.sha256(raw).hexdigest())
 
 
 def read_known(title: str, root: Path, known: KnownFile) -> Contents:

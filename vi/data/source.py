@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import torch
 from jaxtyping import Int64, Integer
@@ -25,10 +25,10 @@ class Items:
     def __len__(self) -> int:
         return len(self.stored)
 
-    def take(self, index: Integer[Tensor, " n"] | slice) -> Self:
+    def take(self, index: Integer[Tensor, " n"] | slice) -> "Items":
         """These items and their labels."""
         labels = None if self.labels is None else self.labels[index]
-        return type(self)(self.stored[index], labels)
+        return Items(self.stored[index], labels)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Noise that belongs to the datum: a number that does not depend on the batch it was computed in."""
+"""Noise that belongs to the datum: a number does not depend on the batch it came in."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext

@@ -1,0 +1,135 @@
+"""A user's own arrays in an .npz file."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vi.data.files import Contents, file_facts, read, read_npz
+from vi.data.grey_images import GreyImages
+from vi.data.partition import require_fractions
+from vi.data.source import Items, Source, random_source
+from vi.errors import ConfigurationError, DataError
+
+_BYTE = 255
+
+
+class NPZ(GreyImages):
+    """An array (N, ...) of numbers, one item per row; or arrays ``train``, ``val``, ``test``.
+
+    Bytes stay bytes, other numbers become floating point. A vector of N numbers is N items of
+    shape (1,).
+
+    Args:
+        path: The .npz (or .npy) file.
+        key: Which array; None: the only one, or ``x``, or ``train``, ``val`` and ``test``.
+        levels: Divide values by this; None: 255 for bytes that are more than bits, else 1. Counts
+            in bytes need 1.
+        binarize: dynamic, static or none; only for bytes.
+        validation_fraction: Of the items; 0 means no validation split.
+        test_fraction: Of the items; 0 means that the training items are the test split.
+        split_seed: Of the random split; not the run's seed, so that runs can be compared.
+
+    Raises:
+        ConfigurationError: The fractions leave nothing to train on, ``levels`` is not positive, or
+            bits are asked of values that are not bytes.
+        DataError: The file cannot be read, has no such array, or it holds no numbers.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        key: str | None = None,
+        levels: int | None = None,
+        binarize: Literal["dynamic", "static", "none"] = "none",
+        validation_fraction: float = 0.1,
+        test_fraction: float = 0.1,
+        split_seed: int = 0,
+    ) -> None:
+        super().__init__(binarize)
+        require_fractions(validation_fraction, test_fraction)
+        _require_levels(levels)
+        self.path, self.key, self.levels = path, key, levels
+        self.fractions = (validation_fraction, test_fraction)
+        self.split_seed = split_seed
+
+    def read(self) -> Source:
+        """The array split at random, or the arrays that are splits already."""
+        contents = read(Path(self.path).expanduser())
+        arrays = read_npz(contents)
+        facts = {"data/name": "npz", **file_facts([contents])}
+        if self.key is None and {"train", "test"} <= arrays.keys():
+            return self._own_split(contents, arrays, facts)
+        key = self.key or _only(contents, arrays)
+        stored = _tensor(contents, arrays, key)
+        return random_source(
+            Items(stored),
+            contents.path,
+            fractions=self.fractions,
+            seed=self.split_seed,
+            facts={**facts, "data/key": key},
+            levels=self._levels(stored),
+        )
+
+    def _own_split(
+        self, contents: Contents, arrays: Mapping[str, np.ndarray], facts: dict[str, Any]
+    ) -> Source:
+        keys = [key for key in ("train", "val", "test") if key in arrays]
+        parts = {key: _tensor(contents, arrays, key) for key in keys}
+        _require_equal(contents, parts)
+        val = Items(parts["val"]) if "val" in parts else None
+        facts = {**facts, "data/split": "the file's own"}
+        levels = max(self._levels(part) for part in parts.values())
+        return Source(Items(parts["train"]), val, Items(parts["test"]), levels, facts=facts)
+
+    def _levels(self, stored: Tensor) -> int:
+        grey = stored.dtype == torch.uint8 and stored.numel() > 0 and stored.max() > 1
+        return self.levels or (_BYTE if grey else 1)
+
+
+def _require_levels(levels: int | None) -> None:
+    if levels is not None and not 1 <= levels <= _BYTE:
+        raise ConfigurationError(
+            f"data.levels must be in 1 .. {_BYTE}, got {levels}", hint="255 for grey bytes"
+        )
+
+
+def _only(contents: Contents, arrays: Mapping[str, np.ndarray]) -> str:
+    if len(arrays) == 1:
+        return next(iter(arrays))
+    if "x" in arrays:
+        return "x"
+    raise DataError(
+        f"{contents.path} holds {len(arrays)} arrays: {', '.join(sorted(arrays)) or 'none'}",
+        hint="choose one with data.key=NAME, or call them train, val and test",
+    )
+
+
+def _tensor(contents: Contents, arrays: Mapping[str, np.ndarray], key: str) -> Tensor:
+    if key not in arrays:
+        raise DataError(
+            f"{contents.path} has no array {key!r}", hint=f"it has {', '.join(sorted(arrays))}"
+        )
+    array = arrays[key]
+    if array.dtype.kind not in "buif" or array.ndim == 0:
+        raise DataError(
+            f"array {key!r} of {contents.path} has dtype {array.dtype} and shape {array.shape}",
+            hint="an array of real numbers with one item per row is needed",
+        )
+    rows = array.reshape(-1, 1) if array.ndim == 1 else array
+    if rows.dtype == np.uint8:
+        return torch.from_numpy(np.ascontiguousarray(rows))
+    return torch.from_numpy(rows.astype(np.float64)).to(torch.get_default_dtype())
+
+
+def _require_equal(contents: Contents, parts: Mapping[str, Tensor]) -> None:
+    kinds = {(part.dtype, part.shape[1:]) for part in parts.values()}
+    if len(kinds) > 1:
+        raise DataError(
+            f"the splits of {contents.path} differ in shape or type: "
+            + ", ".join(f"{key} {tuple(p.shape)} {p.dtype}" for key, p in parts.items()),
+            hint="all splits need items of one shape and type",
+        )

@@ -1,0 +1,27 @@
+"""The role of an evaluation: a number per datum, and what to say of a whole data set."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+
+from jaxtyping import Float
+from torch import Tensor
+
+from vi.models.base import LatentVariableModel
+from vi.options import Option
+
+
+class Evaluation(Option, ABC):
+    """Something that can be measured of a trained model on held-out data.
+
+    An implementer writes ``__call__`` and ``summarize``.
+    """
+
+    @abstractmethod
+    def __call__(
+        self, model: LatentVariableModel, x: Tensor, **given: Tensor
+    ) -> dict[str, Float[Tensor, " B"]]:
+        """Measure each datum of a batch; columns by name, in nats unless named otherwise."""
+
+    @abstractmethod
+    def summarize(self, columns: Mapping[str, Float[Tensor, " N"]]) -> dict[str, float]:
+        """The numbers of a data set from the columns of all its data."""

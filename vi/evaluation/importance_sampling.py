@@ -1,0 +1,45 @@
+"""log p(x) of a data set by importance sampling."""
+
+import math
+from collections.abc import Mapping
+
+from jaxtyping import Float
+from torch import Tensor
+
+from vi.evaluation.base import Evaluation
+from vi.evaluation.log_likelihood import log_likelihood
+from vi.models.base import LatentVariableModel
+
+
+class ImportanceSampling(Evaluation):
+    """The mean of ``log_likelihood`` over a data set, with two standard errors.
+
+    ``log_likelihood_se`` is the Monte-Carlo error of the mean over these very data,
+    sqrt(sum_n se_n^2) / N; ``log_likelihood_data_se`` is what another test set of the same size
+    would change, sd_n / sqrt(N).
+
+    Args:
+        num_samples: K for each datum.
+    """
+
+    def __init__(self, num_samples: int = 5000) -> None:
+        self.num_samples = num_samples
+
+    def __call__(
+        self, model: LatentVariableModel, x: Tensor, **given: Tensor
+    ) -> dict[str, Float[Tensor, " B"]]:
+        """See ``Evaluation``."""
+        value, error, ess = log_likelihood(model, x, self.num_samples, **given)
+        return {"log_likelihood": value, "standard_error": error, "effective_sample_size": ess}
+
+    def summarize(self, columns: Mapping[str, Float[Tensor, " N"]]) -> dict[str, float]:
+        """See ``Evaluation``."""
+        value, error = columns["log_likelihood"], columns["standard_error"]
+        n = len(value)
+        return {
+            "log_likelihood": value.mean().item(),
+            "log_likelihood_se": error.square().sum().sqrt().item() / n,
+            "log_likelihood_data_se": value.std().item() / math.sqrt(n) if n > 1 else math.nan,
+            "log_likelihood_samples": self.num_samples,
+            "effective_sample_size": columns["effective_sample_size"].median().item(),
+        }

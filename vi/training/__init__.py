@@ -1,0 +1,1 @@
+"""One Lightning module, its callbacks, checkpoints and pretrained models."""

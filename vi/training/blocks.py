@@ -1,0 +1,58 @@
+"""The order of the data: blocks of indices, cut where the trainer has to look."""
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+from vi.math import mix
+from vi.training.settings import TrainerSettings
+
+
+class IndexBlocks:
+    """One epoch as lists of index blocks, several optimiser steps a list.
+
+    The order is a function of (seed, epoch), and the place in it is told by the number of
+    optimiser steps taken, so that a resumed run goes on with the batch that would have come next.
+
+    Args:
+        n: Data in the training split.
+        settings: Batch size, limits, and where lists are cut.
+        seed: Of the whole run.
+        steps_taken: The optimiser steps taken so far.
+        device: Where the indices lie.
+    """
+
+    def __init__(
+        self,
+        n: int,
+        settings: TrainerSettings,
+        seed: int,
+        steps_taken: Callable[[], int],
+        device: torch.device,
+    ) -> None:
+        self.n = n
+        self.settings = settings
+        self.seed = seed
+        self.steps_taken = steps_taken
+        self.device = device
+
+    def __iter__(self) -> Iterator[list[Tensor]]:
+        per_epoch = self.settings.steps_per_epoch(self.n)
+        step = self.steps_taken()
+        epoch, position = divmod(step, per_epoch)
+        blocks = self._order(epoch).split(self.settings.batch_size)[:per_epoch]
+        while position < per_epoch and step != self.settings.max_steps:
+            count = min(self._until_boundary(step), per_epoch - position)
+            yield list(blocks[position : position + count])
+            position, step = position + count, step + count
+
+    def _order(self, epoch: int) -> Tensor:
+        generator = torch.Generator().manual_seed(mix(self.seed, epoch))
+        return torch.randperm(self.n, generator=generator).to(self.device)
+
+    def _until_boundary(self, step: int) -> int:
+        s = self.settings
+        until_log = s.log_every_n_steps - step % s.log_every_n_steps
+        until_end = s.max_steps - step if s.max_steps is not None else s.steps_per_call
+        return min(s.steps_per_call, until_log, until_end)

@@ -1,0 +1,100 @@
+"""What must be true of data and model before the first step."""
+
+import torch
+from torch import Tensor
+
+from vi.data.base import LoadedData, Split
+from vi.errors import ConfigurationError, DataError
+from vi.models.base import LatentVariableModel
+from vi.training.registry import options, resolve, target_of
+from vi.training.settings import TrainerSettings
+
+_BLOCK = 4096
+
+
+def check_data(data: LoadedData, model: LatentVariableModel, settings: TrainerSettings) -> None:
+    """Refuse what cannot be trained on, with the numbers and the option that would work.
+
+    Raises:
+        DataError: An empty split, a batch that drop_last would leave nothing of, NaN, values
+            outside the support of the likelihood, or data of another size than the model's.
+    """
+    _check_size(data, settings)
+    _check_shape(data, model)
+    for name, split in (("training", data.train), ("validation", data.val), ("test", data.test)):
+        if split is not None:
+            _check_values(name, split, model)
+
+
+def _check_size(data: LoadedData, settings: TrainerSettings) -> None:
+    n = len(data.train)
+    empty = [k for k in ("train", "val", "test") if _length(getattr(data, k)) == 0]
+    if empty:
+        raise DataError(
+            f"the {empty[0]} split is empty", hint="check the file and the fractions of the split"
+        )
+    if settings.steps_per_epoch(n) == 0:
+        raise DataError(
+            f"batch_size {settings.batch_size} is larger than the {n} training data, and "
+            "drop_last leaves no batch",
+            hint=f"trainer.batch_size={n} or less, or trainer.drop_last=false",
+        )
+
+
+def _length(split: Split | None) -> int:
+    return -1 if split is None else len(split)
+
+
+def _check_shape(data: LoadedData, model: LatentVariableModel) -> None:
+    numel, expected = (torch.Size(s).numel() for s in (data.shape, model.data_shape))
+    if numel != expected:
+        raise DataError(
+            f"data gives {numel} features {tuple(data.shape)}, model expects {expected} "
+            f"{tuple(model.data_shape)}",
+            hint="build the model with data_shape equal to the shape of the data",
+        )
+    wanted = getattr(model, "context_dim", 0)
+    if wanted and wanted != data.context_dim:
+        raise ConfigurationError(
+            f"the model conditions on a context of width {wanted}, data gives {data.context_dim}",
+            hint="data.context=label gives one where the data have labels",
+        )
+
+
+def _check_values(name: str, split: Split, model: LatentVariableModel) -> None:
+    head = getattr(model, "likelihood_head", None)
+    low, high, outside = float("inf"), float("-inf"), 0
+    for index in torch.arange(len(split)).split(_BLOCK):
+        x = split.values(index.to(split.stored.device))
+        _check_finite(name, x, int(index[0]))
+        if head is not None:
+            outside += int((~head.support.check(x)).sum())
+        low, high = min(low, x.min().item()), max(high, x.max().item())
+    if outside:
+        raise DataError(
+            f"{type(head).__name__} needs {head.needs}; got values in [{low:.2f}, {high:.2f}] "
+            f"in the {name} data",
+            hint=_what_fits(split),
+        )
+
+
+def _check_finite(name: str, x: Tensor, offset: int) -> None:
+    for bad, word in ((x.isnan(), "NaN"), (x.isinf(), "infinite")):
+        if bad.any():
+            first = offset + int(bad.flatten(1).any(1).nonzero()[0])
+            raise DataError(
+                f"{int(bad.sum())} {word} values in the {name} data (first: item {first})",
+                hint="remove or fill those items",
+            )
+
+
+def _what_fits(split: Split) -> str:
+    """The likelihoods whose support holds the data, by option name."""
+    x = split.values(torch.arange(min(len(split), _BLOCK), device=split.stored.device))
+    fits = [
+        name
+        for name in options("likelihood")
+        if resolve(target_of("likelihood", name), "likelihood").support.check(x).all()
+    ]
+    bits = "data.binarize=dynamic or " if x.min() >= 0 and x.max() <= 1 else ""
+    return f"{bits}likelihood={'|'.join(fits)}"

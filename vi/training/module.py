@@ -1,0 +1,165 @@
+"""The one Lightning module: manual optimisation, several optimiser steps a call."""
+
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from torch import Tensor
+
+from vi.bounds.base import Bound
+from vi.data.base import LoadedData
+from vi.distributions.datum_noise import datum_noise
+from vi.errors import NumericsError
+from vi.math import mix
+from vi.models.base import LatentVariableModel
+from vi.schemes.base import Scheme
+from vi.training.blocks import IndexBlocks
+from vi.training.means import Means, terms
+from vi.training.settings import TrainerSettings
+
+_EVALUATION_BATCH = 500
+
+
+class TrainingModule(pl.LightningModule):
+    """Trains a model by a bound and a scheme on resident data.
+
+    The noise of a step is a function of (seed, optimiser step), that of validation of (seed,
+    datum). Steps are counted by optimiser steps everywhere: in ``trainer.global_step``, on the
+    axis of every curve, in the checkpoint.
+
+    Args:
+        model: Trained in place.
+        bound: What it climbs.
+        scheme: Which parameters step when.
+        data: The splits; they follow the module to its device.
+        settings: How long and how fast.
+        seed: Of the whole run.
+    """
+
+    automatic_optimization = False
+
+    def __init__(
+        self,
+        model: LatentVariableModel,
+        bound: Bound,
+        scheme: Scheme,
+        data: LoadedData,
+        settings: TrainerSettings,
+        seed: int,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.bound = bound
+        self.scheme = scheme
+        self.data = data
+        self.settings = settings
+        self.seed = seed
+        self.train_means = Means()
+        self.val_means = Means()
+        self.latest: dict[str, float] = {}
+
+    def configure_optimizers(self) -> Any:
+        """What the scheme says."""
+        return self.scheme.configure(self.model, self.bound)
+
+    def setup(self, stage: str) -> None:
+        """Bring the data to the device."""
+        for split in (self.data.train, self.data.val, self.data.test):
+            if split is not None:
+                split.to(self.device)
+
+    def train_dataloader(self) -> IndexBlocks:
+        """Blocks of indices."""
+        return IndexBlocks(
+            len(self.data.train),
+            self.settings,
+            self.seed,
+            lambda: self.trainer.global_step,
+            self.device,
+        )
+
+    def val_dataloader(self) -> list[Tensor]:
+        """Blocks of indices, in order."""
+        n = len(self.data.val) if self.data.val is not None else 0
+        return list(torch.arange(n, device=self.device).split(_EVALUATION_BATCH)) if n else []
+
+    def training_step(self, blocks: list[Tensor], _: int) -> None:
+        """Several optimiser steps."""
+        optimizers = self.optimizers(use_pl_optimizer=False)
+        optimizers = optimizers if isinstance(optimizers, list) else [optimizers]
+        step = self.trainer.global_step
+        for step, index in enumerate(blocks, start=step):
+            _seed(mix(self.seed, step), self.device)
+            self.bound.at_step(step)
+            batch = self.data.train.batch(index)
+            estimate = self.scheme.step(
+                self.bound, self.model, batch, optimizers, self.manual_backward
+            )
+            self.train_means.add(terms(estimate))
+        self._count(len(blocks))
+        if (step + 1) % self.settings.log_every_n_steps == 0:
+            self._log_training()
+
+    def on_train_epoch_end(self) -> None:
+        """Schedules step once an epoch."""
+        schedulers = self.lr_schedulers() or []
+        for scheduler in schedulers if isinstance(schedulers, list) else [schedulers]:
+            scheduler.step()
+        self._log_training()
+
+    def validation_step(self, index: Tensor, _: int) -> None:
+        """The bound on validation data, with noise keyed by datum."""
+        batch = self.data.val.batch(index)
+        with datum_noise(self.seed, index):
+            self.val_means.add(terms(self.bound(self.model, batch.x, **batch.given)))
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the means for curves, early stopping and checkpoints."""
+        means, self.val_means = self.val_means.mean(), Means()
+        if self.trainer.sanity_checking:
+            return
+        metrics = {f"val/{name}": value for name, value in means.items()}
+        self.log_dict(metrics, logger=False)
+        self.record(metrics)
+
+    def record(self, metrics: dict[str, float]) -> None:
+        """Send numbers to every logger, at the current optimiser step."""
+        self.latest |= metrics
+        for logger in self.loggers:
+            logger.log_metrics(metrics, step=self.trainer.global_step)
+
+    def _log_training(self) -> None:
+        if not self.train_means.columns:
+            return
+        means, self.train_means = self.train_means, Means()
+        self._require_finite(means)
+        rate = self.trainer.optimizers[0].param_groups[0]["lr"] if self.trainer.optimizers else 0.0
+        metrics = {f"train/{name}": value for name, value in means.mean().items()}
+        self.record(metrics | {"train/learning_rate": rate})
+
+    def _require_finite(self, means: Means) -> None:
+        bad = means.first_not_finite()
+        if bad is None:
+            return
+        step = self.trainer.global_step - len(means.columns["bound"]) + bad + 1
+        values = {name: batches[bad].mean().item() for name, batches in means.columns.items()}
+        loss = -values.pop("bound")
+        said = ", ".join(f"{k}={v:.4g}" for k, v in values.items() if k != "elbo")
+        raise NumericsError(
+            f"loss became {'NaN' if loss != loss else loss} at step {step} ({said})",
+            hint="lower optimizer.lr, or set scheme.gradient_clip_norm=1; "
+            "checkpoints/best.ckpt is from before",
+        )
+
+    def _count(self, steps: int) -> None:
+        """Tell Lightning of steps that the raw optimisers took."""
+        progress = self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
+        for tracker in (progress.total, progress.current):
+            tracker.ready += steps
+            tracker.completed += steps
+
+
+def _seed(seed: int, device: torch.device) -> None:
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.default_generators[device.index or 0].manual_seed(seed)

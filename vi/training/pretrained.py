@@ -1,0 +1,216 @@
+"""A model as files that others can load: option names, weights and checksums, never code."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+import vi
+from vi.errors import CheckpointError
+from vi.models.base import LatentVariableModel
+from vi.training.atomic import write_atomically
+from vi.training.registry import build, describe, undescribe
+
+FORMAT = 1
+_CONFIG, _WEIGHTS, _CARD, _MANIFEST = (
+    "config.json",
+    "model.safetensors",
+    "README.md",
+    "manifest.json",
+)
+
+
+def save(
+    model: LatentVariableModel,
+    directory: str | Path,
+    *,
+    facts: Mapping[str, Any] | None = None,
+    plugins: Iterable[str] = (),
+) -> Path:
+    """Write a model directory: config.json, model.safetensors, README.md, manifest.json.
+
+    Args:
+        model: Made of options, from a configuration or in Python.
+        directory: Made if missing; files of the same name are replaced.
+        facts: Plain values to keep beside the weights (data, seed, metrics).
+        plugins: Packages beside vi whose options the model is made of.
+
+    Returns:
+        The directory.
+
+    Raises:
+        ConfigurationError: A part of the model is no option, so that it cannot be saved by name.
+    """
+    directory = Path(directory)
+    config = {
+        "format": FORMAT,
+        "vi": vi.__version__,
+        "plugins": list(plugins),
+        "model": describe("model", model, plugins),
+        "facts": dict(facts or {}),
+    }
+    directory.mkdir(parents=True, exist_ok=True)
+    weights = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
+    write_atomically(directory / _CONFIG, _json(config))
+    write_atomically(directory / _WEIGHTS, lambda path: save_file(weights, path))
+    write_atomically(directory / _CARD, _card(config).encode())
+    digests = {name: _sha256(directory / name) for name in (_CONFIG, _WEIGHTS, _CARD)}
+    write_atomically(directory / _MANIFEST, _json({"sha256": digests}))
+    return directory
+
+
+def load(
+    source: str | Path, *, device: str | torch.device = "cpu", plugins: Iterable[str] = ()
+) -> LatentVariableModel:
+    """Give a saved model back, in evaluation mode, with bit-equal outputs.
+
+    Args:
+        source: A run directory, a model directory, or a name on the Hugging Face hub.
+        device: Where the weights go.
+        plugins: Packages beside vi whose options are welcome.
+
+    Raises:
+        CheckpointError: Files are missing, damaged or of another model.
+        ConfigurationError: The configuration names something that is no option.
+    """
+    directory = model_directory(source)
+    config = read_config(directory)
+    model = build("model", undescribe("model", config["model"], plugins), plugins=plugins)
+    load_weights(model, directory)
+    return model.to(device).eval()
+
+
+def load_weights(model: LatentVariableModel, source: str | Path) -> None:
+    """Copy saved weights into a model of the same shapes.
+
+    Raises:
+        CheckpointError: Files are missing, damaged or of another model.
+    """
+    directory = model_directory(source)
+    _verify(directory)
+    try:
+        weights = load_file(directory / _WEIGHTS)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"{directory / _WEIGHTS} cannot be read: {error}", hint="save the model again"
+        ) from error
+    _require_same(model.state_dict(), weights)
+    model.load_state_dict(weights, assign=True)
+
+
+def read_config(directory: Path) -> dict[str, Any]:
+    """The verified ``config.json`` of a model directory."""
+    _verify(directory)
+    try:
+        config = json.loads((directory / _CONFIG).read_text(encoding="utf-8"))
+        known = config["format"] == FORMAT and isinstance(config["model"], dict)
+    except (ValueError, KeyError, TypeError, OSError):
+        known = False
+    if not known:
+        raise CheckpointError(
+            f"{directory / _CONFIG} is no configuration of format {FORMAT}",
+            hint=f"it was not written by vi {vi.__version__}; save the model again",
+        )
+    return config
+
+
+def model_directory(source: str | Path) -> Path:
+    """The model directory of a run directory, of itself, or of a name on the hub."""
+    path = Path(source)
+    for candidate in (path / "model", path):
+        if (candidate / _CONFIG).is_file():
+            return candidate
+    if not path.exists() and str(source).count("/") == 1 and not str(source).startswith("."):
+        return _from_hub(str(source))
+    raise CheckpointError(
+        f"no model in {source}: there is no {_CONFIG}",
+        hint="give a run directory that finished (with model/ inside) or a model directory",
+    )
+
+
+def _from_hub(name: str) -> Path:
+    try:
+        from huggingface_hub import snapshot_download
+    except ImportError:
+        raise CheckpointError(
+            f"{name} is no directory here, and the hub client is not installed",
+            hint="check the path, or install huggingface_hub to load from the hub",
+        ) from None
+    try:
+        return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors", "*.md"]))
+    except Exception as error:  # the client raises a dozen unrelated types
+        raise CheckpointError(
+            f"{name} is no directory here, and the hub did not give it: {error}",
+            hint="check the path or the name, and the network",
+        ) from error
+
+
+def _verify(directory: Path) -> None:
+    try:
+        digests = json.loads((directory / _MANIFEST).read_text(encoding="utf-8"))["sha256"]
+        wanted = {name: digests[name] for name in (_CONFIG, _WEIGHTS)}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"{directory / _MANIFEST} is missing or damaged ({error})",
+            hint="copy the whole directory again",
+        ) from error
+    for name, digest in wanted.items():
+        if not (directory / name).is_file():
+            raise CheckpointError(
+                f"{directory / name} is missing", hint="copy the whole directory again"
+            )
+        if _sha256(directory / name) != digest:
+            raise CheckpointError(
+                f"{directory / name}: checksum mismatch with {_MANIFEST}",
+                hint="the file was changed or damaged; copy the whole directory again",
+            )
+
+
+def _require_same(ours: Mapping[str, torch.Tensor], theirs: Mapping[str, torch.Tensor]) -> None:
+    missing, unexpected = sorted(ours.keys() - theirs), sorted(theirs.keys() - ours)
+    if missing or unexpected:
+        raise CheckpointError(
+            f"the weights are from another model: {len(missing)} missing, {len(unexpected)} "
+            f"unexpected (first: {(missing + unexpected)[0]})",
+            hint="build the model with the options that the weights were trained with",
+        )
+    for name, tensor in ours.items():
+        if tensor.shape != theirs[name].shape:
+            raise CheckpointError(
+                f"the weights are from another model: {name} has shape "
+                f"{tuple(theirs[name].shape)}, the model expects {tuple(tensor.shape)}",
+                hint="build the model with the options that the weights were trained with",
+            )
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _json(value: Any) -> bytes:
+    return (json.dumps(value, indent=2) + "\n").encode()
+
+
+def _card(config: Mapping[str, Any]) -> str:
+    facts = "\n".join(f"| {k} | {v} |" for k, v in config["facts"].items())
+    model = config["model"]
+    parts = ", ".join(f"{k}={v['option']}" for k, v in model.items() if isinstance(v, dict))
+    return f"""# A {model["option"]} made with vi {config["vi"]}
+
+{parts}
+
+```python
+import vi
+model = vi.load("path/to/this/directory")
+q = model.posterior(x)
+```
+
+| fact | value |
+|---|---|
+{facts}
+"""

@@ -1,0 +1,135 @@
+"""The schema of an option is the signature of its class: names, types, defaults."""
+
+import difflib
+import inspect
+import types
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from vi.errors import ConfigurationError
+
+_WORDS = {int: "an integer", float: "a number", bool: "true or false", str: "a text"}
+
+
+def validate(target: Any, node: Mapping[str, Any], path: str) -> None:
+    """Check the plain values of a configuration node against a signature.
+
+    Args:
+        target: A class (its ``__init__`` counts) or a function.
+        node: The values by name; ``_target_`` is skipped.
+        path: Where the node stands, for messages.
+
+    Raises:
+        ConfigurationError: A name that the signature does not have, or a value of another type.
+
+    >>> class Part:
+    ...     def __init__(self, num_samples: int = 1): ...
+    >>> validate(Part, {"num_sample": 5}, "bound")
+    Traceback (most recent call last):
+    vi.errors.ConfigurationError: unknown option bound.num_sample
+    """
+    names = parameters(target)
+    hints = get_type_hints(target.__init__ if inspect.isclass(target) else target)
+    for key, value in node.items():
+        if key == "_target_":
+            continue
+        full = f"{path}.{key}" if path else key
+        if key not in names:
+            raise ConfigurationError(f"unknown option {full}", hint=did_you_mean(key, names, path))
+        hint = hints.get(key, Any)
+        if value == "???":
+            raise ConfigurationError(f"{full} is required", hint=f"give {full}=...")
+        if not conforms(value, hint):
+            raise ConfigurationError(
+                f"{full} must be {describe(hint)}, got {value!r}",
+                hint=f"for example {full}={_example(hint, names[key].default)}",
+            )
+
+
+def parameters(target: Any) -> dict[str, inspect.Parameter]:
+    """The parameters that a user may set, by name."""
+    signature = inspect.signature(target.__init__ if inspect.isclass(target) else target)
+    plain = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return {n: p for n, p in signature.parameters.items() if n != "self" and p.kind in plain}
+
+
+def conforms(value: Any, hint: Any) -> bool:
+    """Whether a plain value (or a node that will become a part) fits an annotation.
+
+    >>> conforms(3, float), conforms("abc", int), conforms(True, int), conforms([1, 2], list[int])
+    (True, False, False, True)
+    """
+    origin, arguments = get_origin(hint), get_args(hint)
+    if hint is Any:
+        return True
+    if origin in (Union, types.UnionType):
+        return any(conforms(value, a) for a in arguments)
+    if origin is Literal:
+        return value in arguments
+    if hint in (None, type(None)):
+        return value is None
+    if hint in _WORDS:
+        return isinstance(value, (int, float) if hint is float else hint) and (
+            hint is bool or not isinstance(value, bool)
+        )
+    if _is_sequence(origin or hint):
+        return isinstance(value, list | tuple) and _elements_conform(value, arguments)
+    if inspect.isclass(origin or hint) and issubclass(origin or hint, Mapping):
+        return isinstance(value, Mapping)
+    return isinstance(value, Mapping)  # a part of its own, checked where it is built
+
+
+def _elements_conform(value: Sequence[Any], arguments: tuple[Any, ...]) -> bool:
+    if not arguments:
+        return True
+    if arguments[-1] is Ellipsis or len(arguments) == 1:
+        return all(conforms(v, arguments[0]) for v in value)
+    return len(value) == len(arguments) and all(map(conforms, value, arguments))
+
+
+def _is_sequence(hint: Any) -> bool:
+    return inspect.isclass(hint) and issubclass(hint, Sequence) and not issubclass(hint, str)
+
+
+def describe(hint: Any) -> str:
+    """An annotation in words.
+
+    >>> describe(int | None), describe(Literal["a", "b"])
+    ('an integer or null', "'a' or 'b'")
+    """
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
+        return " or ".join(describe(a) for a in arguments)
+    if origin is Literal:
+        return " or ".join(repr(a) for a in arguments)
+    if hint in (None, type(None)):
+        return "null"
+    if _is_sequence(origin or hint):
+        return "a list"
+    return _WORDS.get(hint, getattr(hint, "__name__", str(hint)))
+
+
+def _example(hint: Any, default: Any) -> str:
+    if default not in (None, inspect.Parameter.empty):
+        return str(default)
+    arguments = get_args(hint)
+    if get_origin(hint) is Literal:
+        return str(arguments[0])
+    if get_origin(hint) in (Union, types.UnionType):
+        return _example(arguments[0], default)
+    if _is_sequence(get_origin(hint) or hint):
+        return "[1,2]"
+    return {int: "10", float: "0.1", bool: "true"}.get(hint, "...")
+
+
+def did_you_mean(name: str, known: Collection[str], path: str = "") -> str:
+    """A hint: the nearest known names, or all of them.
+
+    >>> did_you_mean("num_sample", ["num_samples", "beta"], "bound")
+    'did you mean bound.num_samples?'
+    """
+    prefix = f"{path}." if path else ""
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    if close:
+        return f"did you mean {prefix}{close[0]}?"
+    return f"known here: {', '.join(sorted(known)) or 'nothing'}"
