@@ -1,7 +1,8 @@
 """Data as it is trained on: one resident tensor per split, a batch is a block of indices."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from copy import copy
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import torch
@@ -39,6 +40,12 @@ class Split(ABC):
     def batch(self, index: Integer[Tensor, " B"]) -> Batch:
         """The items of a block of indices, on the device of the split."""
         return Batch(self.values(index), {k: v[index] for k, v in self.given.items()})
+
+    def viewed(self, shape: tuple[int, ...]) -> "Split":
+        """The same data with another event shape of as many entries."""
+        split = copy(self)
+        split.stored = self.stored.view(len(self), *shape)
+        return split
 
     def to(self, device: torch.device | str) -> "Split":
         """The same split on another device."""
@@ -108,6 +115,17 @@ class LoadedData:
     shape: tuple[int, ...]
     context_dim: int = 0
     facts: dict[str, Any] = field(default_factory=dict)
+
+    def viewed(self, shape: tuple[int, ...]) -> "LoadedData":
+        """The same data with another event shape of as many entries."""
+        val = None if self.val is None else self.val.viewed(shape)
+        return replace(
+            self,
+            train=self.train.viewed(shape),
+            val=val,
+            test=self.test.viewed(shape),
+            shape=tuple(shape),
+        )
 
 
 class DataSet(Option, ABC):

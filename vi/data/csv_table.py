@@ -96,7 +96,8 @@ def read_table(contents: Contents) -> Table:
 def _rows(contents: Contents) -> tuple[list[list[str]], list[int]]:
     text = _text(contents)
     first = text.lstrip().partition("\n")[0]
-    reader = csv.reader(io.StringIO(text), delimiter=max(_DELIMITERS, key=first.count))
+    delimiter = max(_DELIMITERS, key=first.count)
+    reader = csv.reader(io.StringIO(text), delimiter=delimiter, skipinitialspace=True)
     try:
         rows = [([cell.strip() for cell in row], reader.line_num) for row in reader]
     except csv.Error as error:

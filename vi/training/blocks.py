@@ -56,3 +56,16 @@ class IndexBlocks:
         until_log = s.log_every_n_steps - step % s.log_every_n_steps
         until_end = s.max_steps - step if s.max_steps is not None else s.steps_per_call
         return min(s.steps_per_call, until_log, until_end)
+
+
+class InOrder:
+    """Blocks of indices of held-out data, in order."""
+
+    def __init__(self, n: int, batch_size: int, device: torch.device) -> None:
+        self.blocks = torch.arange(n, device=device).split(batch_size) if n else ()
+
+    def __len__(self) -> int:
+        return len(self.blocks)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return iter(self.blocks)

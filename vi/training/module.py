@@ -13,7 +13,7 @@ from vi.errors import NumericsError
 from vi.math import mix
 from vi.models.base import LatentVariableModel
 from vi.schemes.base import Scheme
-from vi.training.blocks import IndexBlocks
+from vi.training.blocks import IndexBlocks, InOrder
 from vi.training.means import Means, terms
 from vi.training.settings import TrainerSettings
 
@@ -31,7 +31,8 @@ class TrainingModule(pl.LightningModule):
         model: Trained in place.
         bound: What it climbs.
         scheme: Which parameters step when.
-        data: The splits; they follow the module to its device.
+        data: The splits, of as many entries as the model's ``data_shape``; they follow the module
+            to its device.
         settings: How long and how fast.
         seed: Of the whole run.
     """
@@ -51,7 +52,8 @@ class TrainingModule(pl.LightningModule):
         self.model = model
         self.bound = bound
         self.scheme = scheme
-        self.data = data
+        self.shape = tuple(data.shape)
+        self.data = data.viewed(model.data_shape)
         self.settings = settings
         self.seed = seed
         self.train_means = Means()
@@ -78,17 +80,17 @@ class TrainingModule(pl.LightningModule):
             self.device,
         )
 
-    def val_dataloader(self) -> list[Tensor]:
-        """Blocks of indices, in order."""
+    def val_dataloader(self) -> InOrder:
+        """Blocks of indices, in order; none where there are no validation data."""
         n = len(self.data.val) if self.data.val is not None else 0
-        return list(torch.arange(n, device=self.device).split(_EVALUATION_BATCH)) if n else []
+        return InOrder(n, _EVALUATION_BATCH, self.device)
 
     def training_step(self, blocks: list[Tensor], _: int) -> None:
         """Several optimiser steps."""
         optimizers = self.optimizers(use_pl_optimizer=False)
         optimizers = optimizers if isinstance(optimizers, list) else [optimizers]
-        step = self.trainer.global_step
-        for step, index in enumerate(blocks, start=step):
+        first = self.trainer.global_step
+        for step, index in enumerate(blocks, start=first):
             _seed(mix(self.seed, step), self.device)
             self.bound.at_step(step)
             batch = self.data.train.batch(index)
@@ -97,7 +99,7 @@ class TrainingModule(pl.LightningModule):
             )
             self.train_means.add(terms(estimate))
         self._count(len(blocks))
-        if (step + 1) % self.settings.log_every_n_steps == 0:
+        if self.trainer.global_step % self.settings.log_every_n_steps == 0:
             self._log_training()
 
     def on_train_epoch_end(self) -> None:

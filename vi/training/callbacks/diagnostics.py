@@ -1,0 +1,41 @@
+"""What the latents do, as curves."""
+
+import lightning.pytorch as pl
+import torch
+
+from vi.diagnostics.active_units import active_units
+from vi.diagnostics.kl_per_dimension import kl_per_dimension
+from vi.errors import ConfigurationError
+
+
+class LatentDiagnostics(pl.Callback):
+    """Logs ``kl_per_dimension/<d>`` and ``val/active_units`` at every validation.
+
+    Where q or p does not factorise there is no KL per dimension, and only the active units are
+    logged.
+
+    Args:
+        max_data: Validation data to look at.
+    """
+
+    def __init__(self, max_data: int = 1000) -> None:
+        self.max_data = max_data
+
+    @torch.no_grad()
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Measure and log."""
+        split = pl_module.data.val
+        if trainer.sanity_checking or split is None:
+            return
+        count = min(self.max_data, len(split))
+        batch = split.batch(torch.arange(count, device=pl_module.device))
+        units = active_units(pl_module.model, batch.x, **batch.given)
+        pl_module.record({"val/active_units": float(units)} | self._kl(pl_module, batch))
+
+    @staticmethod
+    def _kl(module: pl.LightningModule, batch: object) -> dict[str, float]:
+        try:
+            kl = kl_per_dimension(module.model, batch.x, **batch.given)
+        except ConfigurationError:
+            return {}
+        return {f"kl_per_dimension/{d:03d}": value for d, value in enumerate(kl.tolist())}

@@ -1,0 +1,7 @@
+"""Pictures callback (being written)."""
+
+import lightning.pytorch as pl
+
+
+class Pictures(pl.Callback):
+    """Being written."""

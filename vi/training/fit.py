@@ -1,0 +1,223 @@
+"""Train a model: what the command line does, from Python."""
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+
+import vi
+from vi.bounds.base import Bound
+from vi.bounds.elbo import ELBO
+from vi.data.base import DataSet, LoadedData
+from vi.errors import CheckpointError
+from vi.evaluation.base import Evaluation
+from vi.evaluation.importance_sampling import ImportanceSampling
+from vi.models.base import LatentVariableModel
+from vi.options import Option
+from vi.schemes.base import Scheme
+from vi.schemes.joint import Joint
+from vi.training.atomic import write_atomically
+from vi.training.callbacks.diagnostics import LatentDiagnostics
+from vi.training.callbacks.hyperparameters import Hyperparameters
+from vi.training.callbacks.pictures import Pictures
+from vi.training.callbacks.progress import ProgressBar
+from vi.training.evaluate import evaluate
+from vi.training.guards import check_data
+from vi.training.module import TrainingModule
+from vi.training.pictures import save_pictures
+from vi.training.pretrained import load_weights, save
+from vi.training.quiet import quiet
+from vi.training.report import print_report
+from vi.training.schema import validate
+from vi.training.settings import TrainerSettings
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """A trained model, what was measured of it, and where everything lies."""
+
+    model: LatentVariableModel
+    metrics: dict[str, Any]
+    run_dir: Path
+
+
+def fit(
+    model: LatentVariableModel,
+    data: DataSet | LoadedData,
+    bound: Bound | None = None,
+    scheme: Scheme | None = None,
+    epochs: int | None = None,
+    *,
+    seed: int = 0,
+    run_dir: str | Path | None = None,
+    trainer: TrainerSettings | None = None,
+    evaluation: Evaluation | None = None,
+    callbacks: Sequence[pl.Callback] | None = None,
+    loggers: Sequence[Logger] | None = None,
+    ckpt_path: str | Path | None = None,
+    init_from: str | Path | None = None,
+    hyperparameters: Mapping[str, Any] | None = None,
+    plugins: Sequence[str] = (),
+    **settings: Any,
+) -> FitResult:
+    """Train, choose the best weights by the validation bound, measure, and save everything.
+
+    Args:
+        model: Trained in place; it comes back in evaluation mode with the best weights.
+        data: A data set, loaded or not.
+        bound: What to climb; the ELBO if not given.
+        scheme: Which parameters step when; joint Adam if not given.
+        epochs: Passes over the training data; the trainer's ``max_epochs`` if not given.
+        seed: Of the order of the data and of every draw.
+        run_dir: Where results go; ``outputs/<data>/<time>`` if not given.
+        trainer: Settings; or give them one by one as ``**settings``.
+        evaluation: What to measure beside the bound; log p(x) with 1 000 samples if not given.
+        callbacks: Beside the progress bar and the checkpoints.
+        loggers: TensorBoard and CSV if not given.
+        ckpt_path: A ``last.ckpt`` to go on from.
+        init_from: A run or model directory whose weights are the start.
+        hyperparameters: For the HParams tab; the arguments of the parts if not given.
+        plugins: Packages beside vi whose options the parts are.
+        **settings: ``batch_size``, ``device``, ... of ``TrainerSettings``.
+
+    Returns:
+        The model, the flat metrics of ``metrics.json``, and the run directory.
+
+    Raises:
+        DataError: Data that cannot be trained on.
+        ConfigurationError: Options that do not fit together.
+        CheckpointError: A file to start from that is missing, damaged or of another model.
+        NumericsError: The loss became NaN or infinite.
+    """
+    bound, scheme = bound or ELBO(), scheme or Joint()
+    settings_ = _settings(trainer, epochs, settings)
+    loaded = data.load(seed) if isinstance(data, DataSet) else data
+    check_data(loaded, model, settings_)
+    name = str(loaded.facts.get("data/name", "data"))
+    run_dir = Path(run_dir or Path("outputs") / name / f"{datetime.now():%Y-%m-%d_%H-%M-%S-%f}")
+    module = TrainingModule(model, bound, scheme, loaded, settings_, seed)
+    _start(module, init_from, ckpt_path)
+    parts = {"model": model, "bound": bound, "scheme": scheme, "trainer": settings_}
+    chosen = hyperparameters or {k: _values(v) for k, v in parts.items()} | {"seed": seed}
+    callbacks = [LatentDiagnostics(), Pictures()] if callbacks is None else callbacks
+    lightning = _trainer(run_dir, settings_, [*callbacks, Hyperparameters(chosen)], loggers)
+    facts = _train(lightning, module, ckpt_path)
+    evaluation = evaluation or ImportanceSampling(num_samples=1000)
+    test = {
+        f"test/{k}": v
+        for k, v in evaluate(model, module.data.test, bound, evaluation, seed=seed).items()
+    }
+    metrics = {**test, **module.latest, **facts, **loaded.facts}
+    with quiet():
+        module.record(test)
+    save(model, run_dir / "model", facts=metrics, plugins=plugins)
+    write_atomically(run_dir / "metrics.json", (json.dumps(metrics, indent=2) + "\n").encode())
+    pictures = save_pictures(model, module.data, module.shape, run_dir, seed)
+    if settings_.progress_bar:
+        print_report(metrics, run_dir, pictures)
+    return FitResult(model, metrics, run_dir)
+
+
+def _settings(
+    trainer: TrainerSettings | None, epochs: int | None, settings: dict[str, Any]
+) -> TrainerSettings:
+    chosen = {**(trainer.arguments if trainer else {}), **settings}
+    if epochs is not None:
+        chosen["max_epochs"] = epochs
+    validate(TrainerSettings, chosen, "trainer")
+    return TrainerSettings(**chosen)
+
+
+def _start(
+    module: TrainingModule, init_from: str | Path | None, ckpt_path: str | Path | None
+) -> None:
+    """The weights before the first step: of another run, or made from the training data."""
+    if ckpt_path is not None:
+        if not Path(ckpt_path).is_file():
+            raise CheckpointError(
+                f"there is no checkpoint {ckpt_path}",
+                hint="a run keeps checkpoints/last.ckpt and checkpoints/best.ckpt",
+            )
+        return
+    if init_from is not None:
+        load_weights(module.model, init_from)
+        return
+    train = module.data.train
+    module.model.initialize(train.values(torch.arange(len(train), device=train.stored.device)))
+
+
+def _trainer(
+    run_dir: Path,
+    settings: TrainerSettings,
+    callbacks: Sequence[pl.Callback],
+    loggers: Sequence[Logger] | None,
+) -> pl.Trainer:
+    if loggers is None:
+        loggers = [TensorBoardLogger(run_dir, name="", version="", default_hp_metric=False)]
+        loggers += [CSVLogger(run_dir, name="csv")]
+    checkpoints = ModelCheckpoint(
+        run_dir / "checkpoints",
+        filename="best",
+        monitor="val/bound",
+        mode="max",
+        save_last=True,
+        auto_insert_metric_name=False,
+        enable_version_counter=False,
+    )
+    bar = [ProgressBar()] if settings.progress_bar else []
+    with quiet():
+        return pl.Trainer(
+            accelerator=settings.device,
+            devices=1,
+            max_epochs=settings.max_epochs,
+            max_steps=settings.max_steps or -1,
+            check_val_every_n_epoch=settings.check_val_every_n_epochs,
+            num_sanity_val_steps=0,
+            callbacks=[*callbacks, checkpoints, *bar],
+            enable_progress_bar=settings.progress_bar,
+            enable_model_summary=False,
+            logger=list(loggers),
+            log_every_n_steps=1,
+            default_root_dir=run_dir,
+        )
+
+
+def _train(
+    lightning: pl.Trainer, module: TrainingModule, ckpt_path: str | Path | None
+) -> dict[str, Any]:
+    """Run the trainer, put the best weights in, and tell what happened."""
+    started = time.perf_counter()
+    with quiet():
+        lightning.fit(module, ckpt_path=ckpt_path, weights_only=True)
+    seconds = time.perf_counter() - started
+    best = lightning.checkpoint_callback.best_model_path
+    if best:
+        saved = torch.load(best, weights_only=True, map_location=module.device)
+        module.load_state_dict(saved["state_dict"])
+    module.eval()
+    return {
+        "train/seconds": seconds,
+        "train/steps": lightning.global_step,
+        "train/epochs": lightning.current_epoch,
+        "train/parameters": sum(p.numel() for p in module.model.parameters()),
+        "weights": f"best val/bound, epoch {saved['epoch'] + 1}" if best else "last",
+        "seed": module.seed,
+        "device": str(module.device),
+        "versions/vi": vi.__version__,
+        "versions/torch": torch.__version__,
+        "versions/lightning": pl.__version__,
+    }
+
+
+def _values(part: Any) -> dict[str, Any]:
+    """The arguments of a part and of the parts within it, with the name of its class."""
+    values = {k: _values(v) if isinstance(v, Option) else v for k, v in part.arguments.items()}
+    return {"class": type(part).__name__, **values}

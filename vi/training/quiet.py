@@ -1,0 +1,36 @@
+"""Lightning's adverts and the warnings that do not concern a user of vi."""
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_EXPECTED = (
+    ".*does not have many workers.*",  # the data are resident; there is nothing to load
+    ".*IterableDataset.*`__len__`.*",
+    ".*Checkpoint directory .* exists and is not empty.*",  # a resumed run
+    ".*Experiment logs directory .* exists.*",
+    ".*The number of training batches .* is smaller than the logging interval.*",
+    ".*`training_step` returned `None`.*",  # manual optimisation
+    ".*GPU available but not used.*",  # the user said so
+    ".*isinstance\\(treespec, LeafSpec\\).*",
+    ".*You defined a `validation_step` but have no `val_dataloader`.*",
+    ".*ModelCheckpoint\\(monitor='val/bound'.*could not find the monitored key.*",
+)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Within this block the expected warnings and Lightning's notices are not shown."""
+    loggers = [logging.getLogger(f"lightning.{n}") for n in ("pytorch", "fabric")]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        for pattern in _EXPECTED:
+            warnings.filterwarnings("ignore", pattern)
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)

@@ -1,0 +1,50 @@
+"""What a run says when it ends."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+
+def print_report(metrics: Mapping[str, Any], run_dir: Path, pictures: Sequence[Path]) -> None:
+    """Print the test numbers, where everything lies, and what to type next."""
+    console = Console(highlight=False)
+    console.print(_table(metrics))
+    console.print(
+        f"{metrics['train/steps']} steps in {metrics['train/seconds']:.1f} s, "
+        f"weights: {metrics['weights']}",
+        soft_wrap=True,
+    )
+    for picture in pictures:
+        console.print(f"picture  {picture}", soft_wrap=True)
+    console.print(f"run      {run_dir}\n\nnext:", soft_wrap=True)
+    for command in next_commands(run_dir):
+        console.print(f"  {command}", soft_wrap=True)
+
+
+def next_commands(run_dir: Path) -> list[str]:
+    """Commands that work on a finished run."""
+    return [
+        f"tensorboard --bind_all=false --logdir {run_dir}",
+        f"python -m vi evaluate run={run_dir} evaluation.num_samples=5000",
+        f"python -m vi sample run={run_dir} count=64",
+    ]
+
+
+def _table(metrics: Mapping[str, Any]) -> Table:
+    table = Table(title=f"test set, {metrics['test/count']} data, nats per datum")
+    for column in ("elbo", "kl", "reconstruction", "log p(x)"):
+        table.add_column(column, justify="right")
+    numbers = [f"{metrics[f'test/{k}']:.3f}" for k in ("elbo", "kl", "reconstruction")]
+    table.add_row(*numbers, _log_likelihood(metrics))
+    return table
+
+
+def _log_likelihood(metrics: Mapping[str, Any]) -> str:
+    if "test/log_likelihood" not in metrics:
+        return "-"
+    samples = f"(K={metrics['test/log_likelihood_samples']})"
+    error = metrics["test/log_likelihood_se"]
+    return f"{metrics['test/log_likelihood']:.3f} ± {error:.3f} {samples}"
