@@ -1,4 +1,4 @@
-"""Data sets by name: ``vi.data.MNIST()``, ``vi.data.Digits()``, a user's own CSV, NPZ or images."""
+"""Data sets by name: ``vi.data.MNIST()``, ``vi.data.Digits()``, your own CSV, NPZ or images."""
 
 from vi.lazy import lazy_exports
 

@@ -36,8 +36,8 @@ class KnownFile:
     @property
     def published(self) -> str:
         """What to tell somebody who has to find the file: its name and sha256."""
-        suffix = ".gz" if self.sha256_gz else ""
-        return f"{Path(self.name).name}{suffix} (sha256 {self.sha256_gz or self.sha256})"
+        zipped = " or its .gz" if self.sha256_gz else ""
+        return f"{Path(self.name).name} (sha256 {self.sha256}){zipped}"
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,7 @@ class IDXImages(GreyImages, ABC):
         val = whole.take(slice(n, None)) if self.validation_size else None
         facts = {
             "data/name": self.name,
-            "data/split": f"first {n} of the 60000 train, the last {self.validation_size} validate",
+            "data/split": f"first {n} of 60000 train, the last {self.validation_size} validate",
             **file_facts(contents),
         }
         train = whole.take(slice(n))
