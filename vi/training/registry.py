@@ -168,15 +168,17 @@ def build(
     cls = resolve(str(node.get("_target_", "")), group, plugins)
     validate(cls, node, path)
     values = {k: v for k, v in node.items() if k != "_target_"}
-    missing = {k: supply[k] for k in parameters(cls) if k not in values and k in supply}
-    built = {
-        name: build(name, value, supply=supply, plugins=plugins, path=_join(path, name, values))
-        if _is_node(value)
-        else value
-        for name, value in (values | missing).items()
-    }
-    if issubclass(cls, role_of("optimizer")) or issubclass(cls, role_of("schedule")):
+
+    def made(name: str, value: Any, path: str) -> Any:
+        if not _is_node(value):
+            return value
+        return build(name, value, supply=supply, plugins=plugins, path=path)
+
+    built = {name: made(name, value, f"{path}.{name}") for name, value in values.items()}
+    if issubclass(cls, (role_of("optimizer"), role_of("schedule"))):
         return functools.partial(cls, **built)
+    missing = [k for k in parameters(cls) if k not in values and k in supply]
+    built |= {name: made(name, supply[name], name) for name in missing}
     try:
         return cls(**built)
     except TypeError as error:
@@ -250,6 +252,3 @@ def undescribe(
 def _is_node(value: Any) -> bool:
     return isinstance(value, Mapping) and "_target_" in value
 
-
-def _join(path: str, name: str, own: Mapping[str, Any]) -> str:
-    return f"{path}.{name}" if name in own else name

@@ -15,7 +15,14 @@ class EarlyStopping(LightningEarlyStopping):
     """
 
     def __init__(self, patience: int | None = None, min_delta: float = 0.0) -> None:
-        super().__init__("val/bound", min_delta, patience or 0, mode="max", strict=False)
+        super().__init__(
+            "val/bound",
+            min_delta,
+            patience or 0,
+            mode="max",
+            strict=False,
+            check_on_train_epoch_end=False,
+        )
         self.enabled = patience is not None
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -1,0 +1,38 @@
+"""``python -m vi <command>``: every file of ``vi/cli`` with a ``main`` is a command."""
+
+import ast
+import importlib
+import sys
+from pathlib import Path
+
+_FOLDER = Path(__file__).parent / "cli"
+
+
+def commands() -> dict[str, str]:
+    """Each command and the first line of its docstring, read without importing it."""
+    found = {}
+    for path in sorted(_FOLDER.glob("[a-z]*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        if any(isinstance(node, ast.FunctionDef) and node.name == "main" for node in tree.body):
+            found[path.stem] = (ast.get_docstring(tree) or "").partition("\n")[0]
+    return found
+
+
+def main() -> None:
+    """Dispatch, or list the commands."""
+    known = commands()
+    name = sys.argv[1] if len(sys.argv) > 1 else "--help"
+    if name in known:
+        importlib.import_module(f"vi.cli.{name}").main(sys.argv[2:])
+        return
+    if name not in ("-h", "--help"):
+        print(f"error: unknown command {name}\nhint: one of {', '.join(known)}", file=sys.stderr)
+        sys.exit(2)
+    print("python -m vi <command> [name=value ...]\n")
+    for command, summary in known.items():
+        print(f"  {command:10} {summary}")
+    print("\n  python -m vi <command> --help")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Commands: ``python -m vi <command>``; a file is a command."""

@@ -1,0 +1,98 @@
+"""A command line becomes a checked configuration, before anything is made on the disk."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from vi.errors import ConfigurationError
+from vi.training.registry import check, config_dir
+from vi.training.schema import did_you_mean, validate
+
+_SETS_OF_PARTS = ("callbacks", "logger")
+
+
+def composed(name: str, overrides: Sequence[str], main: Callable[..., Any]) -> dict[str, Any]:
+    """Compose ``configs/<name>.yaml`` with overrides and check every value in it.
+
+    Args:
+        name: The file.
+        overrides: As on the command line.
+        main: The function whose parameters are the top level of the configuration.
+
+    Returns:
+        Plain values; parts are mappings with ``_target_``.
+
+    Raises:
+        ConfigurationError: An unknown name, a wrong type, an option that does not exist, a class
+            that may not stand there.
+    """
+    with initialize_config_dir(str(config_dir().resolve()), version_base="1.3"):
+        try:
+            config = compose(name, list(overrides))
+            plain = plain_values(config)
+        except (HydraException, OmegaConfBaseException) as error:
+            raise _explained(error, name) from error
+    check_values(plain, main)
+    return plain
+
+
+def plain_values(config: DictConfig) -> dict[str, Any]:
+    """The configuration with every interpolation resolved."""
+    return OmegaConf.to_container(config, resolve=True)  # type: ignore[return-value]
+
+
+def check_values(plain: Mapping[str, Any], main: Callable[..., Any]) -> None:
+    """Check a composed configuration against the classes that it names.
+
+    Raises:
+        ConfigurationError: See ``composed``.
+    """
+    validate(main, plain, "")
+    plugins = plain.get("plugins") or []
+    for group, path, node in _parts(plain):
+        check(group, node, plugins=plugins, path=path)
+
+
+def _parts(plain: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    """(group, path, node) of every part."""
+    for group, node in plain.items():
+        if group in _SETS_OF_PARTS:
+            yield from ((group, f"{group}.{name}", n) for name, n in (node or {}).items())
+        elif isinstance(node, Mapping):
+            yield group, group, node
+
+
+def _explained(error: Exception, name: str) -> ConfigurationError:
+    """What Hydra and OmegaConf say, as one line and a hint that does not hide a typo."""
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        group, _, option = error.missing_cfg_file.rpartition("/")
+        return ConfigurationError(
+            f"unknown option {group}={option}", hint=did_you_mean(option, error.options or [])
+        )
+    text = str(error.__cause__ if isinstance(error, ConfigCompositionException) else error)
+    text = text if text != "None" else str(error)
+    missing = re.search(r"Missing mandatory value: (\S+)", text)
+    if missing:
+        return ConfigurationError(
+            f"{missing[1]} is required", hint=f"give {missing[1]}=... on the command line"
+        )
+    found = re.search(r"Could not override '([^']+)'", str(error))
+    if found:
+        path, _, key = found[1].rpartition(".")
+        return ConfigurationError(f"unknown option {found[1]}", hint=_near(key, path, name))
+    first = str(error).strip().partition("\n")[0]
+    return ConfigurationError(first, hint="options are written name=value or group=option")
+
+
+def _near(key: str, path: str, name: str) -> str:
+    """A hint among the names that stand where the unknown one was written."""
+    node: Any = OmegaConf.to_container(compose(name), resolve=False)
+    for part in path.split(".") if path else []:
+        node = node.get(part, {}) if isinstance(node, Mapping) else {}
+    known = [k for k in node if not k.startswith("_")] if isinstance(node, Mapping) else []
+    return did_you_mean(key, known, path)

@@ -1,0 +1,23 @@
+"""A failed command says why in one line and what to do in another."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from vi.errors import ViError
+
+
+@contextmanager
+def reporting() -> Iterator[None]:
+    """Within this block an error of vi becomes two lines and its exit code.
+
+    The trace is shown with HYDRA_FULL_ERROR=1.
+    """
+    try:
+        yield
+    except ViError as error:
+        if os.environ.get("HYDRA_FULL_ERROR") == "1":
+            raise
+        print(f"error: {error}\nhint: {error.hint}", file=sys.stderr)
+        sys.exit(error.exit_code)
