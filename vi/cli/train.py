@@ -3,6 +3,7 @@
 import shutil
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,7 @@ def _options_of_the_run(overrides: Sequence[str]) -> list[str]:
         )
     if not written.is_file():
         return []
-    kept = [o for o in OmegaConf.load(written) if not str(o).startswith("hydra.")]
+    kept = [str(o) for o in OmegaConf.load(written) if not str(o).startswith("hydra.")]
     return [*kept, f"hydra.run.dir={run_dir}"]
 
 
@@ -122,7 +123,7 @@ def train(
 
     groups = {k: v for k, v in locals().items() if isinstance(v, dict) and "_target_" in v}
     dataset: DataSet = build("data", data, plugins=plugins)
-    loaded = dataset.load(seed)
+    loaded = replace(dataset.load(seed), option=dataset)
     facts = {"data_shape": loaded.shape, "context_dim": loaded.context_dim, "save_dir": run_dir}
 
     def part(group: str, node: dict[str, Any]) -> Any:

@@ -107,6 +107,7 @@ class LoadedData:
         context_dim: Width of ``given["context"]``, 0 where there is none.
         facts: What has to stand beside every number, flat and plain: name, sizes of the splits,
             preprocessing, checksums of the files.
+        option: The data set that this came from, for those who want to load it again.
     """
 
     train: Split
@@ -115,6 +116,7 @@ class LoadedData:
     shape: tuple[int, ...]
     context_dim: int = 0
     facts: dict[str, Any] = field(default_factory=dict)
+    option: "DataSet | None" = None
 
     def viewed(self, shape: tuple[int, ...]) -> "LoadedData":
         """The same data with another event shape of as many entries."""

@@ -27,6 +27,7 @@ def affine(distribution: Distribution, loc: Tensor, scale: Tensor) -> Distributi
             "units cannot be standardised for it",
             hint="set model.standardize=false, or choose likelihood=gaussian_shared_scale",
         )
-    others = {k: getattr(distribution, k) for k in distribution.arg_constraints}
-    others |= {"loc": loc + scale * distribution.loc, "scale": scale * distribution.scale}
-    return type(distribution)(**others, validate_args=False)
+    parameters = {k: getattr(distribution, k) for k in distribution.arg_constraints}
+    parameters["loc"] = loc + scale * parameters["loc"]
+    parameters["scale"] = scale * parameters["scale"]
+    return type(distribution)(**parameters, validate_args=False)

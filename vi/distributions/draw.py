@@ -32,7 +32,7 @@ def draw(q: Distribution, num_samples: int) -> tuple[Tensor, Tensor]:
     _require_rsample(q)
     with keyed_draw(num_samples, q.batch_shape):
         if hasattr(q, "rsample_and_log_prob"):
-            return q.rsample_and_log_prob((num_samples,))
+            return q.rsample_and_log_prob((num_samples,))  # pyright: ignore
         z = q.rsample((num_samples,))
     return z, q.log_prob(z)
 

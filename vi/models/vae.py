@@ -1,7 +1,5 @@
 """The variational autoencoder."""
 
-from typing import cast
-
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
@@ -34,6 +32,9 @@ class VAE(LatentVariableModel):
 
     Reference: Kingma and Welling, 2014, https://arxiv.org/abs/1312.6114
     """
+
+    data_loc: Tensor
+    data_scale: Tensor
 
     def __init__(
         self,
@@ -85,8 +86,8 @@ class VAE(LatentVariableModel):
         """Take mean and standard deviation of the training data, where ``standardize`` is set."""
         if self.standardize:
             scale = x.std(0)
-            cast(Tensor, self.data_loc).copy_(x.mean(0))
-            cast(Tensor, self.data_scale).copy_(scale.where(scale > 0, torch.ones_like(scale)))
+            self.data_loc.copy_(x.mean(0))
+            self.data_scale.copy_(scale.where(scale > 0, torch.ones_like(scale)))
 
     def _run(self, network: nn.Module, x: Tensor, context: Tensor | None) -> Tensor:
         if not self.context_dim:

@@ -36,7 +36,8 @@ def evaluate(
         Plain numbers by name, in nats per datum unless named otherwise.
     """
     training = model.training, bound.training
-    model.eval(), bound.eval()
+    model.eval()
+    bound.eval()
     bounds, columns = Means(), Means()
     n = len(split) if limit is None else min(limit, len(split))
     for index in torch.arange(n, device=split.stored.device).split(batch_size):
@@ -45,6 +46,7 @@ def evaluate(
             bounds.add(terms(bound(model, batch.x, **batch.given)))
         with datum_noise(seed + 1, index):
             columns.add(evaluation(model, batch.x, **batch.given))
-    model.train(training[0]), bound.train(training[1])
+    model.train(training[0])
+    bound.train(training[1])
     whole = {name: columns.column(name) for name in columns.columns}
     return {**bounds.mean(), **evaluation.summarize(whole), "count": n}

@@ -3,11 +3,12 @@
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import lightning
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
@@ -99,7 +100,7 @@ def fit(
     """
     bound, scheme = bound or ELBO(), scheme or Joint()
     settings_ = _settings(trainer, epochs, settings)
-    loaded = data.load(seed) if isinstance(data, DataSet) else data
+    loaded = replace(data.load(seed), option=data) if isinstance(data, DataSet) else data
     check_data(loaded, model, settings_)
     name = str(loaded.facts.get("data/name", "data"))
     run_dir = Path(run_dir or Path("outputs") / name / f"{datetime.now():%Y-%m-%d_%H-%M-%S-%f}")
@@ -108,8 +109,8 @@ def fit(
     parts = {"model": model, "bound": bound, "scheme": scheme, "trainer": settings_}
     chosen = hyperparameters or {k: _values(v) for k, v in parts.items()} | {"seed": seed}
     callbacks = [LatentDiagnostics(), Pictures()] if callbacks is None else callbacks
-    lightning = _trainer(run_dir, settings_, [*callbacks, Hyperparameters(chosen)], loggers)
-    facts = _train(lightning, module, ckpt_path)
+    pl_trainer = _trainer(run_dir, settings_, [*callbacks, Hyperparameters(chosen)], loggers)
+    facts = _train(pl_trainer, module, ckpt_path)
     evaluation = evaluation or ImportanceSampling(num_samples=1000)
     test = {
         f"test/{k}": v
@@ -118,7 +119,8 @@ def fit(
     metrics = {**test, **module.latest, **facts, **loaded.facts}
     with quiet():
         module.record(test)
-    save(model, run_dir / "model", facts=metrics, plugins=plugins)
+    parts = {"bound": bound} | ({"data": loaded.option} if loaded.option else {})
+    save(model, run_dir / "model", facts=metrics, parts=parts, plugins=plugins)
     write_atomically(run_dir / "metrics.json", (json.dumps(metrics, indent=2) + "\n").encode())
     pictures = save_pictures(model, module.data, module.shape, run_dir, seed)
     if settings_.progress_bar:
@@ -191,29 +193,30 @@ def _trainer(
 
 
 def _train(
-    lightning: pl.Trainer, module: TrainingModule, ckpt_path: str | Path | None
+    trainer: pl.Trainer, module: TrainingModule, ckpt_path: str | Path | None
 ) -> dict[str, Any]:
     """Run the trainer, put the best weights in, and tell what happened."""
     started = time.perf_counter()
     with quiet():
-        lightning.fit(module, ckpt_path=ckpt_path, weights_only=True)
+        trainer.fit(module, ckpt_path=ckpt_path, weights_only=True)
     seconds = time.perf_counter() - started
-    best = lightning.checkpoint_callback.best_model_path
+    checkpoints = cast(ModelCheckpoint, trainer.checkpoint_callback)
+    best = checkpoints.best_model_path
     if best:
         saved = torch.load(best, weights_only=True, map_location=module.device)
         module.load_state_dict(saved["state_dict"])
     module.eval()
     return {
         "train/seconds": seconds,
-        "train/steps": lightning.global_step,
-        "train/epochs": lightning.current_epoch,
+        "train/steps": trainer.global_step,
+        "train/epochs": trainer.current_epoch,
         "train/parameters": sum(p.numel() for p in module.model.parameters()),
         "weights": f"best val/bound, epoch {saved['epoch'] + 1}" if best else "last",
         "seed": module.seed,
         "device": str(module.device),
         "versions/vi": vi.__version__,
         "versions/torch": torch.__version__,
-        "versions/lightning": pl.__version__,
+        "versions/lightning": lightning.__version__,
     }
 
 

@@ -1,10 +1,11 @@
 """The one Lightning module: manual optimisation, several optimiser steps a call."""
 
-from typing import Any
+from typing import Any, cast
 
 import lightning.pytorch as pl
 import torch
 from torch import Tensor
+from torch.optim.lr_scheduler import LRScheduler
 
 from vi.bounds.base import Bound
 from vi.data.base import LoadedData
@@ -37,8 +38,6 @@ class TrainingModule(pl.LightningModule):
         seed: Of the whole run.
     """
 
-    automatic_optimization = False
-
     def __init__(
         self,
         model: LatentVariableModel,
@@ -49,6 +48,7 @@ class TrainingModule(pl.LightningModule):
         seed: int,
     ) -> None:
         super().__init__()
+        self.automatic_optimization = False
         self.model = model
         self.bound = bound
         self.scheme = scheme
@@ -106,11 +106,12 @@ class TrainingModule(pl.LightningModule):
         """Schedules step once an epoch."""
         schedulers = self.lr_schedulers() or []
         for scheduler in schedulers if isinstance(schedulers, list) else [schedulers]:
-            scheduler.step()
+            cast(LRScheduler, scheduler).step()
         self._log_training()
 
     def validation_step(self, index: Tensor, _: int) -> None:
         """The bound on validation data, with noise keyed by datum."""
+        assert self.data.val is not None  # else there are no blocks
         batch = self.data.val.batch(index)
         with datum_noise(self.seed, index):
             self.val_means.add(terms(self.bound(self.model, batch.x, **batch.given)))

@@ -30,6 +30,7 @@ def save(
     directory: str | Path,
     *,
     facts: Mapping[str, Any] | None = None,
+    parts: Mapping[str, Any] | None = None,
     plugins: Iterable[str] = (),
 ) -> Path:
     """Write a model directory: config.json, model.safetensors, README.md, manifest.json.
@@ -37,7 +38,8 @@ def save(
     Args:
         model: Made of options, from a configuration or in Python.
         directory: Made if missing; files of the same name are replaced.
-        facts: Plain values to keep beside the weights (data, seed, metrics).
+        facts: Plain values to keep beside the weights (seed, metrics).
+        parts: What else to keep by option name: the data set and the bound, by group.
         plugins: Packages beside vi whose options the model is made of.
 
     Returns:
@@ -52,6 +54,7 @@ def save(
         "vi": vi.__version__,
         "plugins": list(plugins),
         "model": describe("model", model, plugins),
+        **{group: describe(group, part, plugins) for group, part in (parts or {}).items()},
         "facts": dict(facts or {}),
     }
     directory.mkdir(parents=True, exist_ok=True)
@@ -135,7 +138,7 @@ def model_directory(source: str | Path) -> Path:
 
 def _from_hub(name: str) -> Path:
     try:
-        from huggingface_hub import snapshot_download
+        from huggingface_hub import snapshot_download  # pyright: ignore[reportMissingImports]
     except ImportError:
         raise CheckpointError(
             f"{name} is no directory here, and the hub client is not installed",

@@ -251,4 +251,3 @@ def undescribe(
 
 def _is_node(value: Any) -> bool:
     return isinstance(value, Mapping) and "_target_" in value
-

@@ -5,7 +5,9 @@ import torch
 
 from vi.diagnostics.active_units import active_units
 from vi.diagnostics.kl_per_dimension import kl_per_dimension
+from vi.data.base import Batch
 from vi.errors import ConfigurationError
+from vi.training.module import TrainingModule
 
 
 class LatentDiagnostics(pl.Callback):
@@ -22,18 +24,18 @@ class LatentDiagnostics(pl.Callback):
         self.max_data = max_data
 
     @torch.no_grad()
-    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: TrainingModule) -> None:
         """Measure and log."""
         split = pl_module.data.val
         if trainer.sanity_checking or split is None:
             return
         count = min(self.max_data, len(split))
         batch = split.batch(torch.arange(count, device=pl_module.device))
-        units = active_units(pl_module.model, batch.x, **batch.given)
+        units = active_units(pl_module.model, batch.x, **batch.given)  # pyright: ignore
         pl_module.record({"val/active_units": float(units)} | self._kl(pl_module, batch))
 
     @staticmethod
-    def _kl(module: pl.LightningModule, batch: object) -> dict[str, float]:
+    def _kl(module: TrainingModule, batch: Batch) -> dict[str, float]:
         try:
             kl = kl_per_dimension(module.model, batch.x, **batch.given)
         except ConfigurationError:

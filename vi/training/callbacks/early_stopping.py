@@ -3,6 +3,8 @@
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import EarlyStopping as LightningEarlyStopping
 
+from vi.training.module import TrainingModule
+
 
 class EarlyStopping(LightningEarlyStopping):
     """Stops after ``patience`` validations without a rise of ``val/bound``.
@@ -25,7 +27,7 @@ class EarlyStopping(LightningEarlyStopping):
         )
         self.enabled = patience is not None
 
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: TrainingModule) -> None:
         """Count this validation, if the warm-up is over."""
         if self.enabled and trainer.global_step > pl_module.bound.warmup_steps:
             super().on_validation_end(trainer, pl_module)

@@ -3,13 +3,16 @@
 import time
 
 import lightning.pytorch as pl
+from lightning.pytorch.callbacks import ProgressBar as LightningProgressBar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from vi.training.module import TrainingModule
 
 _SHOWN = ("elbo", "kl", "reconstruction")
 
 
-class ProgressBar(pl.callbacks.ProgressBar):
+class ProgressBar(LightningProgressBar):
     """Epochs, and ELBO, KL and reconstruction in nats per datum, for training and validation.
 
     On a terminal it is one line that moves; elsewhere a plain line every few seconds.
@@ -36,36 +39,36 @@ class ProgressBar(pl.callbacks.ProgressBar):
         """Lightning calls this on processes that should not print."""
         self.console.quiet = True
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_start(self, trainer: pl.Trainer, pl_module: TrainingModule) -> None:
         """Show an empty bar."""
         self.task = self.bar.add_task("", total=trainer.max_epochs, numbers="")
         if self.console.is_terminal:
             self.bar.start()
 
     def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: object
+        self, trainer: pl.Trainer, pl_module: TrainingModule, *_: object
     ) -> None:
         """Refresh the numbers within long epochs."""
         self._show(trainer, pl_module)
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: TrainingModule) -> None:
         """Move the bar."""
         self.bar.update(self.task, completed=trainer.current_epoch + 1)
         self._show(trainer, pl_module)
 
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_end(self, trainer: pl.Trainer, pl_module: TrainingModule) -> None:
         """Leave the last numbers standing."""
         self.last_line = 0.0
         self._show(trainer, pl_module)
         self.bar.stop()
 
     def on_exception(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+        self, trainer: pl.Trainer, pl_module: TrainingModule, exception: BaseException
     ) -> None:
         """Leave the terminal as it was."""
         self.bar.stop()
 
-    def _show(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+    def _show(self, trainer: pl.Trainer, module: TrainingModule) -> None:
         if self.console.is_terminal:
             self.bar.update(self.task, numbers=_numbers(module.latest))
         elif time.monotonic() - self.last_line >= self.interval and module.latest:

@@ -1,0 +1,100 @@
+"""A finished run as the commands see it, and how those commands are started."""
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vi.cli.compose import composed
+from vi.cli.reporting import reporting
+from vi.errors import CheckpointError, ConfigurationError
+from vi.training.registry import build, config_dir, undescribe
+
+if TYPE_CHECKING:
+    import torch
+
+    from vi.bounds.base import Bound
+    from vi.data.base import LoadedData, Split
+    from vi.models.base import LatentVariableModel
+
+
+def start(name: str, command: Callable[..., Any], arguments: Sequence[str] | None) -> None:
+    """Compose ``configs/<name>.yaml`` with the command line and call the command."""
+    arguments = list(sys.argv[2:] if arguments is None else arguments)
+    if {"-h", "--help"} & set(arguments):
+        text = (config_dir() / f"{name}.yaml").read_text(encoding="utf-8")
+        print(f"{command.__doc__}\n\npython -m vi {name} name=value ...\n\n{text}")
+        return
+    with reporting():
+        command(**composed(name, arguments, command))
+
+
+@dataclass(frozen=True)
+class Run:
+    """A model with the data and the bound that it was trained with, on one device."""
+
+    model: "LatentVariableModel"
+    bound: "Bound"
+    data: "LoadedData"
+    seed: int
+    directory: Path
+
+    def split(self, name: str) -> "Split":
+        """One of train, val and test.
+
+        Raises:
+            ConfigurationError: There is no such split.
+        """
+        split = getattr(self.data, name)
+        if split is None:
+            raise ConfigurationError(
+                "the run has no validation data", hint="choose split=test or split=train"
+            )
+        return split
+
+
+def open_run(
+    run: str, *, device: str = "auto", data_dir: str | None = None, plugins: Sequence[str] = ()
+) -> Run:
+    """Load model, bound and data of a run directory.
+
+    Raises:
+        CheckpointError: The run did not finish, or was trained on data that have no option.
+        DataError: The data are missing or damaged.
+    """
+    from vi.training.pretrained import load, model_directory, read_config
+
+    directory = model_directory(run)
+    config = read_config(directory)
+    if "data" not in config or "bound" not in config:
+        raise CheckpointError(
+            f"{directory} does not say which data it was trained on",
+            hint="evaluate it from Python: vi.load, then vi.log_likelihood(model, x)",
+        )
+    node = undescribe("data", config["data"], plugins)
+    if data_dir is not None:
+        node["dir"] = data_dir
+    seed = int(config["facts"].get("seed", 0))
+    data = build("data", node, plugins=plugins).load(seed)
+    model = load(directory, device=chosen_device(device), plugins=plugins)
+    bound = build("bound", undescribe("bound", config["bound"], plugins), plugins=plugins)
+    return Run(model, bound, _placed(data, model), seed, Path(run))
+
+
+def chosen_device(name: str) -> "torch.device":
+    """The device that a word stands for; auto takes the accelerator if there is one."""
+    import torch
+
+    if name == "auto":
+        return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+    return torch.device({"gpu": "cuda"}.get(name, name))
+
+
+def _placed(data: "LoadedData", model: "LatentVariableModel") -> "LoadedData":
+    data = data.viewed(model.data_shape)
+    device = next(model.parameters()).device
+    for split in (data.train, data.val, data.test):
+        if split is not None:
+            split.to(device)
+    return data

@@ -1,0 +1,37 @@
+"""Draw from a finished run or a saved model."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from vi.cli.runs import start
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Start the command."""
+    start("sample", sample_run, arguments)
+
+
+def sample_run(run: str, count: int, seed: int, out: str | None, plugins: list[str]) -> None:
+    """Write draws x ~ p(x|z), z ~ p(z), and the means E[x|z], to samples.npz and a picture."""
+    import numpy as np
+    import torch
+
+    from vi.errors import ConfigurationError
+    from vi.training.pictures import samples_figure
+    from vi.training.pretrained import load, model_directory
+
+    if count < 1:
+        raise ConfigurationError(f"count must be at least 1, got {count}", hint="count=64")
+    model = load(run, plugins=plugins)
+    width = getattr(model, "context_dim", 0)
+    given = {"context": torch.eye(width)[torch.arange(count) % width]} if width else {}
+    torch.manual_seed(seed)
+    draws = model.sample(count, **given)
+    torch.manual_seed(seed)  # the means of the very same z
+    means = model.sample_mean(count, **given)
+    folder = Path(out) if out else model_directory(run).parent / "sample"
+    folder.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(folder / "samples.npz", x=draws.numpy(), mean=means.numpy())
+    print(f"written to {folder / 'samples.npz'}: x and mean {tuple(draws.shape)}")
+    samples_figure(means, tuple(model.data_shape)).savefig(folder / "samples.png")
+    print(f"picture    {folder / 'samples.png'}")
