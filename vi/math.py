@@ -4,6 +4,8 @@ import math
 
 from torch import Tensor
 
+Shape = tuple[int, ...]
+
 _MASK = (1 << 64) - 1
 
 

@@ -8,9 +8,8 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 from torch.distributions.constraints import Constraint
 
+from vi.math import Shape
 from vi.options import Option
-
-Shape = tuple[int, ...]
 
 
 class ConditionalDistribution(Option, nn.Module, ABC):

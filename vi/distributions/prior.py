@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 from torch.distributions.constraints import Constraint
 
-from vi.distributions.conditional import Shape
+from vi.math import Shape
 from vi.options import Option
 
 

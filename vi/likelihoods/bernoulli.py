@@ -4,7 +4,8 @@ from torch import Tensor
 from torch.distributions import Bernoulli as TorchBernoulli
 from torch.distributions import Distribution, Independent, constraints
 
-from vi.distributions.conditional import ConditionalDistribution, Shape
+from vi.distributions.conditional import ConditionalDistribution
+from vi.math import Shape
 
 
 class Bernoulli(ConditionalDistribution):

@@ -5,8 +5,8 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal, constraints
 from torch.nn import functional as F
 
-from vi.distributions.conditional import ConditionalDistribution, Shape
-from vi.math import inverse_softplus
+from vi.distributions.conditional import ConditionalDistribution
+from vi.math import Shape, inverse_softplus
 
 
 class FixedScaleGaussian(ConditionalDistribution):

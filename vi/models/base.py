@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from vi.distributions.conditional import Shape
+from vi.math import Shape
 from vi.options import Option
 
 

@@ -6,9 +6,10 @@ from torch.distributions import Distribution
 from torch.distributions.constraints import Constraint
 
 from vi.distributions.affine import affine
-from vi.distributions.conditional import ConditionalDistribution, Shape
+from vi.distributions.conditional import ConditionalDistribution
 from vi.distributions.prior import Prior
 from vi.errors import ConfigurationError
+from vi.math import Shape
 from vi.models.base import LatentVariableModel
 from vi.networks.base import Network
 

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 
 from torch import Tensor, nn
 
-from vi.distributions.conditional import Shape
+from vi.math import Shape
 from vi.options import Option
 
 

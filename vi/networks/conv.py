@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vi.distributions.conditional import Shape
 from vi.errors import ConfigurationError
+from vi.math import Shape
 from vi.networks.base import Network
 
 _KERNEL = 3

@@ -7,7 +7,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from vi.distributions.conditional import Shape
+from vi.math import Shape
 from vi.networks.base import Network, flatten_event
 
 

@@ -3,7 +3,8 @@
 from torch import Tensor
 from torch.distributions import Distribution, Independent, Normal, constraints
 
-from vi.distributions.conditional import ConditionalDistribution, Shape
+from vi.distributions.conditional import ConditionalDistribution
+from vi.math import Shape
 
 
 class DiagonalGaussian(ConditionalDistribution):

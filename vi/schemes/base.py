@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 from torch.optim import Optimizer
@@ -16,6 +16,7 @@ OptimizerFactory = Callable[..., Optimizer]
 ScheduleFactory = Callable[[Optimizer], LRScheduler]
 
 
+@runtime_checkable
 class Batch(Protocol):
     """What a step sees: data and what the model conditions on."""
 

@@ -2,6 +2,7 @@
 
 import json
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -18,7 +19,7 @@ import vi
 from vi.bounds.base import Bound
 from vi.bounds.elbo import ELBO
 from vi.data.base import DataSet, LoadedData
-from vi.errors import CheckpointError
+from vi.errors import CheckpointError, ConfigurationError
 from vi.evaluation.base import Evaluation
 from vi.evaluation.importance_sampling import ImportanceSampling
 from vi.models.base import LatentVariableModel
@@ -36,6 +37,7 @@ from vi.training.module import TrainingModule
 from vi.training.pictures import save_pictures
 from vi.training.pretrained import load_weights, save
 from vi.training.quiet import quiet
+from vi.training.registry import describe
 from vi.training.report import print_report
 from vi.training.schema import validate
 from vi.training.settings import TrainerSettings
@@ -65,7 +67,6 @@ def fit(
     loggers: Sequence[Logger] | None = None,
     ckpt_path: str | Path | None = None,
     init_from: str | Path | None = None,
-    hyperparameters: Mapping[str, Any] | None = None,
     plugins: Sequence[str] = (),
     **settings: Any,
 ) -> FitResult:
@@ -85,7 +86,6 @@ def fit(
         loggers: TensorBoard and CSV if not given.
         ckpt_path: A ``last.ckpt`` to go on from.
         init_from: A run or model directory whose weights are the start.
-        hyperparameters: For the HParams tab; the arguments of the parts if not given.
         plugins: Packages beside vi whose options the parts are.
         **settings: ``batch_size``, ``device``, ... of ``TrainerSettings``.
 
@@ -104,12 +104,14 @@ def fit(
     check_data(loaded, model, settings_)
     name = str(loaded.facts.get("data/name", "data"))
     run_dir = Path(run_dir or Path("outputs") / name / f"{datetime.now():%Y-%m-%d_%H-%M-%S-%f}")
+    parts = {"bound": bound} | ({"data": loaded.option} if loaded.option else {})
+    savable = _savable({"model": model, **parts}, plugins)
     module = TrainingModule(model, bound, scheme, loaded, settings_, seed)
     _start(module, init_from, ckpt_path)
-    parts = {"model": model, "bound": bound, "scheme": scheme, "trainer": settings_}
-    chosen = hyperparameters or {k: _values(v) for k, v in parts.items()} | {"seed": seed}
+    chosen = {"model": model, "bound": bound, "scheme": scheme, "trainer": settings_}
+    values = {k: _values(v) for k, v in chosen.items()} | {"seed": seed}
     callbacks = [LatentDiagnostics(), Pictures()] if callbacks is None else callbacks
-    pl_trainer = _trainer(run_dir, settings_, [*callbacks, Hyperparameters(chosen)], loggers)
+    pl_trainer = _trainer(run_dir, settings_, [*callbacks, Hyperparameters(values)], loggers)
     facts = _train(pl_trainer, module, ckpt_path)
     evaluation = evaluation or ImportanceSampling(num_samples=1000)
     test = {
@@ -119,8 +121,8 @@ def fit(
     metrics = {**test, **module.latest, **facts, **loaded.facts}
     with quiet():
         module.record(test)
-    parts = {"bound": bound} | ({"data": loaded.option} if loaded.option else {})
-    save(model, run_dir / "model", facts=metrics, parts=parts, plugins=plugins)
+    if savable:
+        save(model, run_dir / "model", facts=metrics, parts=parts, plugins=plugins)
     write_atomically(run_dir / "metrics.json", (json.dumps(metrics, indent=2) + "\n").encode())
     pictures = save_pictures(model, module.data, module.shape, run_dir, seed)
     if settings_.progress_bar:
@@ -136,6 +138,17 @@ def _settings(
         chosen["max_epochs"] = epochs
     validate(TrainerSettings, chosen, "trainer")
     return TrainerSettings(**chosen)
+
+
+def _savable(parts: Mapping[str, Any], plugins: Sequence[str]) -> bool:
+    """Whether every part has a name; if not, say so before the work and not after it."""
+    try:
+        for group, part in parts.items():
+            describe(group, part, plugins)
+    except ConfigurationError as error:
+        warnings.warn(f"model/ will not be written: {error} ({error.hint})", stacklevel=3)
+        return False
+    return True
 
 
 def _start(

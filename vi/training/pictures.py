@@ -22,7 +22,7 @@ from torch.distributions import Distribution, Independent, Normal, constraints
 from torch.nn import functional as F
 
 from vi.data.base import Batch, LoadedData, Split
-from vi.distributions.conditional import Shape
+from vi.math import Shape
 from vi.models.base import LatentVariableModel
 from vi.training.atomic import write_atomically
 

@@ -3,9 +3,9 @@
 import lightning.pytorch as pl
 import torch
 
+from vi.data.base import Batch
 from vi.diagnostics.active_units import active_units
 from vi.diagnostics.kl_per_dimension import kl_per_dimension
-from vi.data.base import Batch
 from vi.errors import ConfigurationError
 from vi.training.module import TrainingModule
 

@@ -1,0 +1,272 @@
+"""vi.fit: the order of data, the noise, the counting of steps, and what is left on the disk."""
+
+import json
+from functools import partial
+
+import pytest
+import torch
+from torch import nn
+from torch.optim import SGD
+from torch.optim.lr_scheduler import ExponentialLR
+
+import vi
+from vi.data.base import DynamicBits, LoadedData, Values
+from vi.errors import CheckpointError, ConfigurationError, DataError, NumericsError
+from vi.math import mix
+from vi.training.callbacks.early_stopping import EarlyStopping
+
+
+def bits(n, seed):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(0, 2, (n, 6), generator=generator, dtype=torch.uint8)
+
+
+def grey(n, seed):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(0, 256, (n, 6), generator=generator, dtype=torch.uint8)
+
+
+def data(**changes):
+    splits = {
+        "train": DynamicBits(grey(50, 1)),
+        "val": Values(bits(13, 2)),
+        "test": Values(bits(9, 3)),
+    }
+    return LoadedData(**(splits | changes), shape=(6,), facts={"data/name": "toy"})
+
+
+def model(hidden=(8,), likelihood=None):
+    torch.manual_seed(0)
+    likelihood = likelihood or vi.Bernoulli()
+    network = vi.MLP(list(hidden))
+    return vi.VAE((6,), network, network, vi.DiagonalGaussian(2), vi.StandardNormal(2), likelihood)
+
+
+def fit(tmp_path, net=None, given=None, epochs=3, **options):
+    defaults = {"batch_size": 16, "callbacks": [], "progress_bar": False, "device": "cpu"}
+    options = defaults | {"evaluation": vi.ImportanceSampling(10)} | options
+    return vi.fit(net or model(), given or data(), epochs=epochs, run_dir=tmp_path, **options)
+
+
+def same(a, b):
+    return all(torch.equal(p, q) for p, q in zip(a.parameters(), b.parameters(), strict=True))
+
+
+def test_fit_is_the_plain_loop_bit_for_bit(tmp_path):
+    """Caught: an order of data drawn from the training noise; a noise that counts calls."""
+    given = data(val=None)
+    trained = fit(tmp_path, given=given, scheme=vi.Joint(partial(SGD, lr=0.1)), steps_per_call=3)
+    by_hand, bound = model(), vi.ELBO()
+    optimizer = SGD(by_hand.parameters(), lr=0.1)
+    step = 0
+    for epoch in range(3):
+        order = torch.randperm(50, generator=torch.Generator().manual_seed(mix(0, epoch)))
+        for index in order.split(16):
+            torch.manual_seed(mix(0, step))
+            x = given.train.batch(index).x
+            optimizer.zero_grad()
+            (-bound(by_hand, x).surrogate.mean()).backward()
+            optimizer.step()
+            step += 1
+    assert trained.metrics["train/steps"] == step == 12
+    assert same(trained.model, by_hand)
+
+
+@pytest.mark.parametrize("steps_per_call", [1, 5, 50])
+def test_steps_per_call_changes_nothing(tmp_path, steps_per_call):
+    one = fit(tmp_path / "a", steps_per_call=2)
+    other = fit(tmp_path / "b", steps_per_call=steps_per_call)
+    assert same(one.model, other.model)
+    assert one.metrics["test/elbo"] == other.metrics["test/elbo"]
+
+
+def test_resume_is_bit_exact(tmp_path):
+    """Parameters, optimiser state, schedule, order and noise go on as if nothing had been.
+
+    Caught: the noise of the step seeded by the calls of this process.
+    """
+    scheme = partial(vi.Joint, schedule=partial(ExponentialLR, gamma=0.8))
+    whole = fit(tmp_path / "whole", epochs=5, scheme=scheme())
+    fit(tmp_path / "cut", epochs=2, scheme=scheme())
+    last = tmp_path / "cut" / "checkpoints" / "last.ckpt"
+    resumed = fit(tmp_path / "cut", epochs=5, scheme=scheme(), ckpt_path=last)
+    assert same(whole.model, resumed.model)
+    assert whole.metrics["test/log_likelihood"] == resumed.metrics["test/log_likelihood"]
+    assert whole.metrics["train/learning_rate"] == resumed.metrics["train/learning_rate"]
+
+
+@pytest.mark.parametrize(
+    ("options", "steps"),
+    [
+        ({}, 3 * 4),
+        ({"drop_last": True}, 3 * 3),
+        ({"limit_train_batches": 2}, 3 * 2),
+        ({"limit_train_batches": 0.5}, 3 * 2),
+        ({"max_steps": 7}, 7),
+        ({"max_steps": 7, "steps_per_call": 5, "log_every_n_steps": 3}, 7),
+        ({"batch_size": 1000}, 3),
+        ({"batch_size": 49}, 3 * 2),  # the last batch has one datum
+    ],
+)
+def test_steps_are_optimiser_steps(tmp_path, options, steps):
+    assert fit(tmp_path, **options).metrics["train/steps"] == steps
+
+
+def test_the_best_weights_are_those_of_the_best_validation_bound(tmp_path):
+    """A learning rate that ruins the model at the second epoch: the first epoch's weights stay."""
+    jump = partial(ExponentialLR, gamma=1e6)
+    scheme = vi.Joint(partial(SGD, lr=1e-3), jump)
+    result = fit(tmp_path, epochs=2, scheme=scheme)
+    kept = fit(tmp_path / "one", epochs=1, scheme=vi.Joint(partial(SGD, lr=1e-3), jump))
+    assert result.metrics["weights"] == "best val/bound, epoch 1"
+    assert same(result.model, kept.model)
+
+
+def test_validation_bound_is_the_mean_over_the_data(tmp_path):
+    """val/bound and val/elbo come from noise keyed by (seed, datum)."""
+    result = fit(tmp_path, epochs=1, bound=vi.IWAE(num_samples=3), seed=5)
+    given = data()
+    with torch.no_grad(), vi.distributions.datum_noise.datum_noise(5, range(13)):
+        estimate = vi.IWAE(num_samples=3)(result.model, given.val.values(torch.arange(13)))
+    assert result.metrics["val/bound"] == pytest.approx(estimate.value.mean().item(), rel=1e-6)
+    assert result.metrics["val/elbo"] == pytest.approx(
+        estimate.terms["elbo"].mean().item(), rel=1e-6
+    )
+    assert result.metrics["val/bound"] > result.metrics["val/elbo"]
+
+
+def test_early_stopping_waits_for_the_warm_up(tmp_path):
+    """Caught: a patience that began to count at step 0 (stopped after 3 epochs, not 8)."""
+    still = vi.Joint(partial(SGD, lr=0.0))
+    stop = partial(EarlyStopping, patience=2)
+    plain = fit(tmp_path / "a", epochs=20, scheme=still, callbacks=[stop()])
+    warm = vi.Beta(vi.ELBO(), beta=1.0, warmup_steps=20)
+    annealed = fit(tmp_path / "b", epochs=20, scheme=still, bound=warm, callbacks=[stop()])
+    never = fit(tmp_path / "c", epochs=5, scheme=still, callbacks=[EarlyStopping()])
+    assert plain.metrics["train/epochs"] == 3
+    assert annealed.metrics["train/epochs"] == 20 // 4 + 3
+    assert never.metrics["train/epochs"] == 5
+
+
+def test_nan_ends_the_run_with_its_step(tmp_path):
+    class Poisoned(vi.ELBO):
+        def forward(self, model, x, **given):
+            estimate = super().forward(model, x, **given)
+            return (
+                estimate
+                if self.count() < 5
+                else type(estimate)(
+                    estimate.value * torch.nan, estimate.surrogate * torch.nan, estimate.terms
+                )
+            )
+
+        def count(self):
+            self.calls = getattr(self, "calls", 0) + 1
+            return self.calls
+
+    with (
+        pytest.warns(UserWarning, match="model/ will not be written"),
+        pytest.raises(NumericsError, match=r"loss became NaN at step 5 \(kl=.*reconstruction="),
+    ):
+        fit(tmp_path, given=data(val=None), bound=Poisoned())
+
+
+def test_a_flat_model_trains_on_images(tmp_path):
+    images = data(train=DynamicBits(grey(50, 1).view(50, 1, 2, 3)))
+    images = LoadedData(
+        images.train, None, Values(bits(9, 3).view(9, 1, 2, 3)), (1, 2, 3), facts=images.facts
+    )
+    flat = data(val=None)
+    assert same(fit(tmp_path / "a", given=images).model, fit(tmp_path / "b", given=flat).model)
+
+
+def test_metrics_json_holds_what_was_returned(tmp_path):
+    result = fit(tmp_path)
+    written = json.loads((tmp_path / "metrics.json").read_text())
+    assert written == result.metrics
+    keys = {"test/elbo", "test/kl", "test/reconstruction", "test/log_likelihood", "data/name"}
+    assert keys | {"test/log_likelihood_se", "test/log_likelihood_samples", "seed"} <= set(written)
+    assert written["test/elbo"] == pytest.approx(
+        written["test/reconstruction"] - written["test/kl"], rel=1e-6
+    )
+    assert written["test/log_likelihood"] > written["test/elbo"]
+
+
+def test_pretrained_weights_are_the_start(tmp_path):
+    first = fit(tmp_path / "a")
+    still = vi.Joint(partial(SGD, lr=0.0))
+    second = fit(tmp_path / "b", scheme=still, init_from=tmp_path / "a")
+    assert same(first.model, second.model)
+    with pytest.raises(CheckpointError, match="another model"):
+        fit(tmp_path / "c", net=model(hidden=(9,)), init_from=tmp_path / "a")
+
+
+def test_a_model_that_has_no_name_is_trained_and_said_to_be_unsaved(tmp_path):
+    def encoder(in_shape, out_shape):
+        return nn.Linear(in_shape[0], out_shape[0])
+
+    torch.manual_seed(0)
+    net = vi.VAE(
+        (6,), encoder, encoder, vi.DiagonalGaussian(2), vi.StandardNormal(2), vi.Bernoulli()
+    )
+    with pytest.warns(UserWarning, match="model/ will not be written"):
+        fit(tmp_path, net=net)
+    assert not (tmp_path / "model").exists()
+    assert (tmp_path / "metrics.json").exists()
+
+
+BAD_DATA = {
+    "empty": (data(test=Values(bits(0, 1))), {}, "the test split is empty"),
+    "batch": (
+        data(),
+        {"batch_size": 51, "drop_last": True},
+        "batch_size 51 is larger than the 50",
+    ),
+    "nan": (
+        data(train=Values(torch.zeros(50, 6).index_fill(0, torch.tensor([17]), torch.nan))),
+        {},
+        r"6 NaN values in the training data \(first: item 17\)",
+    ),
+    "infinite": (
+        data(val=Values(torch.full((4, 6), torch.inf))),
+        {},
+        r"24 infinite values in the validation data \(first: item 0\)",
+    ),
+    "support": (
+        data(train=Values(torch.tensor([[0, 1, 1.99, 0, 0, 0]]))),
+        {},
+        r"Bernoulli needs 0/1 data; got values in \[0.00, 1.99\]",
+    ),
+    "shape": (
+        LoadedData(Values(torch.zeros(4, 5)), None, Values(torch.zeros(4, 5)), (5,)),
+        {},
+        r"data gives 5 features \(5,\), model expects 6 \(6,\)",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", BAD_DATA)
+def test_bad_data_are_refused_before_anything_is_made(tmp_path, fault):
+    given, options, message = BAD_DATA[fault]
+    with pytest.raises(DataError, match=message) as caught:
+        fit(tmp_path / "run", given=given, **options)
+    assert caught.value.exit_code == 3
+    assert caught.value.hint
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_hint_names_the_likelihoods_that_fit(tmp_path):
+    given = data(train=Values(torch.full((50, 6), 0.3)))
+    with pytest.raises(DataError) as caught:
+        fit(tmp_path, given=given)
+    assert "data.binarize=dynamic" in caught.value.hint
+    assert "gaussian" in caught.value.hint
+    assert "bernoulli" not in caught.value.hint
+
+
+def test_settings_are_checked(tmp_path):
+    with pytest.raises(ConfigurationError, match="trainer.batchsize") as caught:
+        fit(tmp_path, batchsize=3)
+    assert caught.value.hint == "did you mean trainer.batch_size?"
+    with pytest.raises(ConfigurationError, match="at least 1"):
+        fit(tmp_path, epochs=0)
