@@ -2,7 +2,9 @@
 
 from jaxtyping import install_import_hook
 
-install_import_hook("vi", "beartype.beartype")
+import tests.typecheck  # noqa: F401, the hook looks it up as an attribute
+
+install_import_hook("vi", "tests.typecheck.tower")
 
 import pytest  # noqa: E402
 import torch  # noqa: E402

@@ -11,7 +11,7 @@ from vi.distributions.prior import Prior
 from vi.errors import ConfigurationError
 from vi.math import Shape
 from vi.models.base import LatentVariableModel
-from vi.networks.base import Network
+from vi.networks.base import NetworkFactory
 
 
 class VAE(LatentVariableModel):
@@ -40,8 +40,8 @@ class VAE(LatentVariableModel):
     def __init__(
         self,
         data_shape: Shape,
-        encoder: Network,
-        decoder: Network,
+        encoder: NetworkFactory,
+        decoder: NetworkFactory,
         posterior: ConditionalDistribution,
         prior: Prior,
         likelihood: ConditionalDistribution,

@@ -1,11 +1,15 @@
 """The role of a network: a factory that is told what goes in and what must come out."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 from torch import Tensor, nn
 
 from vi.math import Shape
 from vi.options import Option
+
+
+NetworkFactory = Callable[..., nn.Module]
 
 
 class Network(Option, ABC):

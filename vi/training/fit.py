@@ -26,6 +26,7 @@ from vi.models.base import LatentVariableModel
 from vi.options import Option
 from vi.schemes.base import Scheme
 from vi.schemes.joint import Joint
+from vi.training import schema
 from vi.training.atomic import write_atomically
 from vi.training.callbacks.diagnostics import LatentDiagnostics
 from vi.training.callbacks.hyperparameters import Hyperparameters
@@ -39,7 +40,6 @@ from vi.training.pretrained import load_weights, save
 from vi.training.quiet import quiet
 from vi.training.registry import describe
 from vi.training.report import print_report
-from vi.training.schema import validate
 from vi.training.settings import TrainerSettings
 
 
@@ -111,7 +111,13 @@ def fit(
     chosen = {"model": model, "bound": bound, "scheme": scheme, "trainer": settings_}
     values = {k: _values(v) for k, v in chosen.items()} | {"seed": seed}
     callbacks = [LatentDiagnostics(), Pictures()] if callbacks is None else callbacks
-    pl_trainer = _trainer(run_dir, settings_, [*callbacks, Hyperparameters(values)], loggers)
+    pl_trainer = _trainer(
+        run_dir,
+        settings_,
+        [*callbacks, Hyperparameters(values)],
+        loggers,
+        validate=loaded.val is not None,
+    )
     facts = _train(pl_trainer, module, ckpt_path)
     evaluation = evaluation or ImportanceSampling(num_samples=1000)
     test = {
@@ -136,7 +142,7 @@ def _settings(
     chosen = {**(trainer.arguments if trainer else {}), **settings}
     if epochs is not None:
         chosen["max_epochs"] = epochs
-    validate(TrainerSettings, chosen, "trainer")
+    schema.validate(TrainerSettings, chosen, "trainer")
     return TrainerSettings(**chosen)
 
 
@@ -174,6 +180,8 @@ def _trainer(
     settings: TrainerSettings,
     callbacks: Sequence[pl.Callback],
     loggers: Sequence[Logger] | None,
+    *,
+    validate: bool,
 ) -> pl.Trainer:
     if loggers is None:
         loggers = [TensorBoardLogger(run_dir, name="", version="", default_hp_metric=False)]
@@ -196,6 +204,7 @@ def _trainer(
             max_steps=settings.max_steps or -1,
             check_val_every_n_epoch=settings.check_val_every_n_epochs,
             num_sanity_val_steps=0,
+            limit_val_batches=1.0 if validate else 0,
             callbacks=[*callbacks, checkpoints, *bar],
             enable_progress_bar=settings.progress_bar,
             enable_model_summary=False,
