@@ -1,5 +1,7 @@
 """The variational autoencoder."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
@@ -9,7 +11,6 @@ from vi.distributions.affine import affine
 from vi.distributions.conditional import ConditionalDistribution
 from vi.distributions.prior import Prior
 from vi.errors import ConfigurationError
-from vi.math import Shape
 from vi.models.base import LatentVariableModel
 from vi.networks.base import NetworkFactory
 
@@ -39,7 +40,7 @@ class VAE(LatentVariableModel):
 
     def __init__(
         self,
-        data_shape: Shape,
+        data_shape: Sequence[int],
         encoder: NetworkFactory,
         decoder: NetworkFactory,
         posterior: ConditionalDistribution,

@@ -8,7 +8,6 @@ from torch import Tensor, nn
 from vi.math import Shape
 from vi.options import Option
 
-
 NetworkFactory = Callable[..., nn.Module]
 
 

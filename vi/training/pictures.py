@@ -9,7 +9,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -35,7 +35,7 @@ _MAX_COLUMNS = 4  # of a table
 _MAX_CONTEXTS = 10
 _FILE_SIDE = 600  # pixels
 _BLUE, _ORANGE = (0.10, 0.35, 0.70), (0.95, 0.45, 0.05)
-_DPI, _MARGIN, _TITLE, _LEGEND, _AXIS = 100, 12, 34, 26, 46  # pixels
+_DPI, _MARGIN, _TITLE, _LEGEND, _AXIS = 100, 12, 34, 26, 50  # pixels
 
 
 def save_pictures(
@@ -153,35 +153,37 @@ class Images(Kind):
         x = model.sample_mean(self.count * len(rows), **given)
         title = r"samples: $E[x\,|\,z]$ for $z \sim p(z)$"
         title += ", one column per context" if batch.given else ""
-        mosaic = tile(self._images(x, batch.x), len(rows))
-        return Picture(title, [[Panel(_enlarged(mosaic, self.side))]])
+        return Picture(title, [[Panel(tile(self._images(x, batch.x, len(rows)), len(rows)))]])
 
     def reconstructions(self, model: LatentVariableModel, batch: Batch) -> "Picture":
         """Pairs: a datum, and under it its reconstruction."""
         count = self.count * (self.count // 2)
-        x, recon = batch.x[:count], model.reconstruct(batch.x, **batch.given)[:count]
-        pairs = torch.cat([self._images(x, batch.x), self._images(recon, batch.x)], 2)
-        mosaic = tile(pairs, self.count, gap=2)
+        both = batch.x, model.reconstruct(batch.x, **batch.given)
+        x, recon = (self._images(images[:count], batch.x, self.count) for images in both)
+        pairs = torch.cat([F.pad(x, (0, 0, 0, 1), value=0.5), recon], 2)
         title = f"data, and their reconstructions below: {fit_of(model, batch)}"
-        return Picture(title, [[Panel(_enlarged(mosaic, self.side))]])
+        return Picture(title, [[Panel(tile(pairs, self.count, gap=4))]])
 
     def latent_plane(self, model: LatentVariableModel, batch: Batch) -> "Picture":
         """Decoded quantiles of the prior, and the posterior means."""
-        n = min(20, max(5, 800 // max(self.shape[1:])))
+        n = min(20, max(6, self.side // max(self.shape[1:])))
         axes, what = quantiles(model.prior(**batch.given), model.encode(batch.x, **batch.given), n)
         x = decode_grid(model, axes, batch)
-        mosaic = _enlarged(tile(self._images(x, batch.x), n, gap=0), self.side)
+        mosaic = tile(self._images(x, batch.x, n), n, gap=0)
         ends = [f"{low:.2f} to {high:.2f}" for low, high in axes[[0, -1]].T.tolist()]
-        labels = (rf"$z_{d + 1}$: {end}, {what}" for d, end in enumerate(ends))
+        labels = [rf"$z_{d + 1}$: {end}, {what}" for d, end in enumerate(ends)]
         means, legend = means_panel(model, batch, mosaic.shape[1])
-        title = r"$E[x\,|\,z]$ over the plane, and $E_q[z]$ of the data"
-        return Picture(title, [[Panel(mosaic, None, *labels), means]], legend)
+        return Picture(plane_title(batch), [[Panel(mosaic, None, *labels), means]], legend)
 
-    def _images(self, x: Tensor, data: Tensor) -> Float[Tensor, "N C H W"]:
+    def _images(self, x: Tensor, data: Tensor, count: int) -> Float[Tensor, "N C H W"]:
+        """Enlarged so that ``count`` of them fill the width of a picture."""
         low, high = min(0.0, data.min().item()), max(1.0, data.max().item())
         images = ((x - low) / (high - low)).nan_to_num().clamp(0, 1).float().cpu()
         images = images.view(-1, *self.shape)
-        return images if self.shape[0] in (1, 3) else torch.cat(images.split(1, dim=1), dim=3)
+        if self.shape[0] not in (1, 3):
+            images = torch.cat(images.split(1, dim=1), dim=3)
+        times = max(1, self.side // (count * max(images.shape[2:])))
+        return images.repeat_interleave(times, 2).repeat_interleave(times, 3)
 
 
 class Table(Kind):
@@ -215,6 +217,7 @@ class Table(Kind):
         recon = self._first(model.reconstruct(batch.x, **batch.given))
         data, side = _spread(self._first(batch.x)), 2 * self.side // 5
         row = [self._against(data[:, d], recon[:, d], name, side) for d, name in self._named()]
+        row[0] = replace(row[0], ylabel="reconstruction")
         return Picture(f"data and reconstructions: {fit_of(model, batch)}", [row])
 
     def latent_plane(self, model: LatentVariableModel, batch: Batch) -> "Picture":
@@ -226,8 +229,7 @@ class Table(Kind):
         axes = extent[:, 0] + (extent[:, 1] - extent[:, 0]) * steps[:, None]
         x = self._first(decode_grid(model, axes, batch))
         heat = [self._heat(x[:, d], name, means.extent, side) for d, name in self._named()]
-        title = r"$E[x\,|\,z]$ of each column over the plane, and $E_q[z]$ of the data"
-        return Picture(title, [[*heat, means]], legend)
+        return Picture(plane_title(batch), [[means, *heat]], legend)
 
     def _range(self) -> range:
         return range(len(self.names))
@@ -251,7 +253,7 @@ class Table(Kind):
     def _against(data: Tensor, recon: Tensor, name: str, side: int) -> "Panel":
         extent = _limits(data) * 2
         pixels = scatter([Series(torch.stack((data, recon), 1), _BLUE)], extent, side)
-        return Panel(pixels * (1 - 0.4 * torch.eye(side).flip(0)), extent, name, "reconstruction")
+        return Panel(pixels * (1 - 0.4 * torch.eye(side).flip(0)), extent, name)
 
     @staticmethod
     def _heat(x: Tensor, name: str, extent: Extent | None, side: int) -> "Panel":
@@ -266,7 +268,7 @@ class Table(Kind):
 
 def _spread(x: Tensor) -> Tensor:
     whole = (x == x.round()).all(0)
-    return x + whole * (torch.rand_like(x) - 0.5) * 0.5
+    return x + whole * (torch.rand_like(x) - 0.5) * 0.8
 
 
 def fit_of(model: LatentVariableModel, batch: Batch) -> str:
@@ -331,12 +333,20 @@ def decode_grid(model: LatentVariableModel, axes: Float[Tensor, "n 2"], batch: B
     return model.likelihood(z, **{k: v[row] for k, v in batch.given.items()}).mean
 
 
+def plane_title(batch: Batch) -> str:
+    """What stands above the latent plane."""
+    context = " for the first context" if batch.given else ""
+    return rf"$E[x\,|\,z]$ over the plane{context}, and $E_q[z]$ of the data"
+
+
 def means_panel(
     model: LatentVariableModel, batch: Batch, side: int
 ) -> tuple["Panel", dict[str, Colour]]:
     """E_q[z] of the data, coloured by context, and the legend."""
     z = model.encode(batch.x, **batch.given).float().cpu()
-    extent = (*_limits(z[:, 0]), *_limits(z[:, 1]))
+    limits = torch.tensor([_limits(z[:, 0]), _limits(z[:, 1])])
+    middle, half = limits.mean(1), limits.diff(dim=1).max() / 2
+    extent = tuple(torch.stack((middle - half, middle + half), 1).flatten().tolist())
     series = by_context(z, batch.given)
     legend = {one.name: one.colour for one in series if one.name}
     return Panel(scatter(series, extent, side), extent, "$z_1$", "$z_2$"), legend
@@ -354,7 +364,7 @@ def by_context(points: Float[Tensor, "N 2"], given: Given) -> list["Series"]:
         steps = range(len(names)) if len(names) <= 10 else torch.linspace(0, 1, len(names))
     else:
         edges = context[:, 0].quantile(torch.linspace(0, 1, 6))
-        labels = torch.bucketize(context[:, 0], edges[1:-1])
+        labels = torch.bucketize(context[:, 0].contiguous(), edges[1:-1])
         names = [f"{low:.3g} to {high:.3g}" for low, high in edges.unfold(0, 2, 1).tolist()]
         colours, steps = colormaps["viridis"], torch.linspace(0, 0.95, 5)
     return [
@@ -455,12 +465,6 @@ def tile(
     return F.pad(joined, (0, gap, 0, gap), value=background)
 
 
-def _enlarged(pixels: Tensor, side: int) -> Tensor:
-    """Every pixel repeated a whole number of times, to about this side."""
-    times = max(1, side // max(pixels.shape[1:]))
-    return pixels.repeat_interleave(times, 1).repeat_interleave(times, 2)
-
-
 @dataclass(frozen=True)
 class Panel:
     """Pixels (C, H, W) in [0, 1] with C = 1 or 3, and what their axes mean.
@@ -486,6 +490,8 @@ class Panel:
             xlabel=self.xlabel,
             ylabel=self.ylabel,
         )
+        axes.yaxis.set_label_coords(-(_AXIS - 12) / width, 0.5)
+        axes.ticklabel_format(scilimits=(-3, 4))
         pixels = self.pixels.permute(1, 2, 0).squeeze(2).numpy()
         axes.imshow(
             pixels, "gray", vmin=0, vmax=1, interpolation="none", extent=self.extent, aspect="auto"
@@ -508,25 +514,27 @@ class Picture:
 
     def pixels(self) -> UInt8[Tensor, "C H W"]:
         """The panels alone, for TensorBoard."""
-        if len(self._panels()) == 1:
-            return _bytes(self._panels()[0].pixels)
-        cells = [_fitted(panel, *self._cell()) for row in self.rows for panel in row]
+        heights, widths = self._sizes()
+        if len(heights) == len(widths) == 1 and self.rows[0][0]:
+            return _bytes(self.rows[0][0].pixels)
+        cells = [_fitted(p, max(heights), max(widths)) for row in self.rows for p in row]
         return _bytes(tile(torch.stack(cells), len(self.rows[0]), gap=6, background=1.0))
 
     def png(self) -> bytes:
         """The panels with title, axes and legend, as a file; a pixel is a pixel."""
-        axis = _AXIS if any(p.xlabel or p.ylabel for p in self._panels()) else 0
-        height, width = (n + axis + _MARGIN for n in self._cell())
         top = _TITLE + (_LEGEND if self.legend else 0)
-        need = len(self.rows[0]) * width + _MARGIN
-        wide, high = max(need, 560), len(self.rows) * height + top
+        below, left = self._axes()
+        heights, widths = self._sizes()
+        rows = _starts([h + b for h, b in zip(heights, below, strict=True)], top)
+        columns = _starts([w + l for w, l in zip(widths, left, strict=True)], _MARGIN)
+        wide, high = max(columns[-1], 560), rows[-1]
         figure = Figure((wide / _DPI, high / _DPI), dpi=_DPI, facecolor="white")
         self._write(figure, wide, high)
-        left = (wide - need) // 2 + _MARGIN + axis
+        indent = (wide - columns[-1]) // 2
         for r, row in enumerate(self.rows):
             for c, panel in enumerate(row):
                 if panel is not None:
-                    panel.draw(figure, left + c * width, top + r * height)
+                    panel.draw(figure, indent + columns[c] + left[c], rows[r])
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png", dpi=_DPI)
         return buffer.getvalue()
@@ -544,12 +552,23 @@ class Picture:
                 handlelength=1,
             )
 
-    def _panels(self) -> list[Panel]:
-        return [panel for row in self.rows for panel in row if panel is not None]
+    def _columns(self) -> list[list[Panel]]:
+        return [[p for p in column if p] for column in zip(*self.rows, strict=True)]
 
-    def _cell(self) -> tuple[int, int]:
-        sizes = [panel.pixels.shape[1:] for panel in self._panels()]
-        return max(h for h, _ in sizes), max(w for _, w in sizes)
+    def _sizes(self) -> tuple[list[int], list[int]]:
+        """Heights of the rows and widths of the columns."""
+        heights = [max(p.pixels.shape[1] for p in row if p) for row in self.rows]
+        return heights, [max(p.pixels.shape[2] for p in column) for column in self._columns()]
+
+    def _axes(self) -> tuple[list[int], list[int]]:
+        """Room below each row and at the left of each column."""
+        below = [_AXIS * any(p.xlabel for p in row if p) for row in self.rows]
+        return below, [_AXIS * any(p.ylabel for p in column) for column in self._columns()]
+
+
+def _starts(sizes: Sequence[int], first: int) -> list[int]:
+    """Where things of these sizes start, with a margin between them, and where the last ends."""
+    return [first + sum(sizes[:i]) + i * _MARGIN for i in range(len(sizes) + 1)]
 
 
 def _fitted(panel: Panel | None, height: int, width: int) -> Float[Tensor, "3 height width"]:

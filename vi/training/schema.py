@@ -1,5 +1,6 @@
 """The schema of an option is the signature of its class: names, types, defaults."""
 
+import builtins
 import difflib
 import inspect
 import types
@@ -29,7 +30,7 @@ def validate(target: Any, node: Mapping[str, Any], path: str) -> None:
     vi.errors.ConfigurationError: unknown option bound.num_sample
     """
     names = parameters(target)
-    hints = get_type_hints(target.__init__ if inspect.isclass(target) else target)
+    hints = _hints(target)
     for key, value in node.items():
         if key == "_target_":
             continue
@@ -46,6 +47,25 @@ def validate(target: Any, node: Mapping[str, Any], path: str) -> None:
             )
 
 
+class Unresolved:
+    """Stands for a type that a module imports for type checkers only; any value fits."""
+
+    def __class_getitem__(cls, item: Any) -> type["Unresolved"]:
+        return cls
+
+
+class _Names(dict[str, Any]):
+    """Names of a module and of Python, and ``Unresolved`` for every other name."""
+
+    def __missing__(self, name: str) -> Any:
+        return getattr(builtins, name, Unresolved)
+
+
+def _hints(target: Any) -> dict[str, Any]:
+    function = target.__init__ if inspect.isclass(target) else target
+    return get_type_hints(function, localns=_Names(inspect.unwrap(function).__globals__))
+
+
 def parameters(target: Any) -> dict[str, inspect.Parameter]:
     """The parameters that a user may set, by name."""
     signature = inspect.signature(target.__init__ if inspect.isclass(target) else target)
@@ -60,7 +80,7 @@ def conforms(value: Any, hint: Any) -> bool:
     (True, False, False, True)
     """
     origin, arguments = get_origin(hint), get_args(hint)
-    if hint is Any:
+    if hint in (Any, Unresolved):
         return True
     if origin in (Union, types.UnionType):
         return any(conforms(value, a) for a in arguments)

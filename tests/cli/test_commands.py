@@ -1,0 +1,239 @@
+"""Train, evaluate, sample, encode and resume, as a user types them."""
+
+import json
+import shutil
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+import vi
+from vi.cli import encode, evaluate, sample, train
+from vi.errors import CheckpointError, ConfigurationError
+
+OPTIONS = [
+    "trainer.max_epochs=2",
+    "hidden=[16]",
+    "latent_dim=2",
+    "trainer.device=cpu",
+    "evaluation.num_samples=20",
+    "data.context=label",
+    "schedule=cosine",
+    "bound=iwae",
+    "bound.num_samples=3",
+]
+
+
+def command(main, arguments, folder):
+    """Run a command in a folder, in this process."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(sys, "argv", ["train.py"])
+        main(arguments)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder in which one conditional model was trained on digits, by IWAE."""
+    folder = tmp_path_factory.mktemp("user")
+    command(train.main, [*OPTIONS, "hydra.run.dir=run"], folder)
+    return folder
+
+
+@pytest.fixture
+def run(folder):
+    return folder / "run"
+
+
+def test_a_run_directory_holds_what_the_design_promises(run):
+    names = {str(p.relative_to(run)) for p in run.rglob("*") if p.is_file()}
+    assert {
+        "metrics.json",
+        "samples.png",
+        "reconstructions.png",
+        "checkpoints/last.ckpt",
+        "checkpoints/best.ckpt",
+        "model/config.json",
+        "model/model.safetensors",
+        "model/README.md",
+        "model/manifest.json",
+        ".hydra/config.yaml",
+    } <= names
+    assert any("tfevents" in name for name in names)
+    assert any(name.startswith("csv/") for name in names)
+
+
+def test_the_configuration_beside_the_weights_names_options_only(run):
+    text = (run / "model" / "config.json").read_text()
+    config = json.loads(text)
+    assert "_target_" not in text
+    assert "vi." not in json.dumps(config["model"])
+    assert config["model"]["option"] == "vae"
+    assert config["model"]["encoder"] == {
+        "option": "mlp",
+        "hidden": [16],
+        "activation": {"option": "relu", "inplace": False},
+    }
+    assert config["bound"] == {"option": "iwae", "num_samples": 3}
+    assert config["data"]["option"] == "digits"
+
+
+def test_evaluate_gives_the_numbers_of_the_training_run(folder, run):
+    """The bits of the test data and the noise are those of (seed, datum), so nothing moves."""
+    command(evaluate.main, ["run=run", "evaluation.num_samples=20"], folder)
+    first = json.loads((run / "metrics.json").read_text())
+    again = json.loads((run / "evaluation.json").read_text())
+    for name in ("test/bound", "test/elbo", "test/kl", "test/log_likelihood"):
+        assert again[name] == pytest.approx(first[name], rel=1e-6)
+    command(
+        evaluate.main,
+        ["run=run", "evaluation.num_samples=20", "batch_size=7", "out=a.json"],
+        folder,
+    )
+    other = json.loads((folder / "a.json").read_text())
+    assert other["test/log_likelihood"] == pytest.approx(again["test/log_likelihood"], rel=1e-6)
+
+
+def test_evaluate_other_splits(folder, run):
+    command(evaluate.main, ["run=run", "split=val", "limit=5", "out=b.json"], folder)
+    assert json.loads((folder / "b.json").read_text())["val/count"] == 5
+    with pytest.raises(SystemExit) as ended:
+        command(evaluate.main, ["run=run", "split=validation"], folder)
+    assert ended.value.code == 2
+
+
+def test_sample_writes_draws_and_their_picture(folder, run):
+    command(sample.main, ["run=run", "count=12"], folder)
+    arrays = np.load(run / "sample" / "samples.npz")
+    assert arrays["x"].shape == arrays["mean"].shape == (12, 1, 8, 8)
+    assert set(np.unique(arrays["x"])) <= {0.0, 1.0}
+    assert (run / "sample" / "samples.png").stat().st_size > 1000
+
+
+def test_encode_writes_the_posterior_of_every_datum(folder, run):
+    command(encode.main, ["run=run", "split=val"], folder)
+    arrays = np.load(run / "latents_val.npz")
+    data = vi.data.Digits(context="label").load(0).val
+    batch = data.batch(torch.arange(len(data)))
+    q = vi.load(run).posterior(batch.x, **batch.given)
+    np.testing.assert_allclose(arrays["mean"], q.mean.detach().numpy(), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(arrays["stddev"], q.stddev.detach().numpy(), rtol=1e-5)
+    np.testing.assert_array_equal(arrays["context"], batch.given["context"].numpy())
+
+
+def test_a_resumed_command_is_the_uninterrupted_one(folder, tmp_path):
+    """The options come from the run; only the new length is typed.
+
+    A constant schedule: the cosine's length is the length of the training.
+    """
+    short = [o for o in OPTIONS if not o.startswith("schedule")]
+    command(train.main, [*short, "hydra.run.dir=short"], tmp_path)
+    last = "ckpt_path=short/checkpoints/last.ckpt"
+    command(train.main, [last, "trainer.max_epochs=4"], tmp_path)
+    whole = [*short, "trainer.max_epochs=4", "hydra.run.dir=whole"]
+    command(train.main, whole, tmp_path)
+    resumed, at_once = vi.load(tmp_path / "short"), vi.load(tmp_path / "whole")
+    for p, q in zip(resumed.parameters(), at_once.parameters(), strict=True):
+        assert torch.equal(p, q)
+
+
+def test_a_python_model_is_saved_and_loaded(tmp_path):
+    model = vi.VAE(
+        (1, 9, 7),
+        vi.ConvEncoder([4, 8], torch.nn.LeakyReLU(0.1)),
+        vi.ConvDecoder([8, 4], torch.nn.Tanh()),
+        vi.DiagonalGaussian(3),
+        vi.StandardNormal(3),
+        vi.SharedScaleGaussian(),
+        standardize=True,
+    ).double()
+    model.initialize(torch.randn(20, 1, 9, 7, dtype=torch.float64))
+    with pytest.raises(ConfigurationError, match="LeakyReLU is no option"):
+        vi.save(model, tmp_path / "m")
+    assert not (tmp_path / "m").exists()
+    model.arguments["encoder"].activation = torch.nn.Tanh()
+    model.arguments["encoder"].arguments["activation"] = torch.nn.Tanh()
+    again = vi.load(vi.save(model, tmp_path / "m"))
+    x = torch.randn(5, 1, 9, 7, dtype=torch.float64)
+    assert again.state_dict().keys() == model.state_dict().keys()
+    z = again.posterior(x).mean
+    torch.testing.assert_close(again.likelihood(z).mean, again.reconstruct(x), rtol=0, atol=0)
+    assert all(torch.equal(v, again.state_dict()[k]) for k, v in model.state_dict().items())
+
+
+DAMAGE = {
+    "model.safetensors": lambda b: b[:-1] + bytes([b[-1] ^ 1]),
+    "config.json": lambda b: b.replace(b'"hidden"', b'"hiddem"'),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_a_changed_file_is_refused(run, tmp_path, name):
+    shutil.copytree(run / "model", tmp_path / "model")
+    path = tmp_path / "model" / name
+    path.write_bytes(DAMAGE[name](path.read_bytes()))
+    with pytest.raises(CheckpointError, match="checksum mismatch"):
+        vi.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"_target_": "os.system", "command": "touch MARKER"},
+        {"option": "vae", "_target_": "torch.nn.init.torch.load", "f": "MARKER"},
+        {"option": "../../evil"},
+        {"option": "torch.utils.collect_env.run"},
+    ],
+)
+def test_a_configuration_that_travels_with_weights_runs_nothing(run, tmp_path, part):
+    """Even where the checksums were made to fit."""
+    directory = tmp_path / "model"
+    shutil.copytree(run / "model", directory)
+    config = json.loads((directory / "config.json").read_text())
+    config["model"] = json.loads(json.dumps(part).replace("MARKER", str(tmp_path / "marker")))
+    text = json.dumps(config).encode()
+    manifest = json.loads((directory / "manifest.json").read_text())
+    manifest["sha256"]["config.json"] = __import__("hashlib").sha256(text).hexdigest()
+    (directory / "config.json").write_bytes(text)
+    (directory / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(ConfigurationError) as caught:
+        vi.load(tmp_path)
+    assert caught.value.exit_code == 2
+    assert not (tmp_path / "marker").exists()
+
+
+def test_a_directory_without_a_model_says_so(tmp_path):
+    with pytest.raises(CheckpointError, match="no model in"):
+        vi.load(tmp_path)
+    with pytest.raises(CheckpointError, match="no model in"):
+        vi.load(tmp_path / "missing")
+
+
+def test_a_missing_checkpoint_ends_with_4(folder, capsys):
+    with pytest.raises(SystemExit) as ended:
+        command(train.main, ["ckpt_path=nowhere/last.ckpt"], folder)
+    assert ended.value.code == 4
+    assert capsys.readouterr().err.startswith(
+        "error: there is no checkpoint nowhere/last.ckpt\nhint: "
+    )
+
+
+def test_image_too_small_for_the_network_is_a_configuration_error(tmp_path, capsys):
+    with pytest.raises(SystemExit) as ended:
+        command(train.main, ["encoder=conv", "encoder.channels=[2,2,2,2]"], tmp_path)
+    assert ended.value.code == 2
+    assert "encoder=conv with 4 layers needs images" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_data_outside_the_support_end_with_3(tmp_path, capsys):
+    with pytest.raises(SystemExit) as ended:
+        command(train.main, ["data.binarize=none"], tmp_path)
+    assert ended.value.code == 3
+    error, hint = capsys.readouterr().err.splitlines()
+    assert error == (
+        "error: Bernoulli needs 0/1 data; got values in [0.00, 1.00] in the training data"
+    )
+    assert "data.binarize=dynamic" in hint
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,187 @@
+"""A command line is right, or it exits with 2, says what is wrong, and makes nothing."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from vi.cli.compose import composed
+from vi.cli.train import train
+from vi.errors import ConfigurationError
+from vi.training.registry import build, config_dir, options, resolve, role_of, target_of
+
+ROOT = Path(__file__).parent.parent.parent
+GROUPS = sorted(p.name for p in config_dir().iterdir() if p.is_dir() and p.name not in {"hydra"})
+PARTS = [g for g in GROUPS if g not in {"callbacks", "logger", "experiment", "debug"}]
+OPTIONS = [(group, option) for group in PARTS for option in options(group)]
+
+
+def run(*arguments, cwd, **environment):
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(("group", "option"), OPTIONS, ids=lambda x: x)
+def test_every_option_names_a_class_of_its_role(group, option):
+    cls = resolve(target_of(group, option), group)
+    assert issubclass(cls, role_of(group))
+    assert cls.__doc__
+
+
+@pytest.mark.parametrize(("group", "option"), OPTIONS, ids=lambda x: x)
+def test_every_option_composes(group, option, tmp_path):
+    """Every yaml alone passes the schema of its class; required values are given."""
+    if group == "activation":
+        chosen = [f"activation@encoder.activation={option}"]
+    else:
+        chosen = [f"{group}={option}"]
+    required = {"csv": "data.path=x", "npz": "data.path=x", "image_folder": "data.path=x"}
+    if option in required:
+        chosen.append(required[option])
+    plain = composed("train", chosen, train)
+    node = plain["encoder"]["activation"] if group == "activation" else plain[group]
+    assert node["_target_"] == target_of(group, option)
+
+
+@pytest.mark.parametrize("name", [p.stem for p in (config_dir() / "experiment").glob("*.yaml")])
+def test_every_experiment_composes(name):
+    composed("train", [f"experiment={name}"], train)
+
+
+FAULTS = [
+    ("trainer.max_epochs=abc", "trainer.max_epochs must be an integer, got 'abc'", "for example"),
+    ("bound.num_sample=5", "unknown option bound.num_sample", "did you mean bound.num_samples?"),
+    ("+bound.num_sample=5", "unknown option bound.num_sample", "did you mean bound.num_samples?"),
+    ("posterior=diagonal_gausian", "unknown option posterior=", "did you mean diagonal_gaussian?"),
+    ("posteror=flow", "unknown option posteror", "did you mean posterior?"),
+    ("trainer.max_epoch=3", "unknown option trainer.max_epoch", "trainer.max_epochs"),
+    ("latent_dims=3", "unknown option latent_dims", "did you mean latent_dim?"),
+    ("+anything=1", "unknown option anything", "known here"),
+    ("seed=1.5", "seed must be an integer, got 1.5", "for example"),
+    ("hidden=[a]", "hidden must be a list", "for example"),
+    ("data.binarize=dynamical", "data.binarize must be 'dynamic' or 'static' or 'none'", ""),
+    ("data=csv", "data.path is required", "data.path=..."),
+    ("optimizer.lr=fast", "optimizer.lr must be", "for example"),
+    ("encoder.hidden=null", "encoder.hidden must be a list", ""),
+    ("trainer.device=tpu", "trainer.device must be 'auto' or 'cpu'", ""),
+    ("callbacks.early_stopping.patiense=3", "patiense", "callbacks.early_stopping.patience"),
+    ("seed", "", ""),
+]
+
+
+@pytest.mark.parametrize(("override", "message", "hint"), FAULTS, ids=lambda x: str(x)[:30])
+def test_a_fault_is_named_with_what_to_do(override, message, hint):
+    with pytest.raises(ConfigurationError) as caught:
+        composed("train", [override], train)
+    assert message in str(caught.value)
+    assert hint in caught.value.hint
+    assert "\n" not in str(caught.value)
+    assert "append" not in caught.value.hint  # Hydra's own hint would silence the typo
+
+
+HOSTILE = [
+    "os.system",
+    "torch.nn.init.torch.load",
+    "torch.utils.collect_env.run",
+    "torch.load",
+    "subprocess.Popen",
+    "builtins.eval",
+    "vi.training.pretrained.load",
+    "vi.cli.train.shutil.rmtree",
+    "torch.nn.Linear",
+    "vi.bounds.elbo.ELBO",
+    "torch.optim.Adam",
+    "",
+    "nothing",
+]
+
+
+@pytest.mark.parametrize("target", HOSTILE)
+def test_only_classes_of_the_role_may_be_named(target, tmp_path):
+    """Caught: a prefix check on the dotted path alone lets torch.nn.init.torch.load through."""
+    marker = tmp_path / "marker"
+    node = {"_target_": target, "command": f"touch {marker}", "f": str(marker)}
+    with pytest.raises(ConfigurationError, match="refused"):
+        build("likelihood", node)
+    assert not marker.exists()
+
+
+def test_a_local_yaml_with_a_hostile_target_runs_nothing(tmp_path):
+    (tmp_path / "likelihood").mkdir()
+    for name in ("os.system", "torch.utils.collect_env.run"):
+        (tmp_path / "likelihood" / "mine.yaml").write_text(
+            f"_target_: {name}\ncommand: touch {tmp_path / 'marker'}\n"
+        )
+        search = f"hydra.searchpath=[file://{tmp_path}]"
+        with pytest.raises(ConfigurationError, match="refused"):
+            composed("train", [search, "likelihood=mine"], train)
+    assert not (tmp_path / "marker").exists()
+
+
+def test_a_fault_exits_with_2_and_makes_no_directory(tmp_path):
+    done = run(str(ROOT / "train.py"), "-m", "seed=1,2", "bound.num_sample=5", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == [
+        "error: unknown option bound.num_sample",
+        "hint: did you mean bound.num_samples?",
+    ]
+    assert done.stdout == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_one_bad_job_of_a_sweep_stops_it_before_the_first(tmp_path):
+    done = run(str(ROOT / "train.py"), "-m", "latent_dim=2,x", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "latent_dim must be an integer, got 'x'" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_missing_data_say_where_to_put_them(tmp_path):
+    """Nothing half-made is left behind."""
+    done = run(
+        str(ROOT / "train.py"),
+        "data=static_mnist",
+        f"data.dir={tmp_path / 'nowhere'}",
+        cwd=tmp_path,
+    )
+    assert done.returncode == 3
+    error, hint = done.stderr.splitlines()
+    assert error.startswith("error: ")
+    assert hint.startswith("hint: ")
+    assert "binarized_mnist" in hint
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_help_starts_with_five_copyable_commands(tmp_path):
+    done = run(str(ROOT / "train.py"), "--help", cwd=tmp_path)
+    lines = done.stdout.splitlines()
+    assert done.returncode == 0
+    assert all(line.startswith("python train.py") for line in lines[:5])
+    assert not lines[5].startswith("python")
+    for line in lines[:5]:
+        words = line.partition("#")[0].split()[2:]
+        jobs = [w.split(",")[0] for w in words if w != "-m"]
+        composed("train", jobs, train)
+
+
+def test_the_package_imports_quickly(tmp_path):
+    """`import vi` and `python -m vi --help` import neither torch nor Lightning."""
+    code = "import sys, vi; print('torch' in sys.modules, 'lightning' in sys.modules)"
+    assert run("-c", code, cwd=tmp_path).stdout.split() == ["False", "False"]
+    done = run("-X", "importtime", "-m", "vi", "--help", cwd=tmp_path)
+    assert "train" in done.stdout
+    assert "torch" not in done.stderr
+
+
+def test_an_unknown_command_is_an_error(tmp_path):
+    done = run("-m", "vi", "trian", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: unknown command trian\nhint: one of ")
