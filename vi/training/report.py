@@ -1,5 +1,7 @@
 """What a run says when it ends."""
 
+import shutil
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,11 +28,21 @@ def print_report(metrics: Mapping[str, Any], run_dir: Path, pictures: Sequence[P
 
 def next_commands(run_dir: Path) -> list[str]:
     """Commands that work on a finished run."""
+    python = _python()
     return [
-        f"tensorboard --bind_all=false --logdir {run_dir}",
-        f"python -m vi evaluate run={run_dir} evaluation.num_samples=5000",
-        f"python -m vi sample run={run_dir} count=64",
+        f"{python} -m tensorboard.main --logdir {run_dir}",
+        f"{python} -m vi evaluate run={run_dir} evaluation.num_samples=5000",
+        f"{python} -m vi sample run={run_dir} count=64",
     ]
+
+
+def _python() -> str:
+    """This interpreter as the user would type it."""
+    here = Path(sys.executable)
+    on_path = shutil.which("python")
+    if on_path and Path(on_path) == here:
+        return "python"
+    return str(here.relative_to(Path.cwd()) if here.is_relative_to(Path.cwd()) else here)
 
 
 def _table(metrics: Mapping[str, Any]) -> Table:
