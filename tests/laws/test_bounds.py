@@ -144,7 +144,10 @@ def test_the_three_forms_agree_over_the_generator(small_vae, data):
 
 
 def test_single_precision_follows_double(make_bound, small_vae, data):
-    """N17: float32 against float64, the same noise, the ELBO at most 1e-5 relative."""
+    """N17: float32 against float64, the same noise: at most 1e-5 relative.
+
+    Caught: a log-likelihood rounded to bfloat16.
+    """
     noise = torch.randn(4, 50, 2)
     values = []
     model = small_vae()
@@ -182,6 +185,12 @@ def _iwae_over_blocks(model, x, noise, num_samples):
     q_loc, q_scale = q.mean.repeat(repeat, 1), 1.6 * q.stddev.repeat(repeat, 1)
     model.infer = infer
     return vi.IWAE(num_samples)(model, x.repeat(repeat, 1)).value.reshape(repeat, -1).mean(0)
+
+
+def test_far_from_the_data_nothing_overflows():
+    """IWAE of log-weights of -1e6 nats: the evidence to 1e-10 relative. Caught: log(mean(exp))."""
+    model, x = LinearGaussian.random(), 1000 * torch.randn(3, 8)
+    assert (vi.IWAE(8)(model, x).value / model.log_evidence(x) - 1).abs().max() <= 1e-10
 
 
 @pytest.mark.parametrize("num_samples", [1, 4])

@@ -49,8 +49,7 @@ def _spread(values, model, x: Tensor) -> float:
 def test_bounds_do_not_depend_on_the_batch(make_bound, kind):
     """Batches of 1, 7, 64, N, shares of 2 and 3 processes, another order: at most 1e-12.
 
-    Caught: a seed from the row in the batch in place of the datum, and a seed without the number
-    of the draw.
+    Caught: a seed from the row in the batch in place of the datum.
     """
     model = LinearGaussian.random(infer=inflated(1.5))
     if kind == "factorised":
@@ -59,7 +58,7 @@ def test_bounds_do_not_depend_on_the_batch(make_bound, kind):
 
 
 def test_log_likelihood_does_not_depend_on_the_batch(small_vae):
-    """At most 1e-12. Caught: the groups of log_likelihood without ``noise_of_rows``."""
+    """At most 1e-12. Caught: groups without ``noise_of_rows``, strided memory filled in place."""
     assert _spread(_log_likelihood, small_vae(), torch.randn(N, 6)) <= 1e-12
 
 
@@ -113,7 +112,7 @@ def test_neighbouring_data_have_unrelated_noise():
 def test_draws_differ_and_the_state_outside_is_untouched(small_vae, data):
     """A second draw is new noise; another seed too; the generator outside goes on as if nothing.
 
-    Caught: the count of draws left out of the seed.
+    Caught: the count of draws or the seed left out, a generator left in another state.
     """
     model, bound = small_vae(), vi.LogWeightELBO()
     before = torch.get_rng_state()

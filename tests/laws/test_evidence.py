@@ -45,7 +45,7 @@ def test_log_weights_of_the_exact_posterior_are_the_evidence(
 ):
     """N2: pointwise, with the real generator, for every bound of log-weights: at most 1e-10.
 
-    Caught: a forgotten log K, log q of other samples than z, K and B swapped in the mean.
+    Caught: a forgotten log K, log q of other samples than z, the mean over the batch.
     """
     model, x = ppca
     value = make_log_weight_bound(num_samples=num_samples)(model, x).value
@@ -68,7 +68,7 @@ def test_closed_forms_of_the_exact_posterior_are_the_evidence(make_elbo, ppca):
 def test_enumerated_evidence_is_elbo_plus_gap(make_elbo, make):
     """N3: q with rational probabilities n_s / M, whose M listed draws are exact: at most 1e-11.
 
-    Caught: the sign of the KL, log q left out.
+    Caught: the sign of the KL, a forgotten log p(z).
     """
     model, x = make(20)
     elbo = make_elbo(num_samples=int(model.counts[0].sum()))(model, x).value
@@ -85,11 +85,6 @@ def test_importance_weights_over_all_atoms_sum_to_the_evidence(make):
     num_samples = int(model.counts[0].sum())
     evidence = model.log_evidence(x)
     assert (vi.IWAE(num_samples)(model, x).value - evidence).abs().max() <= 1e-11
-    estimate = vi.log_likelihood(_OneGroup(model), x[:16], num_samples)
+    model.counts = model.counts[:16]  # log_likelihood walks over groups of 16 data
+    estimate = vi.log_likelihood(model, x[:16], num_samples)
     assert (estimate.value - evidence[:16]).abs().max() <= 1e-11
-
-
-def _OneGroup(model):  # noqa: N802
-    """log_likelihood walks over groups of 16 data; the counts have to follow."""
-    model.counts = model.counts[:16]
-    return model

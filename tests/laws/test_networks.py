@@ -43,7 +43,7 @@ def _check(network, in_shape, out_shape, context_dim):
 def test_encoder(name, shape, context_dim):
     """Odd sizes too; equal to the loop over the leading axes: at most 1e-12.
 
-    Caught: axes in another order before the last reshape.
+    Caught: axes in another order before the reshape, sizes of the halvings rounded down.
     """
     _check(ENCODERS[name], shape, (10,), context_dim)
 
@@ -52,7 +52,7 @@ def test_encoder(name, shape, context_dim):
 @pytest.mark.parametrize("shape", IMAGES, ids=str)
 @pytest.mark.parametrize("name", DECODERS)
 def test_decoder(name, shape, context_dim):
-    """The image comes out in its exact size. Caught: sizes of the halvings rounded down."""
+    """The image comes out in its exact size. Caught: a context rolled by one row."""
     _check(DECODERS[name], (4,), shape, context_dim)
 
 
@@ -75,7 +75,7 @@ def test_mlp_takes_events_of_any_rank(in_shape, out_shape, context_dim):
 def test_context_is_heard_by_its_own_row_only(network, in_shape, out_shape):
     """One context (B, C) serves all K draws; changing row 1 changes row 1 of each and no other.
 
-    Caught: a context that is ignored, a context that is rolled by one row.
+    Caught: a context times 0, a context rolled by one row.
     """
     module = network(in_shape, out_shape, context_dim=2)
     x, context = torch.randn(3, 4, *in_shape), torch.randn(4, 2)
