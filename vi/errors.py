@@ -48,3 +48,19 @@ class RunDirectoryError(ViError):
     """A run directory that another process uses or that cannot be written (exit code 6)."""
 
     exit_code = 6
+
+
+def require_positive(name: str, value: float, least: float = 0.0) -> None:
+    """Refuse a number that is not above ``least``.
+
+    Raises:
+        ConfigurationError: It is not.
+
+    >>> require_positive("num_samples", 0)
+    Traceback (most recent call last):
+    vi.errors.ConfigurationError: num_samples must be greater than 0, got 0
+    """
+    if not value > least:
+        raise ConfigurationError(
+            f"{name} must be greater than {least:g}, got {value:g}", hint=f"raise {name}"
+        )

@@ -31,7 +31,10 @@ def _remember_arguments(init: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(init)
     def wrapper(self: Option, *args: Any, **kwargs: Any) -> None:
         if "arguments" not in self.__dict__:  # the outermost class knows what the user wrote
-            call = signature.bind(self, *args, **kwargs)
+            try:
+                call = signature.bind(self, *args, **kwargs)
+            except TypeError as error:
+                raise TypeError(f"{type(self).__name__}: {error}") from None
             call.apply_defaults()
             # past nn.Module.__setattr__: a part listed here is already registered by its owner
             self.__dict__["arguments"] = dict(list(call.arguments.items())[1:])

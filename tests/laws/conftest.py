@@ -1,38 +1,57 @@
 """The parts under the laws, in one place; each is made anew for every test, in float64."""
 
 from collections.abc import Callable
+from functools import cache
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
+from torch.distributions import constraints
 
 import vi
+from vi.cli.compose import composed
+from vi.cli.train import train
 from vi.data.base import Batch
+from vi.training.registry import build, options
 
-# {id: recipe}; a recipe is called within the test, so that its tensors have the test's dtype.
-LOG_WEIGHT_BOUNDS: dict[str, Callable[..., vi.Bound]] = {
-    "elbo_log_weight": vi.LogWeightELBO,
-    "iwae": vi.IWAE,
-}
-ELBO_FORMS: dict[str, Callable[..., vi.Bound]] = {
-    "elbo": vi.ELBO,
-    "elbo_entropy": vi.EntropyELBO,
-    "elbo_log_weight": vi.LogWeightELBO,
-}
-BOUNDS: dict[str, Callable[..., vi.Bound]] = {
-    **ELBO_FORMS,
-    **LOG_WEIGHT_BOUNDS,
-    "beta": lambda num_samples: vi.Beta(vi.ELBO(num_samples), beta=4.0),
-}
-POSTERIORS = {"diagonal_gaussian": vi.DiagonalGaussian}
-PRIORS = {"standard_normal": vi.StandardNormal}
-LIKELIHOODS = {
-    "bernoulli": vi.Bernoulli,
-    "gaussian": vi.Gaussian,
-    "gaussian_fixed_scale": lambda: vi.FixedScaleGaussian(scale=0.7),
-    "gaussian_shared_scale": lambda: vi.SharedScaleGaussian(scale=0.7),
-}
-CONTINUOUS_LIKELIHOODS = {k: v for k, v in LIKELIHOODS.items() if k != "bernoulli"}
+
+@cache
+def _node(group: str, option: str) -> dict[str, Any]:
+    return composed("train", [f"{group}={option}"], train)[group]
+
+
+def _recipe(group: str, option: str) -> Callable[..., Any]:
+    """Makes the part of a yaml; a number of samples or a latent_dim may be given."""
+
+    def make(size: int | None = None, *, num_samples: int | None = None, **values: Any) -> Any:
+        node = _with_size({**_node(group, option), **values}, size or num_samples)
+        return build(group, node)
+
+    return make
+
+
+def _with_size(node: dict[str, Any], size: int | None) -> dict[str, Any]:
+    """The node with its ``num_samples`` or ``latent_dim``, wherever it stands, set to size."""
+    if size is None:
+        return node
+    node = {k: _with_size(v, size) if isinstance(v, dict) else v for k, v in node.items()}
+    return node | {k: size for k in ("num_samples", "latent_dim") if k in node}
+
+
+def _globbed(group: str) -> dict[str, Callable[..., Any]]:
+    return {option: _recipe(group, option) for option in options(group)}
+
+
+# {id: recipe}; a recipe is called within the test, so that its tensors have the test's dtype. A
+# new yaml is under the laws of its group; the two subsets below are under further laws.
+BOUNDS = _globbed("bound")
+LOG_WEIGHT_BOUNDS = {k: BOUNDS[k] for k in ("elbo_log_weight", "iwae")}
+ELBO_FORMS = {k: BOUNDS[k] for k in ("elbo", "elbo_entropy", "elbo_log_weight")}
+POSTERIORS = _globbed("posterior")
+PRIORS = _globbed("prior")
+LIKELIHOODS = _globbed("likelihood")
+CONTINUOUS_LIKELIHOODS = {k: v for k, v in LIKELIHOODS.items() if v().support is constraints.real}
 
 
 def _fixture(name: str, recipes: dict) -> Callable:

@@ -58,7 +58,7 @@ def test_bounds_do_not_depend_on_the_batch(make_bound, kind):
 
 
 def test_log_likelihood_does_not_depend_on_the_batch(small_vae):
-    """At most 1e-12. Caught: groups without ``noise_of_rows``, strided memory filled in place."""
+    """At most 1e-12. Caught: groups without ``groups_of_rows``, strided memory filled in place."""
     assert _spread(_log_likelihood, small_vae(), torch.randn(N, 6)) <= 1e-12
 
 

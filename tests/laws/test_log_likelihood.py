@@ -7,6 +7,8 @@ import torch
 
 import vi
 from tests.oracles import LinearGaussian, inflated, standard_error
+from vi.distributions.datum_noise import datum_noise
+from vi.errors import ConfigurationError
 
 
 @pytest.mark.parametrize("num_samples", [1, 100, 512, 513, 1100])
@@ -105,3 +107,19 @@ def test_context_follows_its_datum(small_vae):
 
 def test_no_graph_is_kept(small_vae, data):
     assert not vi.log_likelihood(small_vae(), data, 5).value.requires_grad
+
+
+def test_a_second_estimate_has_noise_of_its_own(small_vae, data):
+    """Caught: groups of rows that did not tell the batch how far they drew."""
+    model = small_vae()
+    with datum_noise(0, range(50)):
+        first = vi.log_likelihood(model, data, num_samples=3).value
+        second = vi.log_likelihood(model, data, num_samples=3).value
+    assert not torch.equal(first, second)
+
+
+def test_no_samples_and_no_data_are_refused(small_vae, data):
+    with pytest.raises(ConfigurationError, match="num_samples must be greater than 0"):
+        vi.log_likelihood(small_vae(), data, num_samples=0)
+    with pytest.raises(ConfigurationError, match="the number of data must be greater than 0"):
+        vi.log_likelihood(small_vae(), data[:0])

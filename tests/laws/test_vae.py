@@ -6,6 +6,7 @@ from torch.distributions import Independent, Laplace, Normal, StudentT, constrai
 
 import vi
 from vi.distributions.affine import affine
+from vi.errors import ConfigurationError
 
 
 def _raw(n: int = 40) -> torch.Tensor:
@@ -176,3 +177,40 @@ def test_samples_have_the_moments_of_the_model():
     for zero_mean in (deviation, products):
         error = zero_mean.std(0) / 200_000**0.5
         assert (zero_mean.mean(0).abs() <= 4 * error).all()
+
+
+def test_a_column_that_is_constant_up_to_rounding_is_not_magnified(small_vae, data):
+    """Caught: a standard deviation of 4e-9, which added 19 nats to every log-likelihood."""
+    data[:, 2] = 5.0
+    data[3, 2] += 1e-8
+    model = small_vae(standardize=True)
+    model.initialize(data)
+    assert model.data_scale[2] == 1
+    others = [0, 1, 3, 4, 5]
+    assert torch.equal(model.data_scale[others], data.std(0)[others])
+
+
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (lambda: vi.DiagonalGaussian(0), "latent_dim"),
+        (lambda: vi.StandardNormal(-1), "latent_dim"),
+        (lambda: vi.FixedScaleGaussian(0.0), "scale"),
+        (lambda: vi.SharedScaleGaussian(scale=1e-3, floor=1e-2), "scale"),
+        (lambda: vi.Gaussian(floor=-1.0), "floor"),
+        (lambda: vi.ELBO(0), "num_samples"),
+        (lambda: vi.IWAE(0), "num_samples"),
+        (lambda: vi.Beta(vi.ELBO(), beta=-1.0), "beta"),
+    ],
+)
+def test_a_number_that_cannot_be_right_is_named(make, name):
+    with pytest.raises(ConfigurationError, match=f"{name} must be greater than"):
+        make()
+
+
+def test_a_head_belongs_to_one_model(small_vae):
+    """Caught: a likelihood that was silently re-shaped by a second model."""
+    head = vi.Bernoulli()
+    small_vae(likelihood=head)
+    with pytest.raises(ConfigurationError, match="already has event shape"):
+        small_vae(likelihood=head, data_shape=(7,))

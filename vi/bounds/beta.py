@@ -3,6 +3,7 @@
 from torch import Tensor
 
 from vi.bounds.base import Bound, Estimate
+from vi.errors import require_positive
 from vi.models.base import LatentVariableModel
 
 
@@ -28,6 +29,7 @@ class Beta(Bound):
         self, bound: Bound, beta: float = 4.0, warmup_steps: int = 0, start: float = 0.0
     ) -> None:
         super().__init__()
+        require_positive("beta", beta)
         self.bound = bound
         self.beta = beta
         self.start = start

@@ -5,6 +5,7 @@ from torch import Tensor
 from vi.bounds.base import Bound, Estimate, log_weight_terms
 from vi.distributions.draw import draw, draw_only
 from vi.distributions.kl import closed_form_kl
+from vi.errors import require_positive
 from vi.models.base import LatentVariableModel
 
 
@@ -22,6 +23,7 @@ class ELBO(Bound):
 
     def __init__(self, num_samples: int = 1) -> None:
         super().__init__()
+        require_positive("num_samples", num_samples)
         self.num_samples = num_samples
 
     def forward(self, model: LatentVariableModel, x: Tensor, **given: Tensor) -> Estimate:
@@ -47,6 +49,7 @@ class EntropyELBO(Bound):
 
     def __init__(self, num_samples: int = 1) -> None:
         super().__init__()
+        require_positive("num_samples", num_samples)
         self.num_samples = num_samples
 
     def forward(self, model: LatentVariableModel, x: Tensor, **given: Tensor) -> Estimate:
@@ -71,6 +74,7 @@ class LogWeightELBO(Bound):
 
     def __init__(self, num_samples: int = 1) -> None:
         super().__init__()
+        require_positive("num_samples", num_samples)
         self.num_samples = num_samples
 
     def forward(self, model: LatentVariableModel, x: Tensor, **given: Tensor) -> Estimate:

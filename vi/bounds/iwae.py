@@ -4,6 +4,7 @@ from torch import Tensor
 
 from vi.bounds.base import Bound, Estimate, log_weight_terms
 from vi.distributions.draw import draw
+from vi.errors import require_positive
 from vi.math import log_mean_exp
 from vi.models.base import LatentVariableModel
 
@@ -21,6 +22,7 @@ class IWAE(Bound):
 
     def __init__(self, num_samples: int = 8) -> None:
         super().__init__()
+        require_positive("num_samples", num_samples)
         self.num_samples = num_samples
 
     def forward(self, model: LatentVariableModel, x: Tensor, **given: Tensor) -> Estimate:

@@ -3,8 +3,9 @@
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.distributions import Distribution, Independent, kl_divergence
+from torch.distributions import Distribution, Independent
 
+from vi.distributions.kl import closed_form_kl
 from vi.errors import ConfigurationError
 from vi.models.base import LatentVariableModel
 
@@ -19,7 +20,7 @@ def kl_per_dimension(
         ConfigurationError: q or p does not factorise over the latent dimensions.
     """
     q, p = model.posterior(x, **given), model.prior(**given)
-    return kl_divergence(_factors(q), _factors(p)).mean(0)
+    return closed_form_kl(_factors(q), _factors(p)).mean(0)
 
 
 def _factors(distribution: Distribution) -> Distribution:

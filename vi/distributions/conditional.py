@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 from torch.distributions.constraints import Constraint
 
+from vi.errors import ConfigurationError
 from vi.math import Shape
 from vi.options import Option
 
@@ -49,7 +50,17 @@ class ConditionalDistribution(Option, nn.Module, ABC):
         """
 
     def set_event_shape(self, event_shape: Shape) -> None:
-        """Told by the model, once, what the shape of an event is."""
+        """Told by the model, once, what the shape of an event is.
+
+        Raises:
+            ConfigurationError: It was told another shape before, by another model.
+        """
+        if self.event_shape not in (torch.Size(), torch.Size(event_shape)):
+            raise ConfigurationError(
+                f"{type(self).__name__} already has event shape {tuple(self.event_shape)}, "
+                f"not {tuple(event_shape)}",
+                hint="give each model a head of its own",
+            )
         self.event_shape = torch.Size(event_shape)
 
     @property

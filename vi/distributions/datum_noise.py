@@ -50,18 +50,26 @@ def datum_noise(seed: int, index: Sequence[int] | Tensor) -> Iterator[None]:
         _current.reset(token)
 
 
-@contextmanager
-def noise_of_rows(rows: slice) -> Iterator[None]:
-    """Within this block the batch is these rows of the one that ``datum_noise`` was told of."""
+def groups_of_rows(n: int, size: int) -> Iterator[slice]:
+    """Go through a batch of n in groups; within each, ``datum_noise`` is that of its rows.
+
+    Every group draws as many times as the others, and what is drawn after the last group goes on
+    from there.
+    """
     noise = _current.get()
-    if noise is None:
-        yield
-        return
-    token = _current.set(_Noise(noise.seed, noise.index[rows], noise.draws))
-    try:
-        yield
-    finally:
-        _current.reset(token)
+    draws = noise.draws if noise else 0
+    for start in range(0, n, size):
+        rows = slice(start, min(start + size, n))
+        if noise is None:
+            yield rows
+            continue
+        group = _Noise(noise.seed, noise.index[rows], draws)
+        token = _current.set(group)
+        try:
+            yield rows
+        finally:
+            _current.reset(token)
+            noise.draws = group.draws
 
 
 def keyed_draw(num_samples: int, batch_shape: torch.Size) -> Any:

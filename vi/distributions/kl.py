@@ -1,7 +1,7 @@
 """KL(q || p) in closed form, or an error that names what works instead."""
 
 from torch import Tensor
-from torch.distributions import Distribution, kl_divergence
+from torch.distributions import Distribution, Independent, Normal, kl_divergence
 
 from vi.errors import ConfigurationError
 
@@ -24,6 +24,11 @@ def closed_form_kl(q: Distribution, p: Distribution) -> Tensor:
     >>> closed_form_kl(Normal(torch.tensor(1.0), 1.0), Normal(torch.tensor(0.0), 1.0))
     tensor(0.5000)
     """
+    if type(q) is type(p) is Independent and _rank(q) == _rank(p):
+        kl = closed_form_kl(q.base_dist, p.base_dist)
+        return kl.sum(tuple(range(-_rank(q), 0)))
+    if type(q) is type(p) is Normal:
+        return _kl_normal_normal(q, p)
     try:
         return kl_divergence(q, p)
     except NotImplementedError:
@@ -31,6 +36,21 @@ def closed_form_kl(q: Distribution, p: Distribution) -> Tensor:
             f"KL({_name(q)} || {_name(p)}) has no closed form",
             hint="bound=elbo_log_weight estimates it with the samples of the bound",
         ) from None
+
+
+def _rank(distribution: Independent) -> int:
+    return distribution.reinterpreted_batch_ndims
+
+
+def _kl_normal_normal(q: Normal, p: Normal) -> Tensor:
+    """log(s_p / s_q) + (s_q^2 + (m_q - m_p)^2) / (2 s_p^2) - 1/2.
+
+    torch takes the logarithm of the squared ratio, which underflows in single precision from a
+    ratio of 1e-19 on.
+    """
+    ratio = q.scale / p.scale
+    shift = (q.loc - p.loc) / p.scale
+    return 0.5 * (ratio.square() + shift.square() - 1) - ratio.log()
 
 
 def _name(distribution: Distribution) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from jaxtyping import Float
 from torch import Tensor
 
+from vi.errors import require_positive
 from vi.evaluation.base import Evaluation
 from vi.evaluation.log_likelihood import log_likelihood
 from vi.models.base import LatentVariableModel
@@ -23,6 +24,7 @@ class ImportanceSampling(Evaluation):
     """
 
     def __init__(self, num_samples: int = 5000) -> None:
+        require_positive("num_samples", num_samples)
         self.num_samples = num_samples
 
     def __call__(

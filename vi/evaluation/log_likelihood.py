@@ -7,8 +7,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from vi.distributions.datum_noise import noise_of_rows
+from vi.distributions.datum_noise import groups_of_rows
 from vi.distributions.draw import draw
+from vi.errors import require_positive
 from vi.models.base import LatentVariableModel
 
 # Log-weights held at once: the decoder's activations are what needs the memory. Both are constants
@@ -45,14 +46,17 @@ def log_likelihood(
     Returns:
         Three tensors (B,), at least in the precision of the log-weights.
 
+    Raises:
+        ConfigurationError: No samples, or no data.
+
     Reference: Burda, Grosse and Salakhutdinov, 2016, https://arxiv.org/abs/1509.00519, section 4
     """
+    require_positive("num_samples", num_samples)
+    require_positive("the number of data", len(x))
     groups = []
-    for start in range(0, len(x), _DATA):
-        rows = slice(start, start + _DATA)
-        with noise_of_rows(rows):
-            group = {k: v[rows] for k, v in given.items()}
-            groups.append(_log_likelihood(model, x[rows], num_samples, **group))
+    for rows in groups_of_rows(len(x), _DATA):
+        group = {k: v[rows] for k, v in given.items()}
+        groups.append(_log_likelihood(model, x[rows], num_samples, **group))
     return LogLikelihood(*(torch.cat(parts) for parts in zip(*groups, strict=True)))
 
 

@@ -6,6 +6,7 @@ from torch.distributions import Distribution, Independent, Normal, constraints
 from torch.nn import functional as F
 
 from vi.distributions.conditional import ConditionalDistribution
+from vi.errors import require_positive
 from vi.math import Shape, inverse_softplus
 
 
@@ -25,6 +26,7 @@ class FixedScaleGaussian(ConditionalDistribution):
 
     def __init__(self, scale: float = 1.0) -> None:
         super().__init__()
+        require_positive("scale", scale)
         self.scale = scale
 
     @property
@@ -45,13 +47,16 @@ class SharedScaleGaussian(ConditionalDistribution):
 
     Args:
         scale: Where s starts.
-        floor: The least s, in the units of the data; without one the density is unbounded.
+        floor: The least s, in the units of the data (of their standard deviation where the model
+            standardises); without one the density is unbounded.
     """
 
     support = constraints.real
 
     def __init__(self, scale: float = 1.0, floor: float = 1e-3) -> None:
         super().__init__()
+        require_positive("floor", floor)
+        require_positive("scale", scale, least=floor)
         self.floor = floor
         self.raw_scale = nn.Parameter(torch.tensor(inverse_softplus(scale - floor)))
 
@@ -73,14 +78,16 @@ class Gaussian(ConditionalDistribution):
     s = floor + softplus(output of the decoder).
 
     Args:
-        floor: The least s, in the units of the data; without one the density is unbounded
-            (Mattei and Frellsen, 2018, https://arxiv.org/abs/1802.04826).
+        floor: The least s, in the units of the data (of their standard deviation where the model
+            standardises); without one the density is unbounded (Mattei and Frellsen, 2018,
+            https://arxiv.org/abs/1802.04826).
     """
 
     support = constraints.real
 
     def __init__(self, floor: float = 1e-2) -> None:
         super().__init__()
+        require_positive("floor", floor)
         self.floor = floor
 
     @property

@@ -14,6 +14,10 @@ from vi.errors import ConfigurationError
 from vi.models.base import LatentVariableModel
 from vi.networks.base import NetworkFactory
 
+# An entry whose standard deviation is below this part of its size is constant up to rounding: it
+# is centred, but not magnified.
+_CONSTANT = 1e-6
+
 
 class VAE(LatentVariableModel):
     """p(x, z) = p(z) p(x|decoder(z)) with q(z|x) = q(z|encoder(x)).
@@ -87,9 +91,10 @@ class VAE(LatentVariableModel):
     def initialize(self, x: Tensor) -> None:
         """Take mean and standard deviation of the training data, where ``standardize`` is set."""
         if self.standardize:
-            scale = x.std(0)
+            scale = x.std(0, correction=min(1, len(x) - 1))
+            varies = scale > _CONSTANT * x.abs().amax(0)
             self.data_loc.copy_(x.mean(0))
-            self.data_scale.copy_(scale.where(scale > 0, torch.ones_like(scale)))
+            self.data_scale.copy_(scale.where(varies, torch.ones_like(scale)))
 
     def _run(self, network: nn.Module, x: Tensor, context: Tensor | None) -> Tensor:
         if not self.context_dim:

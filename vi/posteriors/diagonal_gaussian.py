@@ -4,6 +4,7 @@ from torch import Tensor
 from torch.distributions import Distribution, Independent, Normal, constraints
 
 from vi.distributions.conditional import ConditionalDistribution
+from vi.errors import require_positive
 from vi.math import Shape
 
 
@@ -24,6 +25,7 @@ class DiagonalGaussian(ConditionalDistribution):
     support = constraints.real
 
     def __init__(self, latent_dim: int) -> None:
+        require_positive("latent_dim", latent_dim)
         super().__init__((latent_dim,))
 
     @property

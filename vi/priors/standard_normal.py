@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.distributions import Distribution, Independent, Normal, constraints
 
 from vi.distributions.prior import Prior
+from vi.errors import require_positive
 
 
 class StandardNormal(Prior):
@@ -24,6 +25,7 @@ class StandardNormal(Prior):
     scale: Tensor
 
     def __init__(self, latent_dim: int) -> None:
+        require_positive("latent_dim", latent_dim)
         super().__init__((latent_dim,))
         self.register_buffer("loc", torch.zeros(latent_dim), persistent=False)
         self.register_buffer("scale", torch.ones(latent_dim), persistent=False)

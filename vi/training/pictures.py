@@ -9,7 +9,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -33,9 +33,10 @@ Given = Mapping[str, Tensor]
 _MAX_DATA = 1000  # that are encoded, and points of a scatter plot
 _MAX_COLUMNS = 4  # of a table
 _MAX_CONTEXTS = 10
+_LEAST_SIDE = 96  # pixels of a scatter plot
 _FILE_SIDE = 600  # pixels
 _BLUE, _ORANGE = (0.10, 0.35, 0.70), (0.95, 0.45, 0.05)
-_DPI, _MARGIN, _TITLE, _LEGEND, _AXIS = 100, 12, 34, 26, 50  # pixels
+_DPI, _MARGIN, _TITLE, _LEGEND, _AXIS = 100, 12, 34, 26, 54  # pixels
 
 
 def save_pictures(
@@ -55,7 +56,7 @@ def save_pictures(
     Returns:
         The paths that were written.
     """
-    columns = str(data.facts.get("data/columns", "")).split(",")
+    columns = [name for name in str(data.facts.get("data/columns", "")).split(",") if name]
     shown = pictures(model, data.test, shape, seed, _FILE_SIDE, columns)
     paths = [Path(run_dir) / f"{name}.png" for name in shown]
     for path, picture in zip(paths, shown.values(), strict=True):
@@ -148,7 +149,7 @@ class Images(Kind):
 
     def samples(self, model: LatentVariableModel, batch: Batch) -> "Picture":
         """Means E[x|z] of p(x|z) for z ~ p(z), 8 x 8, or a column for every context."""
-        rows = different_contexts(batch) if batch.given else batch.x.new_zeros(self.count).long()
+        rows = different_contexts(batch) if batch.given else torch.arange(self.count)
         given = {k: v[rows.repeat(self.count)] for k, v in batch.given.items()}
         x = model.sample_mean(self.count * len(rows), **given)
         title = r"samples: $E[x\,|\,z]$ for $z \sim p(z)$"
@@ -158,21 +159,23 @@ class Images(Kind):
     def reconstructions(self, model: LatentVariableModel, batch: Batch) -> "Picture":
         """Pairs: a datum, and under it its reconstruction."""
         count = self.count * (self.count // 2)
-        both = batch.x, model.reconstruct(batch.x, **batch.given)
-        x, recon = (self._images(images[:count], batch.x, self.count) for images in both)
+        few = Batch(batch.x[:count], {k: v[:count] for k, v in batch.given.items()})
+        both = few.x, model.reconstruct(few.x, **few.given)
+        x, recon = (self._images(images, batch.x, self.count) for images in both)
         pairs = torch.cat([F.pad(x, (0, 0, 0, 1), value=0.5), recon], 2)
-        title = f"data, and their reconstructions below: {fit_of(model, batch)}"
+        title = f"data, and their reconstructions below: {fit_of(model, few)}"
         return Picture(title, [[Panel(tile(pairs, self.count, gap=4))]])
 
     def latent_plane(self, model: LatentVariableModel, batch: Batch) -> "Picture":
         """Decoded quantiles of the prior, and the posterior means."""
         n = min(20, max(6, self.side // max(self.shape[1:])))
-        axes, what = quantiles(model.prior(**batch.given), model.encode(batch.x, **batch.given), n)
+        z = model.encode(batch.x, **batch.given)
+        axes, what = quantiles(model.prior(**batch.given), z, n)
         x = decode_grid(model, axes, batch)
         mosaic = tile(self._images(x, batch.x, n), n, gap=0)
         ends = [f"{low:.2f} to {high:.2f}" for low, high in axes[[0, -1]].T.tolist()]
         labels = [rf"$z_{d + 1}$: {end}, {what}" for d, end in enumerate(ends)]
-        means, legend = means_panel(model, batch, mosaic.shape[1])
+        means, legend = means_panel(z, batch.given, mosaic.shape[1])
         return Picture(plane_title(batch), [[Panel(mosaic, None, *labels), means]], legend)
 
     def _images(self, x: Tensor, data: Tensor, count: int) -> Float[Tensor, "N C H W"]:
@@ -215,15 +218,15 @@ class Table(Kind):
     def reconstructions(self, model: LatentVariableModel, batch: Batch) -> "Picture":
         """Each column of the reconstruction against that of the data."""
         recon = self._first(model.reconstruct(batch.x, **batch.given))
-        data, side = _spread(self._first(batch.x)), 2 * self.side // 5
+        data, side = _spread(self._first(batch.x)), max(_LEAST_SIDE, 2 * self.side // 5)
         row = [self._against(data[:, d], recon[:, d], name, side) for d, name in self._named()]
-        row[0] = replace(row[0], ylabel="reconstruction")
         return Picture(f"data and reconstructions: {fit_of(model, batch)}", [row])
 
     def latent_plane(self, model: LatentVariableModel, batch: Batch) -> "Picture":
         """The mean of each column over the plane, and the posterior means."""
-        side = 2 * self.side // 5
-        means, legend = means_panel(model, batch, side)
+        side = max(_LEAST_SIDE, 2 * self.side // 5)
+        z = model.encode(batch.x, **batch.given)
+        means, legend = means_panel(z, batch.given, side)
         extent = torch.tensor(means.extent, device=batch.x.device).to(batch.x).view(2, 2)
         steps = (torch.arange(60, device=batch.x.device).to(batch.x) + 0.5) / 60
         axes = extent[:, 0] + (extent[:, 1] - extent[:, 0]) * steps[:, None]
@@ -243,7 +246,10 @@ class Table(Kind):
     def _pair(self, data: Tensor, drawn: Tensor, r: int, c: int) -> "Panel | None":
         if c > r:
             return None
-        side, last = self.side // max(2, len(self.names)), r == len(self.names) - 1
+        side, last = (
+            max(_LEAST_SIDE, self.side // max(2, len(self.names))),
+            r == len(self.names) - 1,
+        )
         extent = (*_limits(data[:, c], drawn[:, c]), *_limits(data[:, r], drawn[:, r]))
         series = [Series(data[:, [c, r]], _BLUE), Series(drawn[:, [c, r]], _ORANGE)]
         draw, ylabel = (histogram, "") if r == c else (scatter, "" if c else self.names[r])
@@ -251,9 +257,11 @@ class Table(Kind):
 
     @staticmethod
     def _against(data: Tensor, recon: Tensor, name: str, side: int) -> "Panel":
-        extent = _limits(data) * 2
+        extent = (*_limits(data), *_limits(data))
         pixels = scatter([Series(torch.stack((data, recon), 1), _BLUE)], extent, side)
-        return Panel(pixels * (1 - 0.4 * torch.eye(side).flip(0)), extent, name)
+        return Panel(
+            pixels * (1 - 0.4 * torch.eye(side).flip(0).float()), extent, name, "reconstruction"
+        )
 
     @staticmethod
     def _heat(x: Tensor, name: str, extent: Extent | None, side: int) -> "Panel":
@@ -318,9 +326,9 @@ def quantiles(
     Quantiles (i + 1/2) / n of a normal prior; of another prior, equal steps over the data.
     """
     u = (torch.arange(n).to(means) + 0.5)[:, None] / n
-    normal = isinstance(prior, Independent) and isinstance(prior.base_dist, Normal)
-    if normal and not prior.batch_shape:
-        return prior.base_dist.icdf(u), "quantiles of p(z)"
+    base = prior.base_dist if isinstance(prior, Independent) else prior
+    if isinstance(base, Normal) and not prior.batch_shape:
+        return base.icdf(u), "quantiles of p(z)"
     low, high = means.min(0).values, means.max(0).values
     return low + (high - low) * u, "equal steps"
 
@@ -340,15 +348,15 @@ def plane_title(batch: Batch) -> str:
 
 
 def means_panel(
-    model: LatentVariableModel, batch: Batch, side: int
+    z: Float[Tensor, "N 2"], given: Given, side: int
 ) -> tuple["Panel", dict[str, Colour]]:
-    """E_q[z] of the data, coloured by context, and the legend."""
-    z = model.encode(batch.x, **batch.given).float().cpu()
+    """E_q[z] of the data, coloured by context, and the legend where there are few colours."""
+    z = z.float().cpu()
     limits = torch.tensor([_limits(z[:, 0]), _limits(z[:, 1])])
     middle, half = limits.mean(1), limits.diff(dim=1).max() / 2
     extent = tuple(torch.stack((middle - half, middle + half), 1).flatten().tolist())
-    series = by_context(z, batch.given)
-    legend = {one.name: one.colour for one in series if one.name}
+    series = by_context(z, given)
+    legend = {one.name: one.colour for one in series if one.name and len(series) <= 10}
     return Panel(scatter(series, extent, side), extent, "$z_1$", "$z_2$"), legend
 
 
@@ -363,9 +371,9 @@ def by_context(points: Float[Tensor, "N 2"], given: Given) -> list["Series"]:
         colours = colormaps["tab10" if len(names) <= 10 else "turbo"]
         steps = range(len(names)) if len(names) <= 10 else torch.linspace(0, 1, len(names))
     else:
-        edges = context[:, 0].quantile(torch.linspace(0, 1, 6))
+        edges = context[:, 0].quantile(torch.linspace(0, 1, 6).to(context))
         labels = torch.bucketize(context[:, 0].contiguous(), edges[1:-1])
-        names = [f"{low:.3g} to {high:.3g}" for low, high in edges.unfold(0, 2, 1).tolist()]
+        names = [f"to {high:.3g}" for high in edges[1:].tolist()]
         colours, steps = colormaps["viridis"], torch.linspace(0, 0.95, 5)
     return [
         Series(points[labels == k], colours(step if isinstance(step, int) else step.item())[:3], n)
@@ -386,30 +394,27 @@ class Series:
 
 
 def scatter(series: Sequence[Series], extent: Extent, side: int) -> Float[Tensor, "3 side side"]:
-    """Translucent dots on white; colours multiply, so that no series hides another."""
-    paper = torch.ones(3, side, side)
-    for one in series:
-        opacity = min(0.8, 12 / math.sqrt(1 + len(one.points)))
-        discs = _discs(_counts(one.points, extent, side), radius=max(1.0, side / 150))
-        paper *= 1 - (1 - (1 - opacity) ** discs) * _absorbed(one.colour)
-    return paper
+    """Dots on white paper, translucent like ink, so that no series hides another."""
+    radius = max(1.0, side / 150)
+    layers = torch.stack([_layers(one.points, extent, side, radius) for one in series])
+    opacity = torch.tensor([min(0.8, 12 / math.sqrt(1 + len(one.points))) for one in series])
+    let_through = 1 - opacity[:, None].float() * _absorbed(series)
+    return torch.einsum("shw,sc->chw", layers, let_through.log()).exp()
 
 
 def histogram(series: Sequence[Series], extent: Extent, side: int) -> Float[Tensor, "3 side side"]:
     """Translucent bars of the first coordinates; every series has the same area."""
-    paper = torch.ones(3, side, side)
     bins = max(8, min(40, round(2 * math.sqrt(min(len(one.points) for one in series)))))
     shares = [_shares(one.points[:, 0], extent, bins) for one in series]
     top = max(share.max().item() for share in shares) or 1.0
     height = torch.arange(side, 0, -1)[:, None] - 0.5
     at = torch.arange(side) * bins // side
-    for one, share in zip(series, shares, strict=True):
-        paper *= 1 - 0.55 * (height < 0.94 * side * share[at] / top) * _absorbed(one.colour)
-    return paper
+    bars = torch.stack([height < 0.94 * side * share[at] / top for share in shares])
+    return torch.einsum("shw,sc->chw", bars.float(), (1 - 0.55 * _absorbed(series)).log()).exp()
 
 
-def _absorbed(colour: Colour) -> Tensor:
-    return 1 - torch.tensor(colour)[:, None, None]
+def _absorbed(series: Sequence[Series]) -> Float[Tensor, "S 3"]:
+    return 1 - torch.tensor([one.colour for one in series], dtype=torch.float32)
 
 
 def _shares(x: Tensor, extent: Extent, bins: int) -> Float[Tensor, " bins"]:
@@ -417,28 +422,27 @@ def _shares(x: Tensor, extent: Extent, bins: int) -> Float[Tensor, " bins"]:
     return torch.histc(x, bins, extent[0], extent[1]) / max(1, len(x))
 
 
-def _counts(points: Tensor, extent: Extent, side: int) -> Float[Tensor, "side side"]:
-    """How many points fall in every pixel; row 0 is the uppermost."""
+def _layers(
+    points: Tensor, extent: Extent, side: int, radius: float
+) -> Float[Tensor, "side side"]:
+    """How many discs with soft edges cover every pixel; row 0 is the uppermost."""
     low, high = torch.tensor(extent).view(2, 2).T
     at = (points - low) / (high - low)
     at = at[((at >= 0) & (at < 1)).all(1)]  # NaN is nowhere
-    column, row = (at * side).long().clamp(max=side - 1).unbind(1)
-    flat = torch.bincount((side - 1 - row) * side + column, minlength=side**2)
-    return flat.view(side, side).float()
-
-
-def _discs(counts: Tensor, radius: float) -> Float[Tensor, "side side"]:
-    """Every count spread to a disc with a soft edge."""
-    reach = math.ceil(radius)
-    line = torch.arange(-reach, reach + 1.0)
-    disc = (radius + 0.5 - torch.hypot(line[:, None], line)).clamp(0, 1)
-    return F.conv2d(counts[None, None], disc[None, None], padding=reach)[0, 0]
+    near = torch.arange(-math.ceil(radius), math.ceil(radius) + 1)
+    offsets = torch.cartesian_prod(near, near)
+    pixels = (at * side).long()[:, None] + offsets
+    weights = (radius + 0.5 - offsets.float().norm(dim=1)).clamp(0, 1).expand(len(at), -1)
+    inside = ((pixels >= 0) & (pixels < side)).all(2)
+    column, row = pixels[inside].unbind(1)
+    flat = (side - 1 - row) * side + column
+    return torch.bincount(flat, weights[inside], minlength=side**2).view(side, side).float()
 
 
 def _limits(first: Tensor, *others: Tensor) -> tuple[float, float]:
     """Of an axis: all finite values of the first, the middle 98 % of the others, and a margin."""
     shares = [(first, (0.0, 1.0))] + [(other, (0.01, 0.99)) for other in others]
-    finite = [(v[v.isfinite()], torch.tensor(share)) for v, share in shares]
+    finite = [(v[v.isfinite()], v.new_tensor(share)) for v, share in shares]
     ends = torch.stack([v.quantile(q) for v, q in finite if len(v)] or [torch.zeros(2)])
     low, high = ends.min().item(), ends.max().item()
     margin = 0.06 * (high - low) or 0.5
@@ -574,7 +578,7 @@ def _starts(sizes: Sequence[int], first: int) -> list[int]:
 def _fitted(panel: Panel | None, height: int, width: int) -> Float[Tensor, "3 height width"]:
     """The panel, and white where it is smaller."""
     if panel is None:
-        return torch.ones(3, height, width)
+        return torch.ones(3, height, width, dtype=torch.float32)
     pixels = panel.pixels.expand(3, -1, -1)
     return F.pad(pixels, (0, width - pixels.shape[2], 0, height - pixels.shape[1]), value=1.0)
 

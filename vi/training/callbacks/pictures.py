@@ -1,11 +1,13 @@
 """What the model makes, as pictures in TensorBoard."""
 
+from typing import Any
+
 import lightning.pytorch as pl
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from vi.training.pictures import pictures
 
-_SIDE = 240  # pixels: encoding a larger image as PNG costs more than drawing it
+_SIDE = 160  # pixels: encoding larger images costs more than drawing them
 
 
 class Pictures(pl.Callback):
@@ -32,7 +34,7 @@ class Pictures(pl.Callback):
         if self.last_step != trainer.global_step:
             self._send(trainer, pl_module)
 
-    def _send(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+    def _send(self, trainer: pl.Trainer, module: Any) -> None:
         loggers = [one for one in trainer.loggers if isinstance(one, TensorBoardLogger)]
         if not (loggers and trainer.is_global_zero):
             return
