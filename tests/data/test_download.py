@@ -46,13 +46,15 @@ def refuse(cls, root):
 def test_a_failed_download_says_what_to_do_and_nothing_else(
     cls, error, tmp_path, torchvision, capfd
 ):
-    def fetch(*args, **kwargs):
+    def fetch(root, **kwargs):
+        (Path(root) / "MNIST" / "raw").mkdir(parents=True)
         print("Failed to download (trying next)")
         raise error
 
     torchvision(fetch)
-    refuse(cls, tmp_path)
+    refuse(cls, tmp_path / "data")
     assert capfd.readouterr() == ("", "")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_silent_server_is_not_waited_for(tmp_path, torchvision):

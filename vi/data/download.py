@@ -25,14 +25,22 @@ def download(title: str, root: Path, fetch: Callable[[], object], *, files: str)
     Raises:
         DataError: There is no network, or the folder cannot be written.
     """
+    before = _folders(root)
     try:
         with _timeout(), contextlib.redirect_stdout(io.StringIO()):
             fetch()
     except (OSError, RuntimeError, EOFError, HTTPException, zipfile.BadZipFile) as error:
+        for folder in sorted(_folders(root) - before, reverse=True):  # the deepest first
+            with contextlib.suppress(OSError):  # not empty: something did arrive
+                folder.rmdir()
         raise DataError(
             f"{title} not found in {root}",
             hint=f"offline? use data=digits, or put {files}, or set VI_DATA_DIR",
         ) from error
+
+
+def _folders(root: Path) -> set[Path]:
+    return {root, *(p for p in root.rglob("*") if p.is_dir())} if root.exists() else set()
 
 
 @contextlib.contextmanager
