@@ -43,7 +43,13 @@ def model(hidden=(8,), likelihood=None):
 
 
 def fit(tmp_path, net=None, given=None, epochs=3, **options):
-    defaults = {"batch_size": 16, "callbacks": [], "progress_bar": False, "device": "cpu"}
+    defaults = {
+        "batch_size": 16,
+        "callbacks": [],
+        "loggers": [],
+        "progress_bar": False,
+        "device": "cpu",
+    }
     options = defaults | {"evaluation": vi.ImportanceSampling(10)} | options
     return vi.fit(net or model(), given or data(), epochs=epochs, run_dir=tmp_path, **options)
 

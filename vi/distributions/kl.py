@@ -24,11 +24,12 @@ def closed_form_kl(q: Distribution, p: Distribution) -> Tensor:
     >>> closed_form_kl(Normal(torch.tensor(1.0), 1.0), Normal(torch.tensor(0.0), 1.0))
     tensor(0.5000)
     """
-    if type(q) is type(p) is Independent and _rank(q) == _rank(p):
-        kl = closed_form_kl(q.base_dist, p.base_dist)
-        return kl.sum(tuple(range(-_rank(q), 0)))
-    if type(q) is type(p) is Normal:
-        return _kl_normal_normal(q, p)
+    match q, p:
+        case Independent(), Independent() if _rank(q) == _rank(p):
+            kl = closed_form_kl(q.base_dist, p.base_dist)
+            return kl.sum(tuple(range(-_rank(q), 0)))
+        case Normal(), Normal():
+            return _kl_normal_normal(q, p)
     try:
         return kl_divergence(q, p)
     except NotImplementedError:

@@ -82,7 +82,8 @@ def fit(
         run_dir: Where results go; ``outputs/<data>/<time>`` if not given.
         trainer: Settings; or give them one by one as ``**settings``.
         evaluation: What to measure beside the bound; log p(x) with 1 000 samples if not given.
-        callbacks: Beside the progress bar and the checkpoints.
+        callbacks: Beside the progress bar and the checkpoints; latent diagnostics and pictures if
+            not given.
         loggers: TensorBoard and CSV if not given.
         ckpt_path: A ``last.ckpt`` to go on from.
         init_from: A run or model directory whose weights are the start.
@@ -130,7 +131,8 @@ def fit(
     if savable:
         save(model, run_dir / "model", facts=metrics, parts=parts, plugins=plugins)
     write_atomically(run_dir / "metrics.json", (json.dumps(metrics, indent=2) + "\n").encode())
-    pictures = save_pictures(model, module.data, module.shape, run_dir, seed)
+    drawn = any(isinstance(callback, Pictures) for callback in callbacks)
+    pictures = save_pictures(model, module.data, module.shape, run_dir, seed) if drawn else []
     if settings_.progress_bar:
         print_report(metrics, run_dir, pictures)
     return FitResult(model, metrics, run_dir)
