@@ -73,7 +73,8 @@ class ProgressBar(LightningProgressBar):
             self.bar.update(self.task, numbers=_numbers(module.latest))
         elif time.monotonic() - self.last_line >= self.interval and module.latest:
             self.last_line = time.monotonic()
-            epoch = f"epoch {min(trainer.current_epoch + 1, trainer.max_epochs or 0)}/{trainer.max_epochs}"
+            epochs = trainer.max_epochs or 0
+            epoch = f"epoch {min(trainer.current_epoch + 1, epochs)}/{epochs}"
             self.console.print(f"{epoch}  {_numbers(module.latest)}", soft_wrap=True)
 
 
