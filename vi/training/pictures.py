@@ -223,5 +223,5 @@ def _reconstructions(x: Tensor, again: Tensor) -> Figure:
 
 def _png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=120)
+    figure.savefig(buffer, format="png", dpi=120, bbox_inches="tight")
     return buffer.getvalue()
