@@ -224,6 +224,7 @@ def _train(
     with quiet():
         trainer.fit(module, ckpt_path=ckpt_path, weights_only=True)
     seconds = time.perf_counter() - started
+    module.to(trainer.strategy.root_device)  # Lightning leaves it on the CPU, away from the data
     checkpoints = cast(ModelCheckpoint, trainer.checkpoint_callback)
     best = checkpoints.best_model_path
     if best:
@@ -237,7 +238,7 @@ def _train(
         "train/parameters": sum(p.numel() for p in module.model.parameters()),
         "weights": f"best val/bound, epoch {saved['epoch'] + 1}" if best else "last",
         "seed": module.seed,
-        "device": str(module.device),
+        "device": str(trainer.strategy.root_device),
         "versions/vi": vi.__version__,
         "versions/torch": torch.__version__,
         "versions/lightning": lightning.__version__,
