@@ -10,7 +10,7 @@ from vi.data.base import LoadedData, Values
 from vi.training.callbacks.pictures import Pictures
 from vi.training.pictures import grids, save_pictures
 
-SHAPES = [(1, 8, 6), (3, 7, 5), (5,), (1,)]
+SHAPES = [(1, 8, 6), (3, 7, 5), (2, 4, 4), (5,), (1,)]
 
 
 def make_model(shape, latent_dim=2, context_dim=0):
@@ -58,7 +58,7 @@ def test_the_same_model_and_seed_give_the_same_files(shape, context_dim, tmp_pat
     one = save_pictures(model, data, shape, tmp_path, seed=0)
     first = [p.read_bytes() for p in one]
     assert [p.read_bytes() for p in save_pictures(model, data, shape, tmp_path, seed=0)] == first
-    plane = ["latent_plane"] if len(shape) == 3 else []
+    plane = ["latent_plane"]
     assert [p.stem for p in one] == ["samples", "reconstructions", *plane]
     other = save_pictures(model, data, shape, tmp_path, seed=1)
     assert other[0].read_bytes() != first[0]
@@ -67,10 +67,27 @@ def test_the_same_model_and_seed_give_the_same_files(shape, context_dim, tmp_pat
 def test_the_random_state_and_the_mode_stay():
     """Caught: pictures that drew from the training noise."""
     model, data = make_model((1, 8, 6)).train(), make_data((1, 8, 6))
+    model.encoder.eval()
     state = torch.get_rng_state()
     grids(model, data.test, (1, 8, 6), seed=0)
     assert torch.equal(torch.get_rng_state(), state)
     assert model.training
+    assert not model.encoder.training
+
+
+def test_data_beyond_one_are_scaled():
+    """Caught: grey levels of 0 to 16 that were clamped to white."""
+    shape = (1, 2, 2)
+    split = Values(16 * torch.arange(40.0).view(-1, 1, 1, 1).expand(-1, *shape) / 39)
+    grid = grids(Mirror(**make_model(shape).arguments), split, shape, seed=0)["reconstructions"]
+    torch.testing.assert_close(grid[0, 1, 1 + 3 * 15], torch.tensor(15 / 31))
+
+
+def test_samples_that_are_not_finite_are_left_out_of_a_table(tmp_path):
+    model = make_model((3,))
+    with torch.no_grad():
+        model.decoder.layers[-1].bias.fill_(torch.inf)
+    assert len(save_pictures(model, make_data((3,)), (3,), tmp_path, seed=0)) == 3
 
 
 def test_a_reconstruction_stands_under_its_datum():
@@ -117,9 +134,8 @@ def test_tensorboard_has_the_pictures(shape, tmp_path):
         device="cpu",
     )
     events = EventAccumulator(str(tmp_path), size_guidance={"images": 0}).Reload()
-    plane = ["pictures/latent_plane"] if len(shape) == 3 else []
-    tags = ["pictures/reconstructions", "pictures/samples", *plane]
-    assert sorted(events.Tags()["images"]) == sorted(tags)
-    steps = [e.step for e in events.Images("pictures/samples")]
+    tags = [f"val_pictures/{name}" for name in ("latent_plane", "reconstructions", "samples")]
+    assert sorted(events.Tags()["images"]) == tags
+    steps = [e.step for e in events.Images("val_pictures/samples")]
     assert steps == ([2, 3] if len(shape) == 3 else [3])
     assert (result.run_dir / "samples.png").exists()

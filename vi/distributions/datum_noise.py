@@ -131,4 +131,5 @@ class _KeyedRandomness(TorchDispatchMode):
 def _default_generator(device: torch.device | None) -> torch.Generator:
     if device is None or device.type != "cuda":
         return torch.default_generator
-    return torch.cuda.default_generators[device.index or torch.cuda.current_device()]
+    index = torch.cuda.current_device() if device.index is None else device.index
+    return torch.cuda.default_generators[index]

@@ -126,8 +126,6 @@ def fit(
         for k, v in evaluate(model, module.data.test, bound, evaluation, seed=seed).items()
     }
     metrics = {**test, **module.latest, **facts, **loaded.facts}
-    with quiet():
-        module.record(test)
     if savable:
         save(model, run_dir / "model", facts=metrics, parts=parts, plugins=plugins)
     write_atomically(run_dir / "metrics.json", (json.dumps(metrics, indent=2) + "\n").encode())

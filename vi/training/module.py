@@ -3,7 +3,6 @@
 from typing import Any, cast
 
 import lightning.pytorch as pl
-import torch
 from torch import Tensor
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -16,6 +15,7 @@ from vi.models.base import LatentVariableModel
 from vi.schemes.base import Scheme
 from vi.training.blocks import IndexBlocks, InOrder
 from vi.training.means import Means, terms
+from vi.training.seeding import seed_generators
 from vi.training.settings import TrainerSettings
 
 _EVALUATION_BATCH = 500
@@ -91,7 +91,7 @@ class TrainingModule(pl.LightningModule):
         optimizers = optimizers if isinstance(optimizers, list) else [optimizers]
         first = self.trainer.global_step
         for step, index in enumerate(blocks, start=first):
-            _seed(mix(self.seed, step), self.device)
+            seed_generators(mix(self.seed, step), self.device)
             self.bound.at_step(step)
             batch = self.data.train.batch(index)
             estimate = self.scheme.step(
@@ -160,9 +160,3 @@ class TrainingModule(pl.LightningModule):
         for tracker in (progress.total, progress.current):
             tracker.ready += steps
             tracker.completed += steps
-
-
-def _seed(seed: int, device: torch.device) -> None:
-    torch.default_generator.manual_seed(seed)
-    if device.type == "cuda":
-        torch.cuda.default_generators[device.index or 0].manual_seed(seed)

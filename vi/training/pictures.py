@@ -4,19 +4,21 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 import torch
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
-from torch.distributions import Normal
+from torch.distributions import Independent, Normal
 from torchvision.utils import make_grid
 
 from vi.data.base import Batch, LoadedData, Split
 from vi.math import Shape
 from vi.models.base import LatentVariableModel
 from vi.training.atomic import write_atomically
+from vi.training.seeding import seed_generators
 
 _SAMPLES, _ROW, _PLANE = 64, 8, 15
 _PAIRS = 32
@@ -49,11 +51,16 @@ def save_pictures(
     return paths
 
 
+def is_image(shape: Shape) -> bool:
+    """(channels, height, width)."""
+    return len(shape) == 3
+
+
 def figures(
     model: LatentVariableModel, split: Split, shape: Shape, seed: int
 ) -> dict[str, Figure]:
     """The pictures by name, with titles and axes."""
-    if len(shape) != 3:
+    if not is_image(shape):
         return _table_figures(model, split, seed)
     shown = grids(model, split, shape, seed)
     plane = shown.pop("latent_plane", None)
@@ -64,24 +71,25 @@ def figures(
 def grids(
     model: LatentVariableModel, split: Split, shape: Shape, seed: int
 ) -> dict[str, Float[Tensor, "3 height width"]]:
-    """The pictures of an image model as pixels in [0, 1].
+    """The pictures of an image model as pixels in [0, 1], scaled where the data are not.
 
     ``samples``: E[x|z] for z ~ p(z), with the contexts of the data in order where the model is
     conditional. ``reconstructions``: a row of data above the row of E[x|z] at z = E_q[z].
-    ``latent_plane``: E[x|z] over the quantiles of a standard normal z in the plane.
+    ``latent_plane``: E[x|z] over the quantiles of a normal prior in the plane.
     """
     with undisturbed(model, seed):
         batch = _batch(split, _PAIRS)
         given = _contexts(split, _SAMPLES)
-        x = torch.stack(
-            [batch.x.view(-1, _ROW * 2, *shape), _reconstruct(model, batch, shape)], dim=1
-        )
+        again = model.reconstruct(batch.x, **batch.given)
+        x = torch.stack([v.view(-1, _ROW * 2, *shape) for v in (batch.x, again)], dim=1)
+        levels = min(0.0, batch.x.min().item()), max(1.0, batch.x.max().item())
         found = {
-            "samples": _grid(model.sample_mean(_SAMPLES, **given).view(-1, *shape), _ROW),
-            "reconstructions": _grid(x.flatten(0, 2), _ROW * 2),
+            "samples": _grid(model.sample_mean(_SAMPLES, **given).view(-1, *shape), _ROW, levels),
+            "reconstructions": _grid(x.flatten(0, 2), _ROW * 2, levels),
         }
         if _in_plane(model, batch):
-            found["latent_plane"] = _grid(_decode_plane(model, batch).view(-1, *shape), _PLANE)
+            plane = _decode_plane(model, batch).view(-1, *shape)
+            found["latent_plane"] = _grid(plane, _PLANE, levels)
     return found
 
 
@@ -100,23 +108,25 @@ def _show_grid(axes: Axes, grid: Float[Tensor, "3 height width"], title: str) ->
 
 def samples_figure(x: Tensor, shape: Shape) -> Figure:
     """Given draws alone, as a grid of images or as the scatter matrix of a table."""
-    if len(shape) == 3:
-        return grid_figure(_grid(x.view(-1, *shape), _ROW), "samples")
+    if is_image(shape):
+        levels = min(0.0, x.min().item()), max(1.0, x.max().item())
+        return grid_figure(_grid(x.view(-1, *shape), _ROW, levels), "samples")
     return _scatter_matrix({"model": (x.flatten(1), _MODEL)})
 
 
 @contextmanager
 def undisturbed(model: LatentVariableModel, seed: int) -> Iterator[None]:
     """Evaluation mode and the noise of the seed; afterwards both are as they were."""
-    training = model.training
-    devices = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
+    modes = {module: module.training for module in model.modules()}
+    device = next(model.parameters()).device
     model.eval()
     try:
-        with torch.no_grad(), torch.random.fork_rng(devices):
-            torch.manual_seed(seed)
+        with torch.no_grad(), torch.random.fork_rng([device] if device.type == "cuda" else []):
+            seed_generators(seed, device)
             yield
     finally:
-        model.train(training)
+        for module, training in modes.items():
+            module.training = training
 
 
 def _batch(split: Split, n: int) -> Batch:
@@ -133,37 +143,43 @@ def _contexts(split: Split, n: int) -> dict[str, Tensor]:
     return {k: v[spread] for k, v in split.given.items()}
 
 
-def _reconstruct(model: LatentVariableModel, batch: Batch, shape: Shape) -> Tensor:
-    return model.reconstruct(batch.x, **batch.given).view(-1, _ROW * 2, *shape)
-
-
-def _grid(images: Float[Tensor, "n C H W"], row: int) -> Float[Tensor, "3 height width"]:
-    return make_grid(images.clamp(0, 1), nrow=row, padding=1, pad_value=0.5)
+def _grid(
+    images: Float[Tensor, "n C H W"], row: int, levels: tuple[float, float]
+) -> Float[Tensor, "3 height width"]:
+    low, high = levels
+    grey = ((images - low) / (high - low)).clamp(0, 1)
+    if grey.shape[1] not in (1, 3):  # channels that are no colours stand side by side
+        grey = grey.permute(0, 2, 1, 3).flatten(2).unsqueeze(1)
+    return make_grid(grey, nrow=row, padding=1, pad_value=0.5)
 
 
 def _in_plane(model: LatentVariableModel, batch: Batch) -> bool:
-    return tuple(model.prior(**batch.given).event_shape) == (2,)
+    match model.prior(**batch.given):
+        case Independent(base_dist=Normal(batch_shape=(2,))):
+            return True
+    return False
 
 
 def _decode_plane(model: LatentVariableModel, batch: Batch) -> Tensor:
-    """E[x|z] at the quantiles of N(0, 1) on both axes, z_2 upwards."""
+    """E[x|z] at the quantiles of the prior, z_1 to the right and z_2 upwards."""
     u = (torch.arange(_PLANE, device=batch.x.device) + 0.5) / _PLANE
-    q = Normal(torch.zeros_like(u), 1.0).icdf(u)
-    z = torch.stack(torch.meshgrid(q, q.flip(0), indexing="xy"), dim=-1).view(-1, 2)
+    axes = torch.stack(torch.meshgrid(u, u.flip(0), indexing="xy"), dim=-1).view(-1, 2)
+    z = cast(Independent, model.prior(**batch.given)).base_dist.icdf(axes)
     given = {k: v[:1].expand(len(z), *v.shape[1:]) for k, v in batch.given.items()}
     return model.likelihood(z, **given).mean
 
 
 def _plane_figure(
-    grid: Float[Tensor, "3 height width"], model: LatentVariableModel, split: Split
+    grid: Float[Tensor, "3 height width"] | None, model: LatentVariableModel, split: Split
 ) -> Figure:
-    """The decoded plane, and beside it where the data lie, coloured by context."""
+    """The decoded plane, if there is one, and where the data lie in it, coloured by context."""
     with torch.no_grad():
         batch = _batch(split, min(len(split), _POINTS))
         z = model.encode(batch.x, **batch.given).numpy(force=True)
-    figure = Figure(figsize=(11, 5.4), layout="constrained")
-    plane, means = figure.subplots(1, 2)
-    _show_grid(plane, grid, "E[x|z] at the quantiles of p(z)")
+    figure = Figure(figsize=(11 if grid is not None else 6, 5.4), layout="constrained")
+    *planes, means = figure.subplots(1, 2 if grid is not None else 1, squeeze=False)[0]
+    if grid is not None:
+        _show_grid(planes[0], grid, "E[x|z] at the quantiles of p(z)")
     if "context" in batch.given:
         labels = batch.given["context"].argmax(-1).numpy(force=True)
         points = means.scatter(z[:, 0], z[:, 1], s=8, c=labels, cmap="tab10")
@@ -180,10 +196,12 @@ def _table_figures(model: LatentVariableModel, split: Split, seed: int) -> dict[
         draws = model.sample(len(batch.x), **batch.given).flatten(1)
         again = model.reconstruct(batch.x, **batch.given).flatten(1)
     x = batch.x.flatten(1)
-    return {
+    found = {
         "samples": _scatter_matrix({"data": (x, _DATA), "model": (draws, _MODEL)}),
         "reconstructions": _reconstructions(x, again),
     }
+    plane = {"latent_plane": _plane_figure(None, model, split)} if _in_plane(model, batch) else {}
+    return found | plane
 
 
 def _scatter_matrix(series: dict[str, tuple[Tensor, str]]) -> Figure:
@@ -202,10 +220,11 @@ def _scatter_matrix(series: dict[str, tuple[Tensor, str]]) -> Figure:
 
 
 def _draw(axes: Axes, x: Tensor, y: Tensor, name: str, colour: str, *, diagonal: bool) -> None:
-    a, b = x.numpy(force=True), y.numpy(force=True)
-    if diagonal:
+    finite = x.isfinite() & y.isfinite()
+    a, b = x[finite].numpy(force=True), y[finite].numpy(force=True)
+    if diagonal and len(a):
         axes.hist(a, bins=30, density=True, histtype="step", color=colour, label=name)
-    else:
+    elif not diagonal:
         axes.scatter(a, b, s=4, alpha=0.5, color=colour, linewidths=0)
 
 

@@ -11,7 +11,7 @@ from vi.training.module import TrainingModule
 
 
 class LatentDiagnostics(pl.Callback):
-    """Logs ``kl_per_dimension/<d>`` and ``val/active_units`` at every validation.
+    """Logs ``val_kl_per_dimension/<d>`` and ``val/active_units`` at every validation.
 
     Where q or p does not factorise there is no KL per dimension, and only the active units are
     logged.
@@ -40,4 +40,4 @@ class LatentDiagnostics(pl.Callback):
             kl = kl_per_dimension(module.model, batch.x, **batch.given)
         except ConfigurationError:
             return {}
-        return {f"kl_per_dimension/{d:03d}": value for d, value in enumerate(kl.tolist())}
+        return {f"val_kl_per_dimension/{d:03d}": value for d, value in enumerate(kl.tolist())}

@@ -4,14 +4,16 @@ import lightning.pytorch as pl
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from vi.training.module import TrainingModule
-from vi.training.pictures import figures, grids
+from vi.training.pictures import figures, grids, is_image
 
 
 class Pictures(pl.Callback):
     """Sends samples, reconstructions and, for z in the plane, the latent plane to TensorBoard.
 
-    The tags are ``pictures/samples``, ``pictures/reconstructions`` and ``pictures/latent_plane``;
-    the data are validation data, or test data where there are none. Nothing random is disturbed.
+    The tags are ``val_pictures/samples``, ``val_pictures/reconstructions`` and
+    ``val_pictures/latent_plane``; the data are validation data, or test data where there are none.
+    Nothing random is disturbed.
+
     Pictures of tables are drawn once, when training ends.
 
     Args:
@@ -23,23 +25,23 @@ class Pictures(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: TrainingModule) -> None:
         """Draw, if it is time."""
-        if (trainer.current_epoch + 1) % self.every_n_epochs == 0 and len(pl_module.shape) == 3:
+        if (trainer.current_epoch + 1) % self.every_n_epochs == 0 and is_image(pl_module.shape):
             self._send(trainer, pl_module)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: TrainingModule) -> None:
         """Draw what came out."""
-        if trainer.current_epoch % self.every_n_epochs or len(pl_module.shape) != 3:
+        if trainer.current_epoch % self.every_n_epochs or not is_image(pl_module.shape):
             self._send(trainer, pl_module)
 
     def _send(self, trainer: pl.Trainer, module: TrainingModule) -> None:
         split = module.data.test if module.data.val is None else module.data.val
         arguments = (module.model, split, module.shape, module.seed)
-        for logger in trainer.loggers:
-            if not isinstance(logger, TensorBoardLogger):
-                continue
-            if len(module.shape) != 3:
+        boards = [one.experiment for one in trainer.loggers if isinstance(one, TensorBoardLogger)]
+        if is_image(module.shape):
+            for name, grid in grids(*arguments).items() if boards else ():
+                for board in boards:
+                    board.add_image(f"val_pictures/{name}", grid, trainer.global_step)
+        else:
+            for board in boards:  # a figure is closed by being sent, so each board has its own
                 for name, figure in figures(*arguments).items():
-                    logger.experiment.add_figure(f"pictures/{name}", figure, trainer.global_step)
-                continue
-            for name, grid in grids(*arguments).items():
-                logger.experiment.add_image(f"pictures/{name}", grid, trainer.global_step)
+                    board.add_figure(f"val_pictures/{name}", figure, trainer.global_step)
