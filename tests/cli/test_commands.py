@@ -155,6 +155,7 @@ def test_a_python_model_is_saved_and_loaded(tmp_path):
     model.arguments["encoder"].activation = torch.nn.Tanh()
     model.arguments["encoder"].arguments["activation"] = torch.nn.Tanh()
     again = vi.load(vi.save(model, tmp_path / "m"))
+    assert again.sample(3).dtype == torch.float64
     x = torch.randn(5, 1, 9, 7, dtype=torch.float64)
     assert again.state_dict().keys() == model.state_dict().keys()
     z = again.posterior(x).mean
@@ -237,3 +238,79 @@ def test_data_outside_the_support_end_with_3(tmp_path, capsys):
     )
     assert "data.binarize=dynamic" in hint
     assert list(tmp_path.iterdir()) == []
+
+
+def test_options_of_a_foreign_run_cannot_make_hydra_run_anything(tmp_path):
+    """Caught: +hydra.callbacks in the overrides beside a checkpoint ran a command."""
+    foreign, marker = tmp_path / "foreign", tmp_path / "marker"
+    command(train.main, [*OPTIONS, "trainer.max_steps=1", "hydra.run.dir=foreign"], tmp_path)
+    hostile = [
+        "+hydra.callbacks.x._target_=torch.utils.collect_env.run",
+        f"+hydra.callbacks.x.command=touch {marker}",
+        "++hydra.callbacks.y._target_=torch.utils.collect_env.run",
+    ]
+    written = foreign / ".hydra" / "overrides.yaml"
+    kept = [*OPTIONS, "trainer.max_steps=2"]
+    written.write_text("".join(f"- {json.dumps(o)}\n" for o in [*kept, *hostile]))
+    command(train.main, [f"ckpt_path={foreign}/checkpoints/last.ckpt"], tmp_path)
+    assert not marker.exists()
+
+
+def test_a_checkpoint_that_belongs_to_no_run_is_refused(run, tmp_path, capsys):
+    """Caught: it went on with the default options, as another bound."""
+    shutil.copy(run / "checkpoints" / "last.ckpt", tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        command(train.main, ["ckpt_path=last.ckpt"], tmp_path)
+    assert ended.value.code == 4
+    assert "its options are unknown" in capsys.readouterr().err
+
+
+def test_a_checkpoint_is_found_from_its_own_folder(tmp_path):
+    """And in a folder whose name needs quotes."""
+    home = tmp_path / "my run's, a"
+    home.mkdir()
+    command(train.main, [*OPTIONS, "trainer.max_steps=3", "hydra.run.dir=run"], home)
+    path = "ckpt_path=last.ckpt"
+    command(train.main, [path, "trainer.max_steps=5"], home / "run" / "checkpoints")
+    assert json.loads((home / "run" / "metrics.json").read_text())["train/steps"] == 5
+
+
+def test_a_failed_run_takes_away_only_what_was_made_for_it(tmp_path):
+    """Caught: hydra.run.dir=. removed the user's own folder."""
+    home = tmp_path / "home"
+    home.mkdir()
+    for where in (".", "new/run"):
+        with pytest.raises(SystemExit) as ended:
+            command(train.main, ["data.binarize=none", f"hydra.run.dir={where}"], home)
+        assert ended.value.code == 3
+        assert list(home.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        "hidden=[-5]",
+        "optimizer.lr=-1",
+        "scheme.gradient_clip_norm=-1",
+        "callbacks.pictures.every_n_epochs=0",
+        "seed=99999999999999999999",
+        "model.standardize=true",
+        "bound.num_samples=0",
+    ],
+)
+def test_a_value_that_cannot_be_is_a_configuration_error(option, tmp_path, capsys):
+    with pytest.raises(SystemExit) as ended:
+        command(train.main, [option], tmp_path)
+    assert ended.value.code == 2
+    error, hint = capsys.readouterr().err.splitlines()
+    assert error.startswith("error: ")
+    assert hint.startswith("hint: ")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("option", ["batch_size=0", "limit=0"])
+def test_evaluate_refuses_sizes_that_cannot_be(folder, run, option, capsys):
+    with pytest.raises(SystemExit) as ended:
+        command(evaluate.main, ["run=run", option], folder)
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.startswith("error: ")

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from vi.cli.compose import composed
+from vi.cli.compose import composed, jobs
 from vi.cli.train import train
 from vi.errors import ConfigurationError
+from vi.likelihoods import bernoulli
 from vi.training.registry import build, config_dir, options, resolve, role_of, target_of
 
 ROOT = Path(__file__).parent.parent.parent
@@ -106,7 +107,6 @@ HOSTILE = [
 
 @pytest.mark.parametrize("target", HOSTILE)
 def test_only_classes_of_the_role_may_be_named(target, tmp_path):
-    """Caught: a prefix check on the dotted path alone lets torch.nn.init.torch.load through."""
     marker = tmp_path / "marker"
     node = {"_target_": target, "command": f"touch {marker}", "f": str(marker)}
     with pytest.raises(ConfigurationError, match="refused"):
@@ -185,3 +185,47 @@ def test_an_unknown_command_is_an_error(tmp_path):
     done = run("-m", "vi", "trian", cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr.startswith("error: unknown command trian\nhint: one of ")
+
+
+def test_a_class_from_elsewhere_is_refused_wherever_it_can_be_found(monkeypatch):
+    """Its path is allowed and so is its role; its own module is not.
+
+    Caught: a check of the dotted path alone.
+    """
+    foreign = type("Foreign", (bernoulli.Bernoulli,), {"__module__": "somewhere.else"})
+    monkeypatch.setattr(bernoulli, "Foreign", foreign, raising=False)
+    with pytest.raises(ConfigurationError, match="refused"):
+        resolve("vi.likelihoods.bernoulli.Foreign", "likelihood")
+    assert resolve("vi.likelihoods.bernoulli.Foreign", "likelihood", ["somewhere"]) is foreign
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "hydra: {callbacks: {x: {_target_: torch.utils.collect_env.run, command: touch MARKER}}}",
+        "hydra: {launcher: {_target_: torch.utils.collect_env.run, command: touch MARKER}}",
+    ],
+)
+def test_hydra_itself_is_given_no_foreign_class(tmp_path, text):
+    """Caught: a local yaml whose hydra.callbacks ran a command while we looked elsewhere."""
+    (tmp_path / "experiment").mkdir()
+    marker = tmp_path / "marker"
+    text = f"# @package _global_\n{text.replace('MARKER', str(marker))}\n"
+    (tmp_path / "experiment" / "mine.yaml").write_text(text)
+    with pytest.raises(ConfigurationError):
+        composed("train", [f"hydra.searchpath=[file://{tmp_path}]", "experiment=mine"], train)
+    assert not marker.exists()
+
+
+def test_sweeps_are_split_as_hydra_splits_them():
+    assert jobs(["seed=1,2", "bound=elbo"]) == [["seed=1", "bound=elbo"], ["seed=2", "bound=elbo"]]
+    assert len(jobs(["bound=glob(elbo*)"])) == 3
+    with pytest.raises(ConfigurationError):
+        jobs(["hidden=[1"])
+
+
+def test_a_hint_is_taken_from_the_options_that_were_chosen():
+    """Caught: the names of the default bound, offered for another."""
+    with pytest.raises(ConfigurationError) as caught:
+        composed("train", ["bound=beta", "bound.betta=2"], train)
+    assert caught.value.hint == "did you mean bound.beta?"

@@ -6,7 +6,8 @@ from torch.distributions import kl_divergence
 
 import vi
 from tests.oracles import LinearGaussian, inflated
-from vi.data.base import Values
+from vi.data.base import DynamicBits, Values
+from vi.errors import ConfigurationError
 from vi.training.evaluate import evaluate
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -74,3 +75,23 @@ def test_model_and_bound_go_back_to_their_mode(few_draws):
     evaluate(model, Values(torch.randn(4, 5)), bound, vi.ImportanceSampling(2), limit=3)
     assert model.training
     assert not bound.training
+
+
+def test_bits_of_the_training_data_are_drawn_once(few_draws):
+    """A function of (seed, datum). Caught: evaluate(split="train") that moved with the batch."""
+    head = vi.Bernoulli()
+    torch.manual_seed(0)
+    model = vi.VAE(
+        (5,), vi.MLP([4]), vi.MLP([4]), vi.DiagonalGaussian(2), vi.StandardNormal(2), head
+    )
+    split = DynamicBits(torch.randint(0, 256, (23, 5), dtype=torch.uint8))
+    parts = (model, split, vi.ELBO(), vi.ImportanceSampling(5))
+    first = evaluate(*parts)
+    assert evaluate(*parts, batch_size=7) == pytest.approx(first, rel=1e-12)
+    assert evaluate(*parts, seed=1) != pytest.approx(first, rel=1e-6)
+
+
+@pytest.mark.parametrize("options", [{"batch_size": 0}, {"limit": 0}, {"limit": -3}])
+def test_sizes_that_cannot_be_are_refused(options):
+    with pytest.raises(ConfigurationError, match="must be greater than 0"):
+        numbers(**options)

@@ -10,6 +10,7 @@ from torch.optim import SGD
 from torch.optim.lr_scheduler import ExponentialLR
 
 import vi
+import vi.training.devices
 from vi.data.base import DynamicBits, LoadedData, Values
 from vi.errors import CheckpointError, ConfigurationError, DataError, NumericsError
 from vi.math import mix
@@ -167,7 +168,7 @@ def test_nan_ends_the_run_with_its_step(tmp_path):
             )
 
         def count(self):
-            self.calls = getattr(self, "calls", 0) + 1
+            self.calls = getattr(self, "calls", 0) + torch.is_grad_enabled()
             return self.calls
 
     with (
@@ -265,7 +266,7 @@ def test_the_hint_names_the_likelihoods_that_fit(tmp_path):
     given = data(train=Values(torch.full((50, 6), 0.3)))
     with pytest.raises(DataError) as caught:
         fit(tmp_path, given=given)
-    assert "data.binarize=dynamic" in caught.value.hint
+    assert "data.binarize" not in caught.value.hint  # these data have no such option
     assert "gaussian" in caught.value.hint
     assert "bernoulli" not in caught.value.hint
 
@@ -274,5 +275,88 @@ def test_settings_are_checked(tmp_path):
     with pytest.raises(ConfigurationError, match="trainer.batchsize") as caught:
         fit(tmp_path, batchsize=3)
     assert caught.value.hint == "did you mean trainer.batch_size?"
-    with pytest.raises(ConfigurationError, match="at least 1"):
+    with pytest.raises(ConfigurationError, match="trainer.max_epochs must be greater than 0"):
         fit(tmp_path, epochs=0)
+
+
+@pytest.mark.parametrize("stop", [5, 7, 8])
+def test_a_run_that_stopped_within_an_epoch_goes_on_as_if_it_had_not(tmp_path, stop):
+    """Caught: the cut epoch counted as a whole one, so that a third of the steps was missing."""
+    scheme = partial(vi.Joint, schedule=partial(ExponentialLR, gamma=0.5))
+    whole = fit(tmp_path / "whole", scheme=scheme())
+    fit(tmp_path / "cut", scheme=scheme(), max_steps=stop)
+    last = tmp_path / "cut" / "checkpoints" / "last.ckpt"
+    resumed = fit(tmp_path / "cut", scheme=scheme(), ckpt_path=last)
+    assert resumed.metrics["train/steps"] == whole.metrics["train/steps"] == 12
+    assert resumed.metrics["train/learning_rate"] == whole.metrics["train/learning_rate"]
+    assert same(resumed.model, whole.model)
+
+
+def test_weights_that_ruin_the_validation_bound_are_never_the_best(tmp_path):
+    """Caught: NaN kept as the first best, saved to model/, and the run ended well."""
+    wild = vi.Joint(partial(SGD, lr=1e30))
+    with pytest.raises(NumericsError, match="validation bound became"):
+        fit(tmp_path, epochs=1, scheme=wild, limit_train_batches=1)
+    assert not (tmp_path / "model").exists()
+    assert not (tmp_path / "metrics.json").exists()
+
+
+def test_a_bound_and_a_model_are_trained_in_training_mode(tmp_path):
+    """Caught: the second run with the same bound had no warm-up."""
+    seen = []
+
+    class Watched(vi.Beta):
+        def at_step(self, step):
+            seen.append((self.training, self.weight))
+
+    bound = Watched(vi.ELBO(), beta=4.0, warmup_steps=100)
+    net = model()
+    for run in ("a", "b"):
+        with pytest.warns(UserWarning, match="will not be written"):
+            fit(tmp_path / run, net=net.eval(), bound=bound, max_steps=1)
+    assert seen == [(True, 0.0), (True, 0.0)]
+
+
+def test_val_numbers_are_those_of_the_weights_that_are_kept(tmp_path):
+    """Caught: val/bound of the last epoch beside test/bound of the best."""
+    jump = partial(ExponentialLR, gamma=1e4)
+    scheme = partial(vi.Joint, partial(SGD, lr=1e-3), jump, gradient_clip_norm=0.5)
+    two = fit(tmp_path / "two", epochs=2, scheme=scheme())
+    one = fit(tmp_path / "one", epochs=1, scheme=scheme())
+    assert two.metrics["val/bound"] == one.metrics["val/bound"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"scheme": vi.Joint(partial(SGD, lr=-1.0))}, "Invalid learning rate"),
+        ({"device": "gpu"}, "torch sees no CUDA device"),
+        ({"seed": -1}, "seed must be from 0"),
+        ({"net": vi.VAE((6,), vi.MLP([2]), vi.MLP([2]), vi.DiagonalGaussian(2),
+                        vi.StandardNormal(2), vi.Bernoulli(), standardize=True)},
+         "not a location-scale family"),
+    ],
+    ids=["lr", "gpu", "seed", "standardize"],
+)  # fmt: skip
+def test_what_cannot_work_is_found_before_anything_is_made(tmp_path, options, message):
+    if options.get("device") == "gpu" and torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    with pytest.raises(ConfigurationError, match=message):
+        fit(tmp_path / "run", **options)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_model_of_another_precision_is_refused(tmp_path):
+    with pytest.raises(DataError, match="data are torch.float32, the model is torch.float64"):
+        fit(tmp_path / "run", net=model().double())
+
+
+def test_threads_are_a_function_of_the_sizes():
+    before = torch.get_num_threads()
+    with vi.training.devices.threads(None, nn.Linear(10, 10), 100) as small:
+        assert torch.get_num_threads() == small == 1
+    with vi.training.devices.threads(None, nn.Linear(1000, 1000), 100) as large:
+        assert large == before
+    with vi.training.devices.threads(2, nn.Linear(1, 1), 1) as given:
+        assert torch.get_num_threads() == given == 2
+    assert torch.get_num_threads() == before

@@ -2,9 +2,13 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from hydra import compose, initialize_config_dir
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -33,12 +37,56 @@ def composed(name: str, overrides: Sequence[str], main: Callable[..., Any]) -> d
     """
     with initialize_config_dir(str(config_dir().resolve()), version_base="1.3"):
         try:
-            config = compose(name, list(overrides))
-            plain = plain_values(config)
+            config = compose(name, list(overrides), return_hydra_config=True)
+            _check_hydra(OmegaConf.to_container(config.hydra, resolve=False), "hydra")
+            plain = plain_values(compose(name, list(overrides)))
         except (HydraException, OmegaConfBaseException) as error:
-            raise _explained(error, name) from error
+            raise _explained(error, name, overrides) from error
     check_values(plain, main)
     return plain
+
+
+def jobs(overrides: Sequence[str]) -> list[list[str]]:
+    """The overrides of every job of a sweep, as Hydra's own sweeper splits them.
+
+    Raises:
+        ConfigurationError: An override that cannot be read.
+    """
+    with initialize_config_dir(str(config_dir().resolve()), version_base="1.3"):
+        try:
+            loader = GlobalHydra.instance().config_loader()
+            parsed = OverridesParser.create(config_loader=loader).parse_overrides(list(overrides))
+            return [list(job) for job in chain(*BasicSweeper.split_arguments(parsed, None))]
+        except HydraException as error:
+            raise _explained(error, "train", ()) from error
+
+
+def value_of(overrides: Sequence[str], key: str) -> str | None:
+    """What the command line gives for a plain key, without its quotes; None if nothing.
+
+    Raises:
+        ConfigurationError: An override that cannot be read.
+    """
+    try:
+        parsed = OverridesParser.create().parse_overrides(list(overrides))
+    except HydraException as error:
+        raise _explained(error, "train", ()) from error
+    given = [o.value() for o in parsed if o.key_or_group == key and not o.is_sweep_override()]
+    return str(given[-1]) if given and given[-1] is not None else None
+
+
+def _check_hydra(node: Any, path: str) -> None:
+    """Hydra makes its own parts (launchers, sweepers, callbacks) without asking us."""
+    if not isinstance(node, Mapping):
+        return
+    target = str(node.get("_target_", "hydra_plugins."))
+    if not target.startswith(("hydra._internal.core_plugins.", "hydra_plugins.")):
+        raise ConfigurationError(
+            f"{path}._target_={target} is refused: it is no launcher or sweeper of Hydra",
+            hint="leave hydra.* to launchers and sweepers that are installed as Hydra plugins",
+        )
+    for name, value in node.items():
+        _check_hydra(value, f"{path}.{name}")
 
 
 def plain_values(config: DictConfig) -> dict[str, Any]:
@@ -67,7 +115,7 @@ def _parts(plain: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, An
             yield group, group, node
 
 
-def _explained(error: Exception, name: str) -> ConfigurationError:
+def _explained(error: Exception, name: str, overrides: Sequence[str]) -> ConfigurationError:
     """What Hydra and OmegaConf say, as one line and a hint that does not hide a typo."""
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, option = error.missing_cfg_file.rpartition("/")
@@ -84,15 +132,25 @@ def _explained(error: Exception, name: str) -> ConfigurationError:
     found = re.search(r"Could not override '([^']+)'", str(error))
     if found:
         path, _, key = found[1].rpartition(".")
-        return ConfigurationError(f"unknown option {found[1]}", hint=_near(key, path, name))
+        return ConfigurationError(
+            f"unknown option {found[1]}", hint=_near(key, path, name, overrides)
+        )
     first = str(error).strip().partition("\n")[0]
     return ConfigurationError(first, hint="options are written name=value or group=option")
 
 
-def _near(key: str, path: str, name: str) -> str:
+def _near(key: str, path: str, name: str, overrides: Sequence[str]) -> str:
     """A hint among the names that stand where the unknown one was written."""
-    node: Any = OmegaConf.to_container(compose(name), resolve=False)
+    chosen = [o for o in overrides if o.partition("=")[0] in _groups()]
+    try:
+        node: Any = OmegaConf.to_container(compose(name, chosen), resolve=False)
+    except HydraException:
+        node = OmegaConf.to_container(compose(name), resolve=False)
     for part in path.split(".") if path else []:
         node = node.get(part, {}) if isinstance(node, Mapping) else {}
     known = [k for k in node if not k.startswith("_")] if isinstance(node, Mapping) else []
     return did_you_mean(key, known, path)
+
+
+def _groups() -> set[str]:
+    return {path.name for path in config_dir().iterdir() if path.is_dir()}

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from vi.cli.runs import open_run, start
+from vi.cli.runs import open_run, start, write_arrays
 
 _BATCH = 1000
 
@@ -17,17 +17,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def encode_run(
     run: str,
     split: Literal["train", "val", "test"],
-    device: Literal["auto", "cpu", "gpu", "mps"],
+    device: Literal["auto", "cpu", "gpu"],
     data_dir: str | None,
     out: str | None,
     plugins: list[str],
 ) -> None:
     """Write mean and standard deviation of q(z|x), one row per datum, and what was given."""
-    import numpy as np
     import torch
 
     opened = open_run(run, device=device, data_dir=data_dir, plugins=plugins)
-    chosen = opened.split(split)
+    chosen = opened.split(split).frozen(opened.seed)
     rows: dict[str, list[torch.Tensor]] = {}
     with torch.no_grad():
         for index in torch.arange(len(chosen), device=chosen.stored.device).split(_BATCH):
@@ -38,7 +37,6 @@ def encode_run(
                 rows.setdefault(name, []).append(column.cpu())
     arrays = {name: torch.cat(parts).numpy() for name, parts in rows.items()}
     path = Path(out) if out else opened.directory / f"latents_{split}.npz"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(path, allow_pickle=False, **arrays)
+    path = write_arrays(path, arrays)
     shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
     print(f"written to {path}: {shapes}")

@@ -19,7 +19,7 @@ def evaluate_run(
     limit: int | None,
     batch_size: int,
     seed: int | None,
-    device: Literal["auto", "cpu", "gpu", "mps"],
+    device: Literal["auto", "cpu", "gpu"],
     data_dir: str | None,
     out: str | None,
     plugins: list[str],

@@ -1,5 +1,6 @@
 """A finished run as the commands see it, and how those commands are started."""
 
+import io
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,11 +13,12 @@ from vi.errors import CheckpointError, ConfigurationError
 from vi.training.registry import build, config_dir, undescribe
 
 if TYPE_CHECKING:
-    import torch
+    import numpy as np
 
     from vi.bounds.base import Bound
     from vi.data.base import LoadedData, Split
     from vi.models.base import LatentVariableModel
+    from vi.training.devices import DeviceName
 
 
 def start(name: str, command: Callable[..., Any], arguments: Sequence[str] | None) -> None:
@@ -55,7 +57,11 @@ class Run:
 
 
 def open_run(
-    run: str, *, device: str = "auto", data_dir: str | None = None, plugins: Sequence[str] = ()
+    run: str,
+    *,
+    device: "DeviceName" = "auto",
+    data_dir: str | None = None,
+    plugins: Sequence[str] = (),
 ) -> Run:
     """Load model, bound and data of a run directory.
 
@@ -63,6 +69,7 @@ def open_run(
         CheckpointError: The run did not finish, or was trained on data that have no option.
         DataError: The data are missing or damaged.
     """
+    from vi.training.devices import chosen_device
     from vi.training.pretrained import load, model_directory, read_config
 
     directory = model_directory(run)
@@ -82,15 +89,6 @@ def open_run(
     return Run(model, bound, _placed(data, model), seed, Path(run))
 
 
-def chosen_device(name: str) -> "torch.device":
-    """The device that a word stands for; auto takes the accelerator if there is one."""
-    import torch
-
-    if name == "auto":
-        return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
-    return torch.device({"gpu": "cuda"}.get(name, name))
-
-
 def _placed(data: "LoadedData", model: "LatentVariableModel") -> "LoadedData":
     data = data.viewed(model.data_shape)
     device = next(model.parameters()).device
@@ -98,3 +96,23 @@ def _placed(data: "LoadedData", model: "LatentVariableModel") -> "LoadedData":
         if split is not None:
             split.to(device)
     return data
+
+
+def write_arrays(path: Path, arrays: "dict[str, np.ndarray]") -> Path:
+    """Write an NPZ file, whole or not at all.
+
+    Returns:
+        The path, which ends in .npz.
+
+    Raises:
+        CheckpointError: The folder cannot be made or written.
+    """
+    import numpy as np
+
+    from vi.training.atomic import write_atomically
+
+    path = path if path.suffix == ".npz" else path.with_name(f"{path.name}.npz")
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)  # pyright: ignore[reportArgumentType]
+    write_atomically(path, buffer.getvalue())
+    return path

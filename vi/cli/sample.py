@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from vi.cli.runs import start
+from vi.cli.runs import start, write_arrays
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -13,7 +13,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def sample_run(run: str, count: int, seed: int, out: str | None, plugins: list[str]) -> None:
     """Write draws x ~ p(x|z), z ~ p(z), and the means E[x|z], to samples.npz and a picture."""
-    import numpy as np
     import torch
 
     from vi.errors import ConfigurationError
@@ -30,8 +29,7 @@ def sample_run(run: str, count: int, seed: int, out: str | None, plugins: list[s
     torch.manual_seed(seed)  # the means of the very same z
     means = model.sample_mean(count, **given)
     folder = Path(out) if out else model_directory(run).parent / "sample"
-    folder.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(folder / "samples.npz", x=draws.numpy(), mean=means.numpy())
-    print(f"written to {folder / 'samples.npz'}: x and mean {tuple(draws.shape)}")
+    path = write_arrays(folder / "samples.npz", {"x": draws.numpy(), "mean": means.numpy()})
+    print(f"written to {path}: x and mean {tuple(draws.shape)}")
     samples_figure(means, tuple(model.data_shape)).savefig(folder / "samples.png")
     print(f"picture    {folder / 'samples.png'}")

@@ -1,23 +1,21 @@
 """Train a model and measure it."""
 
+import contextlib
 import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import hydra
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
-from vi.cli.compose import composed, plain_values
+from vi.cli.compose import composed, jobs, plain_values, value_of
 from vi.cli.reporting import reporting
-from vi.errors import CheckpointError, ViError
+from vi.errors import CheckpointError, ConfigurationError
 from vi.training.registry import config_dir
 
 
@@ -28,38 +26,54 @@ def main(arguments: Sequence[str] | None = None) -> None:
         flags = get_args_parser().parse_args(arguments)
         asks = flags.help or flags.hydra_help or flags.cfg or flags.info
         if not (asks or flags.shell_completion):
-            resumed = _options_of_the_run(flags.overrides)
+            _refuse_config_dir(flags.config_dir)
+            resumed = _options_of_the_run(value_of(flags.overrides, "ckpt_path"))
             arguments = [*resumed, *arguments]
-            for job in _jobs([*resumed, *flags.overrides], sweep=flags.multirun):
+            overrides = [*resumed, *flags.overrides]
+            for job in jobs(overrides) if flags.multirun else [overrides]:
                 composed("train", job, train)
     sys.argv[1:] = arguments
     hydra.main(str(config_dir().resolve()), "train", version_base="1.3")(_job)()
 
 
-def _jobs(overrides: Sequence[str], *, sweep: bool) -> list[list[str]]:
-    """The overrides of every job of a sweep."""
-    if not sweep:
-        return [list(overrides)]
-    parsed = OverridesParser.create().parse_overrides(list(overrides))
-    return [list(job) for job in chain(*BasicSweeper.split_arguments(parsed, None))]
+def _refuse_config_dir(folder: str | None) -> None:
+    if folder is not None:
+        raise ConfigurationError(
+            "--config-dir is not known here",
+            hint=f"hydra.searchpath=[file://{Path(folder).resolve()}] adds a folder of yaml files",
+        )
 
 
-def _options_of_the_run(overrides: Sequence[str]) -> list[str]:
-    """For ``ckpt_path=RUN/checkpoints/last.ckpt``: the options of that run, and its directory."""
-    given = dict(o.split("=", 1) for o in overrides if "=" in o)
-    if given.get("ckpt_path") in (None, "null"):
+def _options_of_the_run(ckpt_path: str | None) -> list[str]:
+    """For ``ckpt_path=RUN/checkpoints/last.ckpt``: the options of that run, and its directory.
+
+    Of what was said to Hydra itself only the search path is kept.
+    """
+    if ckpt_path is None:
         return []
-    run_dir = Path(given["ckpt_path"]).parent.parent
+    checkpoint = Path(ckpt_path).resolve()
+    run_dir = checkpoint.parent.parent
     written = run_dir / ".hydra" / "overrides.yaml"
-    if not Path(given["ckpt_path"]).is_file():
+    if not checkpoint.is_file():
         raise CheckpointError(
-            f"there is no checkpoint {given['ckpt_path']}",
+            f"there is no checkpoint {ckpt_path}",
             hint="a run keeps checkpoints/last.ckpt and checkpoints/best.ckpt",
         )
     if not written.is_file():
-        return []
-    kept = [str(o) for o in OmegaConf.load(written) if not str(o).startswith("hydra.")]
-    return [*kept, f"hydra.run.dir={run_dir}"]
+        raise CheckpointError(
+            f"{ckpt_path} does not lie in the checkpoints/ of a run, so its options are unknown",
+            hint="give RUN/checkpoints/last.ckpt, or go on from Python: vi.fit(ckpt_path=...)",
+        )
+    overrides = [str(o) for o in OmegaConf.load(written)]
+    kept = [o for o in overrides if not o.lstrip("+~").startswith(("hydra.", "hydra/", "hydra@"))]
+    said = OmegaConf.load(written.with_name("hydra.yaml")).hydra.searchpath
+    search = [f"hydra.searchpath=[{','.join(map(_quoted, said))}]"] if said else []
+    return [*kept, *search, f"hydra.run.dir={_quoted(str(_relative(run_dir)))}"]
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
 
 
 def _job(config: DictConfig) -> None:
@@ -67,7 +81,7 @@ def _job(config: DictConfig) -> None:
     with reporting():
         try:
             train(**plain_values(config), run_dir=_relative(run_dir))
-        except ViError:
+        except Exception:
             _remove_if_nothing_was_made(run_dir)
             raise
 
@@ -78,16 +92,19 @@ def _relative(path: Path) -> Path:
 
 
 def _remove_if_nothing_was_made(run_dir: Path) -> None:
-    if {p.name for p in run_dir.iterdir()} <= {".hydra"}:
-        shutil.rmtree(run_dir)
-        for parent in run_dir.relative_to(Path.cwd()).parents[:-1] if _inside(run_dir) else ():
-            if any(parent.iterdir()):
+    """Take away what Hydra made for a run that did not begin, and nothing that holds more."""
+    if {p.name for p in run_dir.iterdir()} != {".hydra"}:
+        return
+    shutil.rmtree(run_dir / ".hydra")
+    with contextlib.suppress(OSError):  # not empty
+        for folder in (run_dir, *run_dir.parents):
+            if folder == Path.cwd() or (folder != run_dir and not _inside(folder)):
                 break
-            parent.rmdir()
+            folder.rmdir()
 
 
-def _inside(path: Path) -> bool:
-    return path.is_relative_to(Path.cwd())
+def _inside(folder: Path) -> bool:
+    return folder.is_relative_to(Path.cwd())
 
 
 def train(
@@ -115,13 +132,17 @@ def train(
     run_dir: Path | None = None,
 ) -> None:
     """Build the parts that a composed configuration describes, and fit."""
+    given = dict(locals())
+
     import torch
 
     from vi.data.base import DataSet
     from vi.training.fit import fit
     from vi.training.registry import build
+    from vi.training.settings import require_seed
 
-    groups = {k: v for k, v in locals().items() if isinstance(v, dict) and "_target_" in v}
+    require_seed(seed)
+    groups = {k: v for k, v in given.items() if isinstance(v, dict) and "_target_" in v}
     dataset: DataSet = build("data", data, plugins=plugins)
     loaded = replace(dataset.load(seed), option=dataset)
     facts = {"data_shape": loaded.shape, "context_dim": loaded.context_dim, "save_dir": run_dir}

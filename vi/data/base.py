@@ -41,10 +41,15 @@ class Split(ABC):
         """The items of a block of indices, on the device of the split."""
         return Batch(self.values(index), {k: v[index] for k, v in self.given.items()})
 
+    def frozen(self, seed: int) -> "Split":
+        """The same data at every visit: a function of (seed, datum). Most data are so already."""
+        del seed
+        return self
+
     def viewed(self, shape: tuple[int, ...]) -> "Split":
         """The same data with another event shape of as many entries."""
         split = copy(self)
-        split.stored = self.stored.view(len(self), *shape)
+        split.stored = self.stored.reshape(len(self), *shape)
         return split
 
     def to(self, device: torch.device | str) -> "Split":
@@ -93,6 +98,14 @@ class DynamicBits(Split):
         grey = self.stored[index]
         u = torch.randint(0, self.levels, grey.shape, dtype=torch.uint8, device=grey.device)
         return (u < grey).to(torch.get_default_dtype())
+
+    def frozen(self, seed: int) -> Values:
+        """Bits drawn once."""
+        generator = torch.Generator().manual_seed(seed)
+        u = torch.randint(
+            0, self.levels, self.stored.shape, dtype=torch.uint8, generator=generator
+        )
+        return Values((u.to(self.stored.device) < self.stored).to(torch.uint8), self.given)
 
 
 @dataclass(frozen=True)

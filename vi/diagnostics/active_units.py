@@ -14,4 +14,5 @@ def active_units(
 
     Reference: Burda, Grosse and Salakhutdinov, 2016, https://arxiv.org/abs/1509.00519, section 5.2
     """
-    return int((model.posterior(x, **given).mean.var(0) > threshold).sum())
+    means = model.posterior(x, **given).mean
+    return int((means.var(0, correction=min(1, len(x) - 1)) > threshold).sum())

@@ -8,6 +8,7 @@ from torch.optim import Adam, Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from vi.bounds.base import Bound, Estimate
+from vi.errors import require_positive
 from vi.models.base import LatentVariableModel
 from vi.schemes.base import Batch, OptimizerFactory, ScheduleFactory, Scheme, loss
 
@@ -27,6 +28,8 @@ class Joint(Scheme):
         schedule: ScheduleFactory | None = None,
         gradient_clip_norm: float | None = None,
     ) -> None:
+        if gradient_clip_norm is not None:
+            require_positive("gradient_clip_norm", gradient_clip_norm)
         self.optimizer = optimizer
         self.schedule = schedule
         self.gradient_clip_norm = gradient_clip_norm

@@ -1,5 +1,6 @@
 """A file under its final name is whole, whatever happens while it is written."""
 
+import contextlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,7 @@ def write_atomically(path: Path, content: bytes | Callable[[Path], object]) -> N
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         if callable(content):
             content(temporary)
         else:
@@ -32,4 +34,5 @@ def write_atomically(path: Path, content: bytes | Callable[[Path], object]) -> N
             hint="free space, or choose a folder",
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()

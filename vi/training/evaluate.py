@@ -1,10 +1,15 @@
 """A data set's numbers: bounds and evaluations, each datum with its own noise."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
+from torch import nn
 
 from vi.bounds.base import Bound
 from vi.data.base import Split
 from vi.distributions.datum_noise import datum_noise
+from vi.errors import require_positive
 from vi.evaluation.base import Evaluation
 from vi.models.base import LatentVariableModel
 from vi.training.means import Means, terms
@@ -17,41 +22,59 @@ def evaluate(
     model: LatentVariableModel,
     split: Split,
     bound: Bound,
-    evaluation: Evaluation,
+    evaluation: Evaluation | None = None,
     *,
     seed: int = 0,
     batch_size: int = 500,
     limit: int | None = None,
+    repeats: int | None = None,
 ) -> dict[str, float]:
     """The means of a bound and its terms, and the numbers of an evaluation.
 
     Args:
         model: In evaluation mode while this runs.
         split: On the model's device.
-        bound: Evaluated as often as small sets need for a mean of 10 000 values; ``repeats`` says
-            how often that was.
+        bound: Evaluated ``repeats`` times.
         evaluation: What else to measure.
         seed: The noise of a datum is a function of (seed, datum).
         batch_size: Changes the speed only, never a number.
         limit: Only the first so many data.
+        repeats: Draws of the bound for each datum; None makes a mean of at least 10 000 values,
+            however few data there are.
 
     Returns:
         Plain numbers by name, in nats per datum unless named otherwise.
+
+    Raises:
+        ConfigurationError: A batch_size or a limit that is not positive.
     """
-    training = model.training, bound.training
-    model.eval()
-    bound.eval()
-    bounds, columns = Means(), Means()
+    require_positive("batch_size", batch_size)
     n = len(split) if limit is None else min(limit, len(split))
-    repeats = -(-_DRAWS // n)
-    for index in torch.arange(n, device=split.stored.device).split(batch_size):
-        batch = split.batch(index)
-        with datum_noise(seed, index):
-            for _ in range(repeats):
-                bounds.add(terms(bound(model, batch.x, **batch.given)))
-        with datum_noise(seed + 1, index):
-            columns.add(evaluation(model, batch.x, **batch.given))
-    model.train(training[0])
-    bound.train(training[1])
+    require_positive("limit", n)
+    repeats = repeats or -(-_DRAWS // n)
+    split = split.frozen(seed)
+    bounds, columns = Means(), Means()
+    with _evaluating(model, bound):
+        for index in torch.arange(n, device=split.stored.device).split(batch_size):
+            batch = split.batch(index)
+            with datum_noise(seed, index):
+                for _ in range(repeats):
+                    bounds.add(terms(bound(model, batch.x, **batch.given)))
+            if evaluation is not None:
+                with datum_noise(seed + 1, index):
+                    columns.add(evaluation(model, batch.x, **batch.given))
     whole = {name: columns.column(name) for name in columns.columns}
-    return {**bounds.mean(), **evaluation.summarize(whole), "count": n, "repeats": repeats}
+    summary = evaluation.summarize(whole) if evaluation is not None else {}
+    return {**bounds.mean(), **summary, "count": n, "repeats": repeats}
+
+
+@contextmanager
+def _evaluating(*modules: nn.Module) -> Iterator[None]:
+    modes = {part: part.training for module in modules for part in module.modules()}
+    for module in modules:
+        module.eval()
+    try:
+        yield
+    finally:
+        for part, training in modes.items():
+            part.training = training

@@ -1,6 +1,8 @@
 """Train a model: what the command line does, from Python."""
 
+import functools
 import json
+import math
 import time
 import warnings
 from collections.abc import Mapping, Sequence
@@ -19,7 +21,7 @@ import vi
 from vi.bounds.base import Bound
 from vi.bounds.elbo import ELBO
 from vi.data.base import DataSet, LoadedData
-from vi.errors import CheckpointError, ConfigurationError
+from vi.errors import CheckpointError, ConfigurationError, NumericsError, ViError
 from vi.evaluation.base import Evaluation
 from vi.evaluation.importance_sampling import ImportanceSampling
 from vi.models.base import LatentVariableModel
@@ -32,6 +34,7 @@ from vi.training.callbacks.diagnostics import LatentDiagnostics
 from vi.training.callbacks.hyperparameters import Hyperparameters
 from vi.training.callbacks.pictures import Pictures
 from vi.training.callbacks.progress import ProgressBar
+from vi.training.devices import chosen_device, threads
 from vi.training.evaluate import evaluate
 from vi.training.guards import check_data
 from vi.training.module import TrainingModule
@@ -40,7 +43,7 @@ from vi.training.pretrained import load_weights, save
 from vi.training.quiet import quiet
 from vi.training.registry import describe
 from vi.training.report import print_report
-from vi.training.settings import TrainerSettings
+from vi.training.settings import TrainerSettings, require_seed
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,7 @@ def fit(
     """
     bound, scheme = bound or ELBO(), scheme or Joint()
     settings_ = _settings(trainer, epochs, settings)
+    require_seed(seed)
     loaded = replace(data.load(seed), option=data) if isinstance(data, DataSet) else data
     check_data(loaded, model, settings_)
     name = str(loaded.facts.get("data/name", "data"))
@@ -108,9 +112,10 @@ def fit(
     parts = {"bound": bound} | ({"data": loaded.option} if loaded.option else {})
     savable = _savable({"model": model, **parts}, plugins)
     module = TrainingModule(model, bound, scheme, loaded, settings_, seed)
+    _rehearse(module)
     _start(module, init_from, ckpt_path)
     chosen = {"model": model, "bound": bound, "scheme": scheme, "trainer": settings_}
-    values = {k: _values(v) for k, v in chosen.items()} | {"seed": seed}
+    values = {k: _values(v) for k, v in chosen.items()} | {"seed": seed, "data": name}
     callbacks = [LatentDiagnostics(), Pictures()] if callbacks is None else callbacks
     pl_trainer = _trainer(
         run_dir,
@@ -119,21 +124,61 @@ def fit(
         loggers,
         validate=loaded.val is not None,
     )
-    facts = _train(pl_trainer, module, ckpt_path)
-    evaluation = evaluation or ImportanceSampling(num_samples=1000)
-    test = {
-        f"test/{k}": v
-        for k, v in evaluate(model, module.data.test, bound, evaluation, seed=seed).items()
-    }
-    metrics = {**test, **module.latest, **facts, **loaded.facts}
+    with threads(settings_.threads, model, settings_.batch_size) as number:
+        facts = _train(pl_trainer, module, ckpt_path) | {"threads": number}
+    metrics = {**_measure(module, evaluation), **facts, **loaded.facts}
     if savable:
         save(model, run_dir / "model", facts=metrics, parts=parts, plugins=plugins)
     write_atomically(run_dir / "metrics.json", (json.dumps(metrics, indent=2) + "\n").encode())
     drawn = any(isinstance(callback, Pictures) for callback in callbacks)
     pictures = save_pictures(model, module.data, module.shape, run_dir, seed) if drawn else []
     if settings_.progress_bar:
-        print_report(metrics, run_dir, pictures)
+        print_report(metrics, run_dir, pictures, saved="data" in parts and savable)
     return FitResult(model, metrics, run_dir)
+
+
+def _measure(module: TrainingModule, evaluation: Evaluation | None) -> dict[str, float]:
+    """The numbers of the weights that are kept: on the test data, and as validation saw them."""
+    model, bound, data = module.model, module.bound, module.data
+    evaluation = evaluation or ImportanceSampling(num_samples=1000)
+    test = evaluate(model, data.test, bound, evaluation, seed=module.seed)
+    _require_finite(test)
+    val = {}
+    if data.val is not None:
+        val = evaluate(model, data.val, bound, seed=module.seed, repeats=1)
+    train = {k: v for k, v in module.latest.items() if k.startswith("train/")}
+    return (
+        {f"test/{k}": v for k, v in test.items()} | {f"val/{k}": v for k, v in val.items()} | train
+    )
+
+
+def _require_finite(numbers: Mapping[str, float]) -> None:
+    bad = [f"{name}={value}" for name, value in numbers.items() if not math.isfinite(value)]
+    if bad:
+        raise NumericsError(
+            f"the trained model has no finite numbers on the test data: {', '.join(bad)}",
+            hint="lower optimizer.lr, or set scheme.gradient_clip_norm=1",
+        )
+
+
+def _rehearse(module: TrainingModule) -> None:
+    """Find out before the run begins what would fail in its first step.
+
+    Raises:
+        ConfigurationError: The parts do not fit together, or the optimiser refuses its options.
+    """
+    try:
+        module.scheme.configure(module.model, module.bound)
+        with torch.no_grad(), torch.random.fork_rng([]):
+            batch = module.data.train.batch(torch.arange(min(2, len(module.data.train))))
+            module.bound(module.model, batch.x, **batch.given)
+    except ViError:
+        raise
+    except (TypeError, ValueError, RuntimeError, NotImplementedError) as error:
+        raise ConfigurationError(
+            f"the parts do not fit together: {str(error).splitlines()[0]}",
+            hint="HYDRA_FULL_ERROR=1 shows where",
+        ) from error
 
 
 def _settings(
@@ -171,7 +216,7 @@ def _start(
     if init_from is not None:
         load_weights(module.model, init_from)
         return
-    train = module.data.train
+    train = module.data.train.frozen(module.seed)
     module.model.initialize(train.values(torch.arange(len(train), device=train.stored.device)))
 
 
@@ -198,7 +243,7 @@ def _trainer(
     bar = [ProgressBar()] if settings.progress_bar else []
     with quiet():
         return pl.Trainer(
-            accelerator=settings.device,
+            accelerator="gpu" if chosen_device(settings.device).type == "cuda" else "cpu",
             devices=1,
             max_epochs=settings.max_epochs,
             max_steps=settings.max_steps or -1,
@@ -219,6 +264,7 @@ def _train(
 ) -> dict[str, Any]:
     """Run the trainer, put the best weights in, and tell what happened."""
     started = time.perf_counter()
+    module.train()
     with quiet():
         trainer.fit(module, ckpt_path=ckpt_path, weights_only=True)
     seconds = time.perf_counter() - started
@@ -245,5 +291,10 @@ def _train(
 
 def _values(part: Any) -> dict[str, Any]:
     """The arguments of a part and of the parts within it, with the name of its class."""
-    values = {k: _values(v) if isinstance(v, Option) else v for k, v in part.arguments.items()}
+    if isinstance(part, functools.partial):  # an optimiser or a schedule
+        return {"class": part.func.__name__, **part.keywords}
+    values = {
+        k: _values(v) if isinstance(v, Option | functools.partial) else v
+        for k, v in part.arguments.items()
+    }
     return {"class": type(part).__name__, **values}

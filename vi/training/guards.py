@@ -23,7 +23,7 @@ def check_data(data: LoadedData, model: LatentVariableModel, settings: TrainerSe
     _check_shape(data, model)
     for name, split in (("training", data.train), ("validation", data.val), ("test", data.test)):
         if split is not None:
-            _check_values(name, split, model)
+            _check_values(name, split, data, model)
 
 
 def _check_size(data: LoadedData, settings: TrainerSettings) -> None:
@@ -53,6 +53,12 @@ def _check_shape(data: LoadedData, model: LatentVariableModel) -> None:
             f"{tuple(model.data_shape)}",
             hint="build the model with data_shape equal to the shape of the data",
         )
+    ours, theirs = _dtype(model), torch.get_default_dtype()
+    if ours is not None and ours != theirs:
+        raise DataError(
+            f"data are {theirs}, the model is {ours}",
+            hint="torch.set_default_dtype before the data are read, or model.to(dtype)",
+        )
     wanted = getattr(model, "context_dim", 0)
     if wanted and wanted != data.context_dim:
         raise ConfigurationError(
@@ -61,7 +67,11 @@ def _check_shape(data: LoadedData, model: LatentVariableModel) -> None:
         )
 
 
-def _check_values(name: str, split: Split, model: LatentVariableModel) -> None:
+def _dtype(model: LatentVariableModel) -> torch.dtype | None:
+    return next((p.dtype for p in model.parameters() if p.is_floating_point()), None)
+
+
+def _check_values(name: str, split: Split, data: LoadedData, model: LatentVariableModel) -> None:
     head = getattr(model, "likelihood_head", None)
     low, high, outside = float("inf"), float("-inf"), 0
     for index in torch.arange(len(split)).split(_BLOCK):
@@ -74,7 +84,7 @@ def _check_values(name: str, split: Split, model: LatentVariableModel) -> None:
         raise DataError(
             f"{type(head).__name__} needs {head.needs}; got values in [{low:.2f}, {high:.2f}] "
             f"in the {name} data",
-            hint=_what_fits(split),
+            hint=_what_fits(split, data),
         )
 
 
@@ -88,13 +98,14 @@ def _check_finite(name: str, x: Tensor, offset: int) -> None:
             )
 
 
-def _what_fits(split: Split) -> str:
+def _what_fits(split: Split, data: LoadedData) -> str:
     """The likelihoods whose support holds the data, by option name."""
-    x = split.values(torch.arange(min(len(split), _BLOCK), device=split.stored.device))
+    blocks = torch.arange(len(split), device=split.stored.device).split(_BLOCK)
+    heads = {n: resolve(target_of("likelihood", n), "likelihood") for n in options("likelihood")}
     fits = [
         name
-        for name in options("likelihood")
-        if resolve(target_of("likelihood", name), "likelihood").support.check(x).all()
+        for name, head in heads.items()
+        if all(head.support.check(split.values(index)).all() for index in blocks)
     ]
-    bits = "data.binarize=dynamic or " if x.min() >= 0 and x.max() <= 1 else ""
-    return f"{bits}likelihood={'|'.join(fits)}"
+    binarize = data.option is not None and "binarize" in data.option.arguments
+    return f"{'data.binarize=dynamic or ' if binarize else ''}likelihood={'|'.join(fits)}"

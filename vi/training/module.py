@@ -70,6 +70,15 @@ class TrainingModule(pl.LightningModule):
             if split is not None:
                 split.to(self.device)
 
+    def on_train_start(self) -> None:
+        """Count only whole epochs: Lightning counts one that max_steps cut as finished."""
+        whole = self.trainer.global_step // self._steps_per_epoch()
+        progress: Any = self.trainer.fit_loop.epoch_progress.current
+        progress.ready = progress.started = progress.processed = progress.completed = whole
+
+    def _steps_per_epoch(self) -> int:
+        return self.settings.steps_per_epoch(len(self.data.train))
+
     def train_dataloader(self) -> IndexBlocks:
         """Blocks of indices."""
         return IndexBlocks(
@@ -104,10 +113,12 @@ class TrainingModule(pl.LightningModule):
 
     def on_train_epoch_end(self) -> None:
         """Schedules step once an epoch."""
+        self._log_training()
+        if self.trainer.global_step % self._steps_per_epoch():
+            return  # max_steps cut the epoch; a resumed run will end it
         schedulers = self.lr_schedulers() or []
         for scheduler in schedulers if isinstance(schedulers, list) else [schedulers]:
             cast(LRScheduler, scheduler).step()
-        self._log_training()
 
     def validation_step(self, index: Tensor, _: int) -> None:
         """The bound on validation data, with noise keyed by datum."""
@@ -118,10 +129,11 @@ class TrainingModule(pl.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Log the means for curves, early stopping and checkpoints."""
-        means, self.val_means = self.val_means.mean(), Means()
-        if self.trainer.sanity_checking:
+        means, self.val_means = self.val_means, Means()
+        if not means.columns:
             return
-        metrics = {f"val/{name}": value for name, value in means.items()}
+        self._require_finite(means, "validation bound")
+        metrics = {f"val/{name}": value for name, value in means.mean().items()}
         self.log_dict(metrics, logger=False)
         self.record(metrics)
 
@@ -135,23 +147,25 @@ class TrainingModule(pl.LightningModule):
         if not self.train_means.columns:
             return
         means, self.train_means = self.train_means, Means()
-        self._require_finite(means)
+        self._require_finite(means, "loss")
         rate = self.trainer.optimizers[0].param_groups[0]["lr"] if self.trainer.optimizers else 0.0
         metrics = {f"train/{name}": value for name, value in means.mean().items()}
         self.record(metrics | {"train/learning_rate": rate})
 
-    def _require_finite(self, means: Means) -> None:
+    def _require_finite(self, means: Means, what: str) -> None:
         bad = means.first_not_finite()
         if bad is None:
             return
-        step = self.trainer.global_step - len(means.columns["bound"]) + bad + 1
+        step = self.trainer.global_step
+        if what == "loss":
+            step += bad + 1 - len(means.columns["bound"])
         values = {name: batches[bad].mean().item() for name, batches in means.columns.items()}
-        loss = -values.pop("bound")
+        bound = values.pop("bound")
+        became = "NaN" if bound != bound else str(-bound if what == "loss" else bound)
         said = ", ".join(f"{k}={v:.4g}" for k, v in values.items() if k != "elbo")
         raise NumericsError(
-            f"loss became {'NaN' if loss != loss else loss} at step {step} ({said})",
-            hint="lower optimizer.lr, or set scheme.gradient_clip_norm=1; "
-            "checkpoints/best.ckpt is from before",
+            f"{what} became {became} at step {step} ({said})",
+            hint="lower optimizer.lr, or set scheme.gradient_clip_norm=1",
         )
 
     def _count(self, steps: int) -> None:

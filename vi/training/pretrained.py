@@ -84,7 +84,9 @@ def load(
     directory = model_directory(source)
     config = read_config(directory)
     model = build("model", undescribe("model", config["model"], plugins), plugins=plugins)
-    load_weights(model, directory)
+    weights = _weights(directory)
+    model.to(next(v.dtype for v in weights.values() if v.is_floating_point()))
+    _copy(weights, model)
     return model.to(device).eval()
 
 
@@ -96,14 +98,21 @@ def load_weights(model: LatentVariableModel, source: str | Path) -> None:
     """
     directory = model_directory(source)
     _verify(directory)
+    _copy(_weights(directory), model)
+
+
+def _weights(directory: Path) -> dict[str, torch.Tensor]:
     try:
-        weights = load_file(directory / _WEIGHTS)
+        return load_file(directory / _WEIGHTS)
     except (SafetensorError, OSError) as error:
         raise CheckpointError(
             f"{directory / _WEIGHTS} cannot be read: {error}", hint="save the model again"
         ) from error
+
+
+def _copy(weights: Mapping[str, torch.Tensor], model: LatentVariableModel) -> None:
     _require_same(model.state_dict(), weights)
-    model.load_state_dict(weights, assign=True)
+    model.load_state_dict(weights)
 
 
 def read_config(directory: Path) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 import vi
-from vi.errors import ConfigurationError
+from vi.errors import ConfigurationError, ViError
 from vi.options import Option
 from vi.training.schema import did_you_mean, parameters, validate
 
@@ -181,8 +181,13 @@ def build(
     built |= {name: made(name, supply[name], name) for name in missing}
     try:
         return cls(**built)
-    except TypeError as error:
-        raise ConfigurationError(f"{path}: {error}", hint="see the class's docstring") from error
+    except ViError:
+        raise
+    except (TypeError, ValueError, RuntimeError, IndexError) as error:
+        raise ConfigurationError(
+            f"{path}: {str(error).partition(chr(10))[0]}",
+            hint=f"see the docstring of {cls.__name__}",
+        ) from error
 
 
 def check(

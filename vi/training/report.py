@@ -1,5 +1,6 @@
 """What a run says when it ends."""
 
+import shlex
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -10,7 +11,9 @@ from rich.console import Console
 from rich.table import Table
 
 
-def print_report(metrics: Mapping[str, Any], run_dir: Path, pictures: Sequence[Path]) -> None:
+def print_report(
+    metrics: Mapping[str, Any], run_dir: Path, pictures: Sequence[Path], *, saved: bool
+) -> None:
     """Print the test numbers, where everything lies, and what to type next."""
     console = Console(highlight=False)
     console.print(_table(metrics))
@@ -22,18 +25,19 @@ def print_report(metrics: Mapping[str, Any], run_dir: Path, pictures: Sequence[P
     for picture in pictures:
         console.print(f"picture  {picture}", soft_wrap=True)
     console.print(f"run      {run_dir}\n\nnext:", soft_wrap=True)
-    for command in next_commands(run_dir):
+    for command in next_commands(run_dir, saved=saved):
         console.print(f"  {command}", soft_wrap=True)
 
 
-def next_commands(run_dir: Path) -> list[str]:
-    """Commands that work on a finished run."""
-    python = _python()
-    return [
-        f"{python} -m tensorboard.main --logdir {run_dir}",
-        f"{python} -m vi evaluate run={run_dir} evaluation.num_samples=5000",
-        f"{python} -m vi sample run={run_dir} count=64",
+def next_commands(run_dir: Path, *, saved: bool) -> list[str]:
+    """Commands that work on a finished run; some need the model and its data to have names."""
+    python, run = shlex.quote(_python()), shlex.quote(str(run_dir))
+    quoted = shlex.quote(f"run={run_dir}")
+    after = [
+        f"{python} -m vi evaluate {quoted} evaluation.num_samples=5000",
+        f"{python} -m vi sample {quoted} count=64",
     ]
+    return [f"{python} -m tensorboard.main --logdir {run}", *(after if saved else [])]
 
 
 def _python() -> str:

@@ -1,9 +1,8 @@
 """What a trainer is expected to be told, spelled once."""
 
-from typing import Literal
-
-from vi.errors import ConfigurationError
+from vi.errors import ConfigurationError, require_positive
 from vi.options import Option
+from vi.training.devices import DeviceName
 
 
 class TrainerSettings(Option):
@@ -14,7 +13,8 @@ class TrainerSettings(Option):
         max_steps: Optimiser steps after which training ends; None for no limit.
         batch_size: Data in one step; the last batch of an epoch may be smaller.
         drop_last: Leave out the last batch of an epoch where it is smaller.
-        device: auto takes the accelerator if there is one.
+        device: auto takes the GPU if there is one.
+        threads: Of the processor; None is one for a small model, else torch's own choice.
         limit_train_batches: At most so many batches of an epoch, or this fraction of them.
         check_val_every_n_epochs: How often the validation data are evaluated.
         log_every_n_steps: How often the mean of the training terms is logged.
@@ -30,7 +30,8 @@ class TrainerSettings(Option):
         batch_size: int = 128,
         *,
         drop_last: bool = False,
-        device: Literal["auto", "cpu", "gpu", "mps"] = "auto",
+        device: DeviceName = "auto",
+        threads: int | None = None,
         limit_train_batches: int | float | None = None,
         check_val_every_n_epochs: int = 1,
         log_every_n_steps: int = 50,
@@ -41,7 +42,8 @@ class TrainerSettings(Option):
         self.max_steps = max_steps if max_steps is None else _positive("max_steps", max_steps)
         self.batch_size = _positive("batch_size", batch_size)
         self.drop_last = drop_last
-        self.device = device
+        self.device: DeviceName = device
+        self.threads = threads if threads is None else _positive("threads", threads)
         self.limit_train_batches = limit_train_batches
         self.check_val_every_n_epochs = _positive(
             "check_val_every_n_epochs", check_val_every_n_epochs
@@ -49,8 +51,8 @@ class TrainerSettings(Option):
         self.log_every_n_steps = _positive("log_every_n_steps", log_every_n_steps)
         self.steps_per_call = _positive("steps_per_call", steps_per_call)
         self.progress_bar = progress_bar
-        if limit_train_batches is not None and not limit_train_batches > 0:
-            _positive("limit_train_batches", 0)
+        if limit_train_batches is not None:
+            require_positive("trainer.limit_train_batches", limit_train_batches)
 
     def steps_per_epoch(self, n: int) -> int:
         """Optimiser steps in one pass over n data."""
@@ -63,8 +65,15 @@ class TrainerSettings(Option):
 
 
 def _positive(name: str, value: int) -> int:
-    if value < 1:
-        raise ConfigurationError(
-            f"trainer.{name} must be at least 1, got {value}", hint="raise it"
-        )
+    require_positive(f"trainer.{name}", value)
     return value
+
+
+def require_seed(seed: int) -> None:
+    """Refuse a seed that torch cannot take.
+
+    Raises:
+        ConfigurationError: It is negative, or has more than 63 bits.
+    """
+    if not 0 <= seed < 1 << 63:
+        raise ConfigurationError(f"seed must be from 0 to 2^63 - 1, got {seed}", hint="seed=0")

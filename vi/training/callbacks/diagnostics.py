@@ -6,7 +6,7 @@ import torch
 from vi.data.base import Batch
 from vi.diagnostics.active_units import active_units
 from vi.diagnostics.kl_per_dimension import kl_per_dimension
-from vi.errors import ConfigurationError
+from vi.errors import ConfigurationError, require_positive
 from vi.training.module import TrainingModule
 
 
@@ -21,6 +21,7 @@ class LatentDiagnostics(pl.Callback):
     """
 
     def __init__(self, max_data: int = 1000) -> None:
+        require_positive("max_data", max_data)
         self.max_data = max_data
 
     @torch.no_grad()

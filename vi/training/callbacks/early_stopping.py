@@ -3,6 +3,7 @@
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import EarlyStopping as LightningEarlyStopping
 
+from vi.errors import require_positive
 from vi.training.module import TrainingModule
 
 
@@ -17,6 +18,8 @@ class EarlyStopping(LightningEarlyStopping):
     """
 
     def __init__(self, patience: int | None = None, min_delta: float = 0.0) -> None:
+        if patience is not None:
+            require_positive("patience", patience)
         super().__init__(
             "val/bound",
             min_delta,

@@ -3,6 +3,7 @@
 import lightning.pytorch as pl
 from lightning.pytorch.loggers import TensorBoardLogger
 
+from vi.errors import require_positive
 from vi.training.module import TrainingModule
 from vi.training.pictures import figures, grids, is_image
 
@@ -21,6 +22,7 @@ class Pictures(pl.Callback):
     """
 
     def __init__(self, every_n_epochs: int = 10) -> None:
+        require_positive("every_n_epochs", every_n_epochs)
         self.every_n_epochs = every_n_epochs
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: TrainingModule) -> None:
