@@ -17,11 +17,11 @@ run: $(VENV)/.installed  ## train the default model; options: make run ARGS="dat
 
 test: $(VENV)/.installed  ## the fast tests
 	@echo "running the fast tests (up to three minutes on two cores)"
-	@$(BIN)/pytest -m "not slow and not gpu" $(ARGS)
+	@$(BIN)/pytest -n auto --dist loadfile -m "not slow and not gpu" $(ARGS)
 
 test-all: $(VENV)/.installed  ## the fast and the slow tests
 	@echo "running all tests (up to fifteen minutes on two cores)"
-	@$(BIN)/pytest -m "not gpu" $(ARGS)
+	@$(BIN)/pytest -n auto --dist loadfile -m "not gpu" $(ARGS)
 
 lint: $(VENV)/.installed  ## format, style and types
 	@echo "checking format, style and types"
@@ -48,8 +48,8 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 	@echo "installing the locked packages: PyTorch is large, this takes one to five minutes"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==0.13.9 || true
 	@if test -x $(BIN)/uv; then \
-		$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes \
-			-r requirements.lock && \
+		$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python \
+			--require-hashes -r requirements.lock && \
 		$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .; \
 	else \
 		$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock && \

@@ -25,6 +25,14 @@ OPTIONS = [
 ]
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _few_draws():
+    """Nothing here is about the error of the test numbers; fewer draws are faster."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("vi.training.evaluate._DRAWS", 10)
+        yield
+
+
 def command(main, arguments, folder):
     """Run a command in a folder, in this process."""
     with pytest.MonkeyPatch.context() as patch:
@@ -34,7 +42,7 @@ def command(main, arguments, folder):
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(tmp_path_factory, _few_draws):
     """A folder in which one conditional model was trained on digits, by IWAE."""
     folder = tmp_path_factory.mktemp("user")
     command(train.main, [*OPTIONS, "hydra.run.dir=run"], folder)
