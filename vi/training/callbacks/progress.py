@@ -10,6 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from vi.training.module import TrainingModule
 
 _SHOWN = ("elbo", "kl", "reconstruction")
+_WIDE = 120  # columns of a terminal that has room for a bar beside the numbers
 
 
 class ProgressBar(LightningProgressBar):
@@ -25,14 +26,12 @@ class ProgressBar(LightningProgressBar):
         super().__init__()
         self.interval = interval
         self.console = Console(highlight=False)
-        self.bar = Progress(
-            TextColumn("epoch"),
-            MofNCompleteColumn(),
-            BarColumn(bar_width=20),
-            TextColumn("{task.fields[numbers]}"),
-            TimeRemainingColumn(),
-            console=self.console,
-        )
+        epochs, numbers = MofNCompleteColumn(), TextColumn("{task.fields[numbers]}")
+        columns = [epochs, numbers]
+        if self.console.width >= _WIDE:
+            bar = BarColumn(bar_width=20)
+            columns = [TextColumn("epoch"), epochs, bar, numbers, TimeRemainingColumn()]
+        self.bar = Progress(*columns, console=self.console)
         self.last_line = 0.0
 
     def disable(self) -> None:
