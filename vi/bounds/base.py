@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from vi.distributions.draw import Points
 from vi.models.base import LatentVariableModel
 from vi.options import Option
 
@@ -52,7 +53,7 @@ class Bound(Option, nn.Module, ABC):
 
 def log_weight_terms(
     model: LatentVariableModel,
-    z: Float[Tensor, "K B *Z"],
+    at: Points,
     log_joint: Float[Tensor, "K B"],
     elbo: Float[Tensor, " B"],
     **given: Tensor,
@@ -62,5 +63,5 @@ def log_weight_terms(
     reconstruction = E_q[log p(x, z) - log p(z)], and kl = reconstruction - elbo, so that the
     Monte-Carlo KL has the same samples as everything else.
     """
-    reconstruction = (log_joint - model.prior(**given).log_prob(z)).mean(0)
+    reconstruction = at.mean(log_joint - model.prior(**given).log_prob(at.z))
     return {"elbo": elbo, "kl": reconstruction - elbo, "reconstruction": reconstruction}

@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from vi.bounds.base import Bound, Estimate, log_weight_terms
-from vi.distributions.draw import draw, draw_only
+from vi.distributions.draw import points, points_and_log_prob
 from vi.distributions.kl import closed_form_kl
 from vi.errors import require_positive
 from vi.models.base import LatentVariableModel
@@ -13,7 +13,8 @@ class ELBO(Bound):
     """E_q[log p(x|z)] - KL(q(z|x) || p(z)), with the KL in closed form.
 
     Args:
-        num_samples: K, the draws in the Monte-Carlo mean of the first term.
+        num_samples: K, the draws in the Monte-Carlo mean of the first term; a discrete z is summed
+            over instead.
 
     Raises:
         ConfigurationError: The KL has no closed form, or q no reparameterised sample.
@@ -29,8 +30,8 @@ class ELBO(Bound):
     def forward(self, model: LatentVariableModel, x: Tensor, **given: Tensor) -> Estimate:
         """See ``Bound``."""
         q = model.posterior(x, **given)
-        z = draw_only(q, self.num_samples)
-        reconstruction = model.likelihood(z, **given).log_prob(x).mean(0)
+        at = points(q, self.num_samples)
+        reconstruction = at.mean(model.likelihood(at.z, **given).log_prob(x))
         kl = closed_form_kl(q, model.prior(**given))
         elbo = reconstruction - kl
         return Estimate(elbo, elbo, {"elbo": elbo, "kl": kl, "reconstruction": reconstruction})
@@ -55,11 +56,11 @@ class EntropyELBO(Bound):
     def forward(self, model: LatentVariableModel, x: Tensor, **given: Tensor) -> Estimate:
         """See ``Bound``."""
         q = model.posterior(x, **given)
-        z = draw_only(q, self.num_samples)
-        log_joint = model.log_joint(x, z, **given)
-        energy, entropy = log_joint.mean(0), q.entropy()
+        at = points(q, self.num_samples)
+        log_joint = model.log_joint(x, at.z, **given)
+        energy, entropy = at.mean(log_joint), q.entropy()
         elbo = energy + entropy
-        terms = log_weight_terms(model, z, log_joint, elbo, **given)
+        terms = log_weight_terms(model, at, log_joint, elbo, **given)
         return Estimate(elbo, elbo, terms | {"energy": energy, "entropy": entropy})
 
 
@@ -80,7 +81,7 @@ class LogWeightELBO(Bound):
     def forward(self, model: LatentVariableModel, x: Tensor, **given: Tensor) -> Estimate:
         """See ``Bound``."""
         q = model.posterior(x, **given)
-        z, log_q = draw(q, self.num_samples)
-        log_joint = model.log_joint(x, z, **given)
-        elbo = (log_joint - log_q).mean(0)
-        return Estimate(elbo, elbo, log_weight_terms(model, z, log_joint, elbo, **given))
+        at, log_q = points_and_log_prob(q, self.num_samples)
+        log_joint = model.log_joint(x, at.z, **given)
+        elbo = at.mean(log_joint - log_q)
+        return Estimate(elbo, elbo, log_weight_terms(model, at, log_joint, elbo, **given))

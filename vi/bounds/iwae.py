@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from vi.bounds.base import Bound, Estimate, log_weight_terms
-from vi.distributions.draw import draw
+from vi.distributions.draw import Points, draw
 from vi.errors import require_positive
 from vi.math import log_mean_exp
 from vi.models.base import LatentVariableModel
@@ -32,6 +32,5 @@ class IWAE(Bound):
         log_joint = model.log_joint(x, z, **given)
         log_w = log_joint - log_q
         value = log_mean_exp(log_w, 0)
-        return Estimate(
-            value, value, log_weight_terms(model, z, log_joint, log_w.mean(0), **given)
-        )
+        terms = log_weight_terms(model, Points(z), log_joint, log_w.mean(0), **given)
+        return Estimate(value, value, terms)

@@ -1,5 +1,7 @@
 """How a bound draws from q(z|x)."""
 
+from typing import NamedTuple
+
 from torch import Tensor
 from torch.distributions import Distribution
 
@@ -11,7 +13,9 @@ def draw(q: Distribution, num_samples: int) -> tuple[Tensor, Tensor]:
     """z_k ~ q(z|x) with a pathwise gradient, and log q(z_k|x).
 
     Uses ``rsample_and_log_prob`` where a distribution offers it (one pass instead of two). Inside
-    ``datum_noise`` the noise of each datum depends on (seed, datum) only.
+    ``datum_noise`` the noise of each datum depends on (seed, datum) only. A q without a pathwise
+    gradient gives plain samples where nobody asks for its gradient: in an evaluation, or while
+    theta alone is trained.
 
     Args:
         q: Distribution with batch_shape (B,) and event_shape (*Z).
@@ -21,7 +25,7 @@ def draw(q: Distribution, num_samples: int) -> tuple[Tensor, Tensor]:
         z (K, B, *Z) and log q (K, B) in nats.
 
     Raises:
-        ConfigurationError: q has no ``rsample``.
+        ConfigurationError: q has no ``rsample``, and its gradient is asked for.
 
     >>> import torch
     >>> from torch.distributions import Independent, Normal
@@ -29,24 +33,64 @@ def draw(q: Distribution, num_samples: int) -> tuple[Tensor, Tensor]:
     >>> z.shape, log_q.shape
     (torch.Size([3, 5, 2]), torch.Size([3, 5]))
     """
-    _require_rsample(q)
     with keyed_draw(num_samples, q.batch_shape):
         if hasattr(q, "rsample_and_log_prob"):
             return q.rsample_and_log_prob((num_samples,))  # pyright: ignore
-        z = q.rsample((num_samples,))
-    return z, q.log_prob(z)
-
-
-def draw_only(q: Distribution, num_samples: int) -> Tensor:
-    """The z of ``draw``, where log q(z|x) is not needed because a closed form stands for it."""
-    _require_rsample(q)
-    with keyed_draw(num_samples, q.batch_shape):
-        return q.rsample((num_samples,))
-
-
-def _require_rsample(q: Distribution) -> None:
-    if not q.has_rsample:
+        z = (q.rsample if q.has_rsample else q.sample)((num_samples,))
+    log_q = q.log_prob(z)
+    if not q.has_rsample and log_q.requires_grad:
         raise ConfigurationError(
             f"{type(q).__name__} has no reparameterised sample, and this bound needs one",
-            hint="choose a continuous posterior, such as posterior=diagonal_gaussian",
+            hint="bound=elbo sums over a discrete z; or choose posterior=diagonal_gaussian, or "
+            "scheme=reweighted_wake_sleep, which needs no reparameterised sample",
         )
+    return z, log_q
+
+
+class Points(NamedTuple):
+    """Points whose weighted mean stands for E_q: draws, or the whole support of a discrete z.
+
+    ``weights`` is None for draws, which count alike, and q(z) (K, B) for a support.
+    """
+
+    z: Tensor
+    weights: Tensor | None = None
+
+    def mean(self, values: Tensor) -> Tensor:
+        """E_q[f(z)] (B,) from the values f(z_k) (K, B)."""
+        return values.mean(0) if self.weights is None else (self.weights * values).sum(0)
+
+
+def points(q: Distribution, num_samples: int) -> Points:
+    """What E_q is taken over: the support of a discrete z, without error; else K draws.
+
+    Raises:
+        ConfigurationError: See ``draw``.
+
+    >>> import torch
+    >>> from torch.distributions import OneHotCategorical
+    >>> z, weights = points(OneHotCategorical(probs=torch.tensor([[0.2, 0.8]])), num_samples=1)
+    >>> z.shape, weights.flatten()
+    (torch.Size([2, 1, 2]), tensor([0.2000, 0.8000]))
+    """
+    if q.has_enumerate_support:
+        z = q.enumerate_support()
+        return Points(z, q.log_prob(z).exp())
+    if q.has_rsample:
+        with keyed_draw(num_samples, q.batch_shape):
+            return Points(q.rsample((num_samples,)))
+    return Points(draw(q, num_samples)[0])
+
+
+def points_and_log_prob(q: Distribution, num_samples: int) -> tuple[Points, Tensor]:
+    """The same with log q(z_k|x), (K, B).
+
+    Raises:
+        ConfigurationError: See ``draw``.
+    """
+    if q.has_enumerate_support:
+        z = q.enumerate_support()
+        log_q = q.log_prob(z)
+        return Points(z, log_q.exp()), log_q
+    z, log_q = draw(q, num_samples)
+    return Points(z), log_q

@@ -1,11 +1,14 @@
 """The role of a model: p(x, z | given) and q(z | x, given)."""
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from vi.errors import ConfigurationError
 from vi.math import Shape
 from vi.options import Option
 
@@ -38,6 +41,33 @@ class LatentVariableModel(Option, nn.Module, ABC):
         """log p(x, z) = log p(x|z) + log p(z) in nats, (K, B) for z (K, B, *Z)."""
         return self.likelihood(z, **given).log_prob(x) + self.prior(**given).log_prob(z)
 
+    def variational_parameters(self, x: Tensor, **given: Tensor) -> Tensor:
+        """lambda(x), (B, *P): what the encoder says of x, before it becomes a distribution.
+
+        Raises:
+            ConfigurationError: The model has no encoder.
+        """
+        del x, given
+        raise self._no_encoder()
+
+    def posterior_at(self, parameters: Tensor) -> Distribution:
+        """The q with variational parameters (B, *P).
+
+        Raises:
+            ConfigurationError: The model has no encoder.
+        """
+        del parameters
+        raise self._no_encoder()
+
+    def inference_parameters(self) -> list[nn.Parameter]:
+        """phi, the parameters of q(z|x) alone: what an E-step moves. None if q is exact."""
+        return []
+
+    def generative_parameters(self) -> list[nn.Parameter]:
+        """theta, all the others: what an M-step moves."""
+        inference = {id(p) for p in self.inference_parameters()}
+        return [p for p in self.parameters() if id(p) not in inference]
+
     def initialize(self, x: Tensor) -> None:
         """Told the training data (N, *event) once, before the first step of a fresh run."""
         del x
@@ -62,6 +92,91 @@ class LatentVariableModel(Option, nn.Module, ABC):
         """E[x'|z] at z = E_q[z]: (B, *event)."""
         return self.likelihood(self.encode(x, **given), **given).mean
 
+    def _no_encoder(self) -> ConfigurationError:
+        return ConfigurationError(
+            f"{type(self).__name__} has no encoder",
+            hint="model=vae has one, and model=amortized gives one to an exact model",
+        )
+
     def _sample_prior(self, n: int, **given: Tensor) -> Tensor:
         p = self.prior(**given)
         return p.sample() if p.batch_shape else p.sample((n,))
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Expected sufficient statistics under q: sums over data, so that they add up.
+
+    Args:
+        sums: By name; always ``count``, the number of data, and ``entropy``, the sum of H(q).
+
+    >>> one = Statistics({"count": torch.tensor(2.0), "entropy": torch.tensor(0.5)})
+    >>> (one + one - one)["count"]
+    tensor(2.)
+    """
+
+    sums: dict[str, Tensor]
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self.sums[name]
+
+    def __add__(self, other: "Statistics") -> "Statistics":
+        return Statistics({k: v + other.sums[k] for k, v in self.sums.items()})
+
+    def __sub__(self, other: "Statistics") -> "Statistics":
+        return Statistics({k: v - other.sums[k] for k, v in self.sums.items()})
+
+
+class ExactModel(LatentVariableModel):
+    """A model whose posterior, evidence and M-step have closed forms.
+
+    An implementer writes ``prior``, ``likelihood``, ``posterior`` (the true one) and
+    ``log_evidence``; and for EM ``statistics``, ``energy`` and ``m_step``. Comes for free:
+    ``e_step`` and ``free_energy``, and everything of a ``LatentVariableModel``.
+
+    Exact models compute in double precision: the rise of their objective, which is watched while
+    they train, is smaller than the rounding of single precision long before they converge. Their
+    data are flat, ``data_shape`` is (D,).
+    """
+
+    @abstractmethod
+    def log_evidence(self, x: Tensor, **given: Tensor) -> Float[Tensor, " B"]:
+        """log p(x) in nats."""
+
+    @abstractmethod
+    def statistics(self, x: Tensor, q: Distribution, **given: Tensor) -> Statistics:
+        """The expected sufficient statistics of (x, z) with z ~ q, summed over the batch.
+
+        Args:
+            x: (B, D).
+            q: batch_shape (B,), of the family of ``posterior``, or all mass on one point; only
+                ``mean``, ``entropy()`` and, for continuous z, ``covariance_matrix`` are asked for.
+            **given: What the model conditions on.
+        """
+
+    @abstractmethod
+    def energy(self, statistics: Statistics) -> Float[Tensor, ""]:
+        """sum_n E_q[log p(x_n, z_n | theta)] at the present theta, in nats."""
+
+    @abstractmethod
+    def m_step(self, statistics: Statistics) -> None:
+        """Set theta to the maximum of ``energy`` + ``log_prior``.
+
+        Raises:
+            NumericsError: The maximum does not exist, such as a singular covariance.
+        """
+
+    def log_prior(self) -> Float[Tensor, ""]:
+        """log p(theta) up to a constant, in nats; 0 for maximum likelihood."""
+        return torch.zeros((), dtype=torch.float64)
+
+    def e_step(self, x: Tensor, **given: Tensor) -> Statistics:
+        """The statistics under the exact posterior."""
+        return self.statistics(x, self.posterior(x, **given), **given)
+
+    def free_energy(self, statistics: Statistics) -> Float[Tensor, ""]:
+        """F(q, theta) = sum_n E_q[log p(x_n, z_n)] + H(q_n); log p(x) under the exact posterior.
+
+        Reference: Neal and Hinton, 1998, https://doi.org/10.1007/978-94-011-5014-9_12
+        """
+        return self.energy(statistics) + statistics["entropy"]

@@ -84,9 +84,23 @@ class VAE(LatentVariableModel):
 
     def posterior(self, x: Tensor, context: Tensor | None = None, **given: Tensor) -> Distribution:
         """q(z|x)."""
+        return self.posterior_at(self.variational_parameters(x, context))
+
+    def variational_parameters(
+        self, x: Tensor, context: Tensor | None = None, **given: Tensor
+    ) -> Tensor:
+        """What the encoder says of x."""
         if self.standardize:
             x = (x - self.data_loc) / self.data_scale
-        return self.posterior_head(self._run(self.encoder, x, context))
+        return self._run(self.encoder, x, context)
+
+    def posterior_at(self, parameters: Tensor) -> Distribution:
+        """q(z; lambda)."""
+        return self.posterior_head(parameters)
+
+    def inference_parameters(self) -> list[nn.Parameter]:
+        """Of the encoder and the head after it."""
+        return [*self.encoder.parameters(), *self.posterior_head.parameters()]
 
     def initialize(self, x: Tensor) -> None:
         """Take mean and standard deviation of the training data, where ``standardize`` is set."""
