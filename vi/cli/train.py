@@ -126,6 +126,7 @@ def train(
     seed: int,
     latent_dim: int,
     hidden: list[int],
+    standardize: bool,
     ckpt_path: str | None,
     init_from: str | None,
     plugins: list[str],
