@@ -126,6 +126,7 @@ def train(
     seed: int,
     latent_dim: int,
     hidden: list[int],
+    num_components: int,
     standardize: bool,
     ckpt_path: str | None,
     init_from: str | None,
