@@ -13,10 +13,14 @@ from vi.options import Option
 
 
 class Batch(NamedTuple):
-    """What one step sees: ``x`` of shape (B, *event) and what the model conditions on."""
+    """What one step sees: ``x`` of shape (B, *event) and what the model conditions on.
+
+    ``index`` (B,) tells where the items stand in their split.
+    """
 
     x: Tensor
     given: dict[str, Tensor]
+    index: Tensor | None = None
 
 
 class Split(ABC):
@@ -39,7 +43,7 @@ class Split(ABC):
 
     def batch(self, index: Integer[Tensor, " B"]) -> Batch:
         """The items of a block of indices, on the device of the split."""
-        return Batch(self.values(index), {k: v[index] for k, v in self.given.items()})
+        return Batch(self.values(index), {k: v[index] for k, v in self.given.items()}, index)
 
     def frozen(self, seed: int) -> "Split":
         """The same data at every visit: a function of (seed, datum). Most data are so already."""

@@ -2,7 +2,7 @@
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution
+from torch.distributions import Distribution, register_kl
 
 from vi.math import Shape
 
@@ -47,3 +47,9 @@ class Point(Distribution):
     def entropy(self) -> Tensor:
         """0."""
         return self.value.new_zeros(self.batch_shape)
+
+
+@register_kl(Point, Distribution)
+def _kl_point(q: Point, p: Distribution) -> Tensor:
+    """-log p at the point, for a discrete z."""
+    return -p.log_prob(q.value)

@@ -2,8 +2,9 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
+from jaxtyping import Integer
 from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -11,9 +12,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from vi.bounds.base import Bound, Estimate
 from vi.models.base import LatentVariableModel
 from vi.options import Option
-
-OptimizerFactory = Callable[..., Optimizer]
-ScheduleFactory = Callable[[Optimizer], LRScheduler]
+from vi.schemes.ledger import Ledger, Phase
 
 
 @runtime_checkable
@@ -30,18 +29,37 @@ class Batch(Protocol):
         """By name, (B, ...)."""
         ...
 
+    @property
+    def index(self) -> Integer[Tensor, " B"] | None:
+        """Where the data stand in the training data."""
+        ...
+
 
 class Scheme(Option, ABC):
     """A way to take turns between q and theta.
 
-    An implementer writes ``configure`` and ``step``.
+    An implementer writes ``configure`` and ``step``, and calls ``enter`` before steps of another
+    phase. The other methods have defaults that suit a scheme without memory.
     """
+
+    fixed_data: bool = False
+    """Whether every epoch must see the same data in the same batches."""
+    converged: bool = False
+    """Set when nothing can be won any more: training ends after this epoch."""
+    ledger: Ledger | None = None
+    """Told which phase wins what, if anybody asks."""
+    num_data: int = 0
+    """Of the training data; set before the first step."""
 
     @abstractmethod
     def configure(
         self, model: LatentVariableModel, bound: Bound
     ) -> tuple[list[Optimizer], list[LRScheduler]]:
-        """The optimisers, and the schedules that step once an epoch."""
+        """The optimisers, and the schedules that step once an epoch.
+
+        Raises:
+            ConfigurationError: The scheme cannot train this model.
+        """
 
     @abstractmethod
     def step(
@@ -54,7 +72,41 @@ class Scheme(Option, ABC):
     ) -> Estimate:
         """Take one step on a batch and return its estimate."""
 
+    def end_epoch(self, bound: Bound, model: LatentVariableModel, probe: Batch) -> None:
+        """Told after the last step of every epoch.
 
-def loss(estimate: Estimate) -> Tensor:
-    """What is minimised: minus the batch mean of the surrogate."""
-    return -estimate.surrogate.mean()
+        Args:
+            bound: What is climbed.
+            model: What is trained.
+            probe: Held-out data, the same in every epoch.
+        """
+
+    def inference(
+        self,
+        model: LatentVariableModel,
+        bound: Bound,
+        index: Integer[Tensor, " B"] | None = None,
+    ) -> LatentVariableModel:
+        """The model with the q(z|x) that belongs to this scheme; most train the model's own.
+
+        Args:
+            model: What is trained.
+            bound: What q is fitted to.
+            index: Where the data stand in the training data; None for unseen data.
+        """
+        del bound, index
+        return model
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run has to know: plain values and tensors."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from ``state_dict``."""
+        for name, value in state.items():
+            setattr(self, name, value)
+
+    def enter(self, phase: Phase) -> None:
+        """Say that what follows is of this phase."""
+        if self.ledger is not None:
+            self.ledger.enter(phase)

@@ -21,6 +21,7 @@ class IndexBlocks:
         seed: Of the whole run.
         steps_taken: The optimiser steps taken so far.
         device: Where the indices lie.
+        same_order: Every epoch has the batches of the first one.
     """
 
     def __init__(
@@ -30,18 +31,22 @@ class IndexBlocks:
         seed: int,
         steps_taken: Callable[[], int],
         device: torch.device,
+        *,
+        same_order: bool = False,
     ) -> None:
         self.n = n
         self.settings = settings
         self.seed = seed
         self.steps_taken = steps_taken
         self.device = device
+        self.same_order = same_order
 
     def __iter__(self) -> Iterator[list[Tensor]]:
         per_epoch = self.settings.steps_per_epoch(self.n)
         step = self.steps_taken()
         epoch, position = divmod(step, per_epoch)
-        blocks = self._order(epoch).split(self.settings.batch_size)[:per_epoch]
+        order = self._order(0 if self.same_order else epoch)
+        blocks = order.split(self.settings.batch_size)[:per_epoch]
         while position < per_epoch and step != self.settings.max_steps:
             count = min(self._until_boundary(step), per_epoch - position)
             yield list(blocks[position : position + count])

@@ -31,6 +31,8 @@ def evaluate(
 ) -> dict[str, float]:
     """The means of a bound and its terms, and the numbers of an evaluation.
 
+    A model that knows log p(x) exactly has it measured as ``log_evidence``.
+
     Args:
         model: In evaluation mode while this runs.
         split: On the model's device.
@@ -53,7 +55,8 @@ def evaluate(
     require_positive("limit", n)
     repeats = repeats or -(-_DRAWS // n)
     split = split.frozen(seed)
-    bounds, columns = Means(), Means()
+    bounds, columns, exact = Means(), Means(), Means()
+    evidence = getattr(model, "log_evidence", None)
     with _evaluating(model, bound):
         for index in torch.arange(n, device=split.stored.device).split(batch_size):
             batch = split.batch(index)
@@ -63,9 +66,11 @@ def evaluate(
             if evaluation is not None:
                 with datum_noise(seed + 1, index):
                     columns.add(evaluation(model, batch.x, **batch.given))
+            if evidence is not None:
+                exact.add({"log_evidence": evidence(batch.x, **batch.given)})
     whole = {name: columns.column(name) for name in columns.columns}
     summary = evaluation.summarize(whole) if evaluation is not None else {}
-    return {**bounds.mean(), **summary, "count": n, "repeats": repeats}
+    return {**bounds.mean(), **summary, **exact.mean(), "count": n, "repeats": repeats}
 
 
 @contextmanager

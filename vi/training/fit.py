@@ -126,7 +126,8 @@ def fit(
     )
     with threads(settings_.threads, model, settings_.batch_size) as number:
         facts = _train(pl_trainer, module, ckpt_path) | {"threads": number}
-    metrics = {**_measure(module, evaluation), **facts, **loaded.facts}
+    model = module.inferred
+    metrics = {**_measure(module, model, evaluation), **facts, **loaded.facts}
     if savable:
         save(model, run_dir / "model", facts=metrics, parts=parts, plugins=plugins)
     write_atomically(run_dir / "metrics.json", (json.dumps(metrics, indent=2) + "\n").encode())
@@ -137,9 +138,11 @@ def fit(
     return FitResult(model, metrics, run_dir)
 
 
-def _measure(module: TrainingModule, evaluation: Evaluation | None) -> dict[str, float]:
+def _measure(
+    module: TrainingModule, model: LatentVariableModel, evaluation: Evaluation | None
+) -> dict[str, float]:
     """The numbers of the weights that are kept: on the test data, and as validation saw them."""
-    model, bound, data = module.model, module.bound, module.data
+    bound, data = module.bound, module.data
     evaluation = evaluation or ImportanceSampling(num_samples=1000)
     test = evaluate(model, data.test, bound, evaluation, seed=module.seed)
     _require_finite(test)
@@ -169,6 +172,7 @@ def _rehearse(module: TrainingModule) -> None:
     """
     try:
         module.scheme.configure(module.model, module.bound)
+        _require_fixed_data(module)
         with torch.no_grad(), torch.random.fork_rng([]):
             batch = module.data.train.batch(torch.arange(min(2, len(module.data.train))))
             module.bound(module.model, batch.x, **batch.given)
@@ -179,6 +183,16 @@ def _rehearse(module: TrainingModule) -> None:
             f"the parts do not fit together: {str(error).splitlines()[0]}",
             hint="HYDRA_FULL_ERROR=1 shows where",
         ) from error
+
+
+def _require_fixed_data(module: TrainingModule) -> None:
+    train = module.data.train
+    if module.scheme.fixed_data and train.frozen(module.seed) is not train:
+        raise ConfigurationError(
+            f"{type(module.scheme).__name__} needs the same data in every epoch, and these bits "
+            "are drawn anew at every visit",
+            hint="data.binarize=static draws them once, data.binarize=none takes the grey levels",
+        )
 
 
 def _settings(
@@ -217,7 +231,9 @@ def _start(
         load_weights(module.model, init_from)
         return
     train = module.data.train.frozen(module.seed)
-    module.model.initialize(train.values(torch.arange(len(train), device=train.stored.device)))
+    with torch.random.fork_rng([]):
+        torch.default_generator.manual_seed(module.seed)
+        module.model.initialize(train.values(torch.arange(len(train), device=train.stored.device)))
 
 
 def _trainer(
@@ -253,6 +269,7 @@ def _trainer(
             callbacks=[*callbacks, checkpoints, *bar],
             enable_progress_bar=settings.progress_bar,
             enable_model_summary=False,
+            inference_mode=False,  # some schemes refine q by its gradient
             logger=list(loggers),
             log_every_n_steps=1,
             default_root_dir=run_dir,

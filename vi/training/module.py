@@ -1,13 +1,16 @@
 """The one Lightning module: manual optimisation, several optimiser steps a call."""
 
+import time
 from typing import Any, cast
 
 import lightning.pytorch as pl
+import torch
 from torch import Tensor
 from torch.optim.lr_scheduler import LRScheduler
 
 from vi.bounds.base import Bound
-from vi.data.base import LoadedData
+from vi.data.base import Batch, LoadedData
+from vi.diagnostics.evaluations import Evaluations, counted
 from vi.distributions.datum_noise import datum_noise
 from vi.errors import NumericsError
 from vi.math import mix
@@ -19,6 +22,7 @@ from vi.training.seeding import seed_generators
 from vi.training.settings import TrainerSettings
 
 _EVALUATION_BATCH = 500
+_PROBE = 500  # held-out data that a scheme may look at after an epoch
 
 
 class TrainingModule(pl.LightningModule):
@@ -56,13 +60,22 @@ class TrainingModule(pl.LightningModule):
         self.data = data.viewed(model.data_shape)
         self.settings = settings
         self.seed = seed
+        scheme.num_data = len(data.train)
+        self.evaluations = Evaluations()
+        self.seconds_before = 0.0  # of the run that this one goes on from
         self.train_means = Means()
         self.val_means = Means()
         self.latest: dict[str, float] = {}
 
     def configure_optimizers(self) -> Any:
-        """What the scheme says."""
-        return self.scheme.configure(self.model, self.bound)
+        """What the scheme says; an exact scheme has none."""
+        optimizers, schedules = self.scheme.configure(self.model, self.bound)
+        return (optimizers, schedules) if optimizers else None
+
+    @property
+    def inferred(self) -> LatentVariableModel:
+        """The model with the q that its scheme gives to unseen data."""
+        return self.scheme.inference(self.model, self.bound)
 
     def setup(self, stage: str) -> None:
         """Bring the data to the device."""
@@ -72,6 +85,7 @@ class TrainingModule(pl.LightningModule):
 
     def on_train_start(self) -> None:
         """Count only whole epochs: Lightning counts one that max_steps cut as finished."""
+        self.started = time.perf_counter()
         whole = self.trainer.global_step // self._steps_per_epoch()
         progress: Any = self.trainer.fit_loop.epoch_progress.current
         progress.ready = progress.started = progress.processed = progress.completed = whole
@@ -87,6 +101,7 @@ class TrainingModule(pl.LightningModule):
             self.seed,
             lambda: self.trainer.global_step,
             self.device,
+            same_order=self.scheme.fixed_data,
         )
 
     def val_dataloader(self) -> InOrder:
@@ -96,24 +111,31 @@ class TrainingModule(pl.LightningModule):
 
     def training_step(self, blocks: list[Tensor], _: int) -> None:
         """Several optimiser steps."""
-        optimizers = self.optimizers(use_pl_optimizer=False)
-        optimizers = optimizers if isinstance(optimizers, list) else [optimizers]
+        optimizers = self.trainer.optimizers
         first = self.trainer.global_step
-        for step, index in enumerate(blocks, start=first):
-            seed_generators(mix(self.seed, step), self.device)
-            self.bound.at_step(step)
-            batch = self.data.train.batch(index)
-            estimate = self.scheme.step(
-                self.bound, self.model, batch, optimizers, self.manual_backward
-            )
-            self.train_means.add(terms(estimate))
+        with counted(self.model, self.evaluations):
+            for step, index in enumerate(blocks, start=first):
+                seed_generators(mix(self.seed, step), self.device)
+                self.bound.at_step(step)
+                batch = self.data.train.batch(index)
+                estimate = self.scheme.step(
+                    self.bound, self.model, batch, optimizers, self.manual_backward
+                )
+                self.train_means.add(terms(estimate))
         self._count(len(blocks))
+        if self.trainer.global_step % self._steps_per_epoch() == 0:
+            self.scheme.end_epoch(self.bound, self.model, self._probe())
         if self.trainer.global_step % self.settings.log_every_n_steps == 0:
             self._log_training()
+
+    def _probe(self) -> Batch:
+        split = (self.data.val or self.data.train).frozen(self.seed)
+        return split.batch(torch.arange(min(_PROBE, len(split)), device=self.device))
 
     def on_train_epoch_end(self) -> None:
         """Schedules step once an epoch."""
         self._log_training()
+        self.trainer.should_stop |= self.scheme.converged
         if self.trainer.global_step % self._steps_per_epoch():
             return  # max_steps cut the epoch; a resumed run will end it
         schedulers = self.lr_schedulers() or []
@@ -125,7 +147,7 @@ class TrainingModule(pl.LightningModule):
         assert self.data.val is not None  # else there are no blocks
         batch = self.data.val.batch(index)
         with datum_noise(self.seed, index):
-            self.val_means.add(terms(self.bound(self.model, batch.x, **batch.given)))
+            self.val_means.add(terms(self.bound(self.inferred, batch.x, **batch.given)))
 
     def on_validation_epoch_end(self) -> None:
         """Log the means for curves, early stopping and checkpoints."""
@@ -150,7 +172,32 @@ class TrainingModule(pl.LightningModule):
         self._require_finite(means, "loss")
         rate = self.trainer.optimizers[0].param_groups[0]["lr"] if self.trainer.optimizers else 0.0
         metrics = {f"train/{name}": value for name, value in means.mean().items()}
-        self.record(metrics | {"train/learning_rate": rate})
+        self.record(metrics | {"train/learning_rate": rate} | self._spent())
+
+    def _spent(self) -> dict[str, float]:
+        """What the run has cost so far: the axes of a fair comparison."""
+        n = len(self.data.train)
+        return {
+            "spent/seconds": self._seconds(),
+            "spent/epochs": self.trainer.global_step / self._steps_per_epoch(),
+            "spent/encoder_evaluations": self.evaluations.encoder / n,
+            "spent/decoder_evaluations": self.evaluations.decoder / n,
+        }
+
+    def _seconds(self) -> float:
+        return self.seconds_before + time.perf_counter() - self.started
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep what the scheme has to know, and the account of evaluations."""
+        checkpoint["scheme"] = self.scheme.state_dict()
+        checkpoint["spent"] = {"seconds": self._seconds(), **vars(self.evaluations)}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on from there."""
+        self.scheme.load_state_dict(checkpoint["scheme"])
+        spent = dict(checkpoint["spent"])
+        self.seconds_before = spent.pop("seconds")
+        self.evaluations = Evaluations(**spent)
 
     def _require_finite(self, means: Means, what: str) -> None:
         bad = means.first_not_finite()

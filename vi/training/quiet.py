@@ -12,6 +12,7 @@ _EXPECTED = (
     ".*Experiment logs directory .* exists.*",
     ".*The number of training batches .* is smaller than the logging interval.*",
     ".*`training_step` returned `None`.*",  # manual optimisation
+    ".*`LightningModule.configure_optimizers` returned `None`.*",  # exact EM
     ".*GPU available but not used.*",  # the user said so
     ".*isinstance\\(treespec, LeafSpec\\).*",
     ".*You defined a `validation_step` but have no `val_dataloader`.*",

@@ -62,8 +62,10 @@ class _Names(dict[str, Any]):
 
 
 def _hints(target: Any) -> dict[str, Any]:
-    function = target.__init__ if inspect.isclass(target) else target
-    return get_type_hints(function, localns=_Names(inspect.unwrap(function).__globals__))
+    function = inspect.unwrap(target.__init__ if inspect.isclass(target) else target)
+    if function is object.__init__:  # a class without arguments
+        return {}
+    return get_type_hints(function, localns=_Names(function.__globals__))
 
 
 def parameters(target: Any) -> dict[str, inspect.Parameter]:

@@ -32,13 +32,13 @@ class LatentDiagnostics(pl.Callback):
             return
         count = min(self.max_data, len(split))
         batch = split.batch(torch.arange(count, device=pl_module.device))
-        units = active_units(pl_module.model, batch.x, **batch.given)  # pyright: ignore
+        units = active_units(pl_module.inferred, batch.x, **batch.given)  # pyright: ignore
         pl_module.record({"val/active_units": float(units)} | self._kl(pl_module, batch))
 
     @staticmethod
     def _kl(module: TrainingModule, batch: Batch) -> dict[str, float]:
         try:
-            kl = kl_per_dimension(module.model, batch.x, **batch.given)
+            kl = kl_per_dimension(module.inferred, batch.x, **batch.given)
         except ConfigurationError:
             return {}
         return {f"val_kl_per_dimension/{d:03d}": value for d, value in enumerate(kl.tolist())}

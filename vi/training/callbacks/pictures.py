@@ -37,7 +37,7 @@ class Pictures(pl.Callback):
 
     def _send(self, trainer: pl.Trainer, module: TrainingModule) -> None:
         split = module.data.test if module.data.val is None else module.data.val
-        arguments = (module.model, split, module.shape, module.seed)
+        arguments = (module.inferred, split, module.shape, module.seed)
         boards = [one.experiment for one in trainer.loggers if isinstance(one, TensorBoardLogger)]
         if is_image(module.shape):
             for name, grid in grids(*arguments).items() if boards else ():

@@ -1,0 +1,1 @@
+"""Per-datum optimisation of q for a given bound."""

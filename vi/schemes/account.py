@@ -1,0 +1,83 @@
+"""The objective of exact steps, watched while they run."""
+
+from vi.errors import ConfigurationError, NumericsError
+from vi.models.base import ExactModel, LatentVariableModel, Statistics
+from vi.schemes.ledger import Ledger, Phase
+
+_ROUNDING = 1e-9  # a fall by less than this part of the objective is rounding
+
+
+class Account:
+    """F(q, theta) and F(q, theta) + log p(theta) after every half step.
+
+    Args:
+        monotone: Whether the second may never fall.
+    """
+
+    def __init__(self, *, monotone: bool = True) -> None:
+        self.monotone = monotone
+        self.half_steps = 0
+        self.free_energy: float | None = None
+        self.objective: float | None = None
+
+    def record(
+        self, phase: Phase, model: ExactModel, statistics: Statistics, ledger: Ledger | None
+    ) -> float:
+        """Take the numbers after a half step and tell the ledger what it won.
+
+        Returns:
+            The objective per datum.
+
+        Raises:
+            NumericsError: The objective fell by more than rounding, or is not finite.
+        """
+        count = float(statistics["count"])
+        free_energy = float(model.free_energy(statistics))
+        objective = free_energy + float(model.log_prior())
+        self.half_steps += 1
+        self._watch(phase, objective, count)
+        if ledger is not None and self.free_energy is not None:
+            ledger.add(phase, (free_energy - self.free_energy) / count)
+        self.free_energy, self.objective = free_energy, objective
+        return objective / count
+
+    def _watch(self, phase: Phase, objective: float, count: float) -> None:
+        before = self.objective
+        where = f"in {phase.upper()}-step {(self.half_steps + 1) // 2}"
+        if objective - objective != 0:
+            raise NumericsError(
+                f"the objective became {objective} {where}",
+                hint="covariance.prior_count=1 keeps covariances invertible",
+            )
+        if before is None or not self.monotone:
+            return
+        if before - objective > _ROUNDING * max(abs(before), abs(objective)):
+            raise NumericsError(
+                f"the objective fell from {before / count:.10g} to {objective / count:.10g} nats "
+                f"per datum {where}",
+                hint="data and batches must be the same in every epoch; else please report it",
+            )
+
+    def state_dict(self) -> dict[str, float | None]:
+        """Plain values."""
+        names = ("half_steps", "free_energy", "objective")
+        return {name: getattr(self, name) for name in names}
+
+    def load_state_dict(self, state: dict[str, float | None]) -> None:
+        """Go on from ``state_dict``."""
+        vars(self).update(state)
+
+
+def require_exact(model: LatentVariableModel) -> ExactModel:
+    """The model, if its E-step is exact.
+
+    Raises:
+        ConfigurationError: It is not.
+    """
+    if not isinstance(model, ExactModel):
+        raise ConfigurationError(
+            f"{type(model).__name__} has no exact E-step",
+            hint="choose model=gmm|kmeans|bernoulli_mixture|poisson_mixture|ppca|factor_analysis, "
+            "or a scheme of gradient steps, such as scheme=joint or scheme=alternating",
+        )
+    return model

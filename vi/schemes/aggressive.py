@@ -1,0 +1,117 @@
+"""The encoder to its optimum before every M-step, until the latent carries enough."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from torch import Tensor
+from torch.nn import Parameter
+from torch.optim import Adam, Optimizer
+
+from vi.bounds.base import Bound, Estimate
+from vi.diagnostics.mutual_information import mutual_information
+from vi.errors import require_positive
+from vi.models.base import LatentVariableModel
+from vi.schemes.base import Batch
+from vi.schemes.gradient import (
+    GradientScheme,
+    OptimizerFactory,
+    ScheduleFactory,
+    frozen,
+    inference_and_generative,
+    loss,
+    parameters_of,
+)
+from vi.schemes.rising import Rising
+
+
+class Aggressive(GradientScheme):
+    """E-steps until the bound stops rising, then one M-step; later joint steps.
+
+    The encoder lags behind the model early in training, and posterior collapse is one of the
+    things that come of it. When the mutual information between x and z under q stops growing from
+    one epoch to the next, joint training goes on.
+
+    Args:
+        window: Batches over which the bound is averaged to see whether it rises.
+        max_e_steps: The most E-steps before an M-step.
+        optimizer: Makes an optimiser from parameters; phi and theta have one each.
+        schedule: Makes the learning-rate schedule from an optimiser; constant if not given.
+        gradient_clip_norm: The norm of the gradient is clipped to this; None leaves it.
+
+    Reference: He, Spokoyny, Neubig and Berg-Kirkpatrick, 2019, https://arxiv.org/abs/1901.05534
+    """
+
+    def __init__(
+        self,
+        window: int = 10,
+        max_e_steps: int = 100,
+        optimizer: OptimizerFactory = Adam,
+        schedule: ScheduleFactory | None = None,
+        gradient_clip_norm: float | None = None,
+    ) -> None:
+        super().__init__(optimizer, schedule, gradient_clip_norm)
+        require_positive("window", window)
+        require_positive("max_e_steps", max_e_steps)
+        self.rising = Rising(window, max_e_steps)
+        self.aggressive = True
+        self.e_phase = True
+        self.information = float("-inf")
+
+    def parameter_groups(self, model: LatentVariableModel, bound: Bound) -> list[list[Parameter]]:
+        """Phi and theta."""
+        return inference_and_generative(model, bound)
+
+    def step(
+        self,
+        bound: Bound,
+        model: LatentVariableModel,
+        batch: Batch,
+        optimizers: Sequence[Optimizer],
+        backward: Callable[[Tensor], None],
+    ) -> Estimate:
+        """One E-step, one M-step, or one joint step."""
+        if not self.aggressive:
+            return self._joint(bound, model, batch, optimizers, backward)
+        encoder, decoder = optimizers
+        moved, held = (encoder, decoder) if self.e_phase else (decoder, encoder)
+        self.enter("e" if self.e_phase else "m")
+        with frozen(parameters_of(held)):
+            estimate = bound(model, batch.x, **batch.given)
+            self.descend(loss(estimate), [moved], backward)
+        if not self.e_phase:
+            self.e_phase = True
+            self.rising.reset()
+        elif self.rising.stopped(estimate.value.mean()):
+            self.e_phase = False
+        return estimate
+
+    def _joint(
+        self,
+        bound: Bound,
+        model: LatentVariableModel,
+        batch: Batch,
+        optimizers: Sequence[Optimizer],
+        backward: Callable[[Tensor], None],
+    ) -> Estimate:
+        self.enter("joint")
+        estimate = bound(model, batch.x, **batch.given)
+        self.descend(loss(estimate), optimizers, backward)
+        return estimate
+
+    def end_epoch(self, bound: Bound, model: LatentVariableModel, probe: Batch) -> None:
+        """Joint steps from now on, if the mutual information has stopped growing."""
+        if not self.aggressive:
+            return
+        information = mutual_information(model, probe.x, **probe.given)  # pyright: ignore
+        self.aggressive = information > self.information
+        self.information = information
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where it stands."""
+        names = ("aggressive", "e_phase", "information")
+        return {k: getattr(self, k) for k in names} | {"rising": self.rising.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from there."""
+        self.rising.load_state_dict(state["rising"])
+        super().load_state_dict({k: v for k, v in state.items() if k != "rising"})

@@ -1,0 +1,99 @@
+"""E-steps and M-steps in turn, by gradients."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from torch import Tensor
+from torch.nn import Parameter
+from torch.optim import Adam, Optimizer
+
+from vi.bounds.base import Bound, Estimate
+from vi.errors import require_positive
+from vi.models.base import LatentVariableModel
+from vi.schemes.base import Batch
+from vi.schemes.gradient import (
+    GradientScheme,
+    OptimizerFactory,
+    ScheduleFactory,
+    frozen,
+    inference_and_generative,
+    loss,
+    parameters_of,
+)
+from vi.schemes.rising import Rising
+
+
+class Alternating(GradientScheme):
+    """Some E-steps, which climb the bound in phi, then some M-steps, which climb it in theta.
+
+    Every step has a batch of its own.
+
+    Args:
+        e_steps: E-steps in a cycle; None goes on until the bound stops rising.
+        m_steps: M-steps in a cycle; None goes on until the bound stops rising.
+        window: Batches over which the bound is averaged to see whether it rises.
+        max_steps: The most steps of a phase that has no number.
+        optimizer: Makes an optimiser from parameters; phi and theta have one each.
+        schedule: Makes the learning-rate schedule from an optimiser; constant if not given.
+        gradient_clip_norm: The norm of the gradient is clipped to this; None leaves it.
+
+    Reference: Neal and Hinton, 1998, https://doi.org/10.1007/978-94-011-5014-9_12
+    """
+
+    def __init__(
+        self,
+        e_steps: int | None = 1,
+        m_steps: int | None = 1,
+        window: int = 10,
+        max_steps: int = 100,
+        optimizer: OptimizerFactory = Adam,
+        schedule: ScheduleFactory | None = None,
+        gradient_clip_norm: float | None = None,
+    ) -> None:
+        super().__init__(optimizer, schedule, gradient_clip_norm)
+        for name, steps in (("e_steps", e_steps), ("m_steps", m_steps)):
+            if steps is not None:
+                require_positive(name, steps)
+        require_positive("window", window)
+        require_positive("max_steps", max_steps)
+        self.lengths = (e_steps, m_steps)
+        self.rising = Rising(window, max_steps)
+        self.turn = 0  # 0 in an E-phase, 1 in an M-phase
+        self.taken = 0  # steps of this phase
+
+    def parameter_groups(self, model: LatentVariableModel, bound: Bound) -> list[list[Parameter]]:
+        """Phi and theta."""
+        return inference_and_generative(model, bound)
+
+    def step(
+        self,
+        bound: Bound,
+        model: LatentVariableModel,
+        batch: Batch,
+        optimizers: Sequence[Optimizer],
+        backward: Callable[[Tensor], None],
+    ) -> Estimate:
+        """One E-step or one M-step."""
+        self.enter("m" if self.turn else "e")
+        with frozen(parameters_of(optimizers[1 - self.turn])):
+            estimate = bound(model, batch.x, **batch.given)
+            self.descend(loss(estimate), [optimizers[self.turn]], backward)
+        self._count(estimate)
+        return estimate
+
+    def _count(self, estimate: Estimate) -> None:
+        self.taken += 1
+        length = self.lengths[self.turn]
+        over = self.taken == length if length else self.rising.stopped(estimate.value.mean())
+        if over:
+            self.turn, self.taken = 1 - self.turn, 0
+            self.rising.reset()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where in the cycle it stands."""
+        return {"turn": self.turn, "taken": self.taken, "rising": self.rising.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from there."""
+        self.turn, self.taken = state["turn"], state["taken"]
+        self.rising.load_state_dict(state["rising"])

@@ -1,0 +1,108 @@
+"""What the schemes of exact E- and M-steps over the whole data share."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from vi.bounds.base import Bound, Estimate
+from vi.distributions.kl import closed_form_kl
+from vi.errors import ConfigurationError
+from vi.models.base import ExactModel, LatentVariableModel, Statistics
+from vi.schemes.account import Account, require_exact
+from vi.schemes.base import Batch, Scheme
+
+
+class ExpectationMaximization(Scheme):
+    """Closed-form steps: no optimiser, no learning rate.
+
+    An implementer writes ``complete``, which makes the q of the E-step from the posterior. One
+    iteration is one epoch: the statistics of its batches add up, then comes the M-step. The
+    objective F(q, theta) + log p(theta) is watched after every half step.
+
+    Args:
+        tolerance: Training ends when an iteration wins less than this, in nats per datum; 0 goes
+            on until ``trainer.max_epochs``.
+    """
+
+    fixed_data = True
+    monotone: bool = True
+    """Whether the objective never falls."""
+
+    def __init__(self, tolerance: float = 1e-6) -> None:
+        require_tolerance(tolerance)
+        self.tolerance = tolerance
+        self.account = Account(monotone=self.monotone)
+        self.statistics: Statistics | None = None
+        self.level = -float("inf")  # the objective after the last E-step, per datum
+
+    @abstractmethod
+    def complete(self, posterior: Distribution) -> Distribution:
+        """The q of the E-step, batch_shape (B,)."""
+
+    def configure(
+        self, model: LatentVariableModel, bound: Bound
+    ) -> tuple[list[Optimizer], list[LRScheduler]]:
+        """Nothing to step."""
+        require_exact(model)
+        return [], []
+
+    @torch.no_grad()
+    def step(
+        self,
+        bound: Bound,
+        model: LatentVariableModel,
+        batch: Batch,
+        optimizers: Sequence[Optimizer],
+        backward: Callable[[Tensor], None],
+    ) -> Estimate:
+        """The E-step of one batch."""
+        exact = require_exact(model)
+        q = self.complete(model.posterior(batch.x, **batch.given))
+        statistics = exact.statistics(batch.x, q, **batch.given)
+        self.statistics = statistics if self.statistics is None else self.statistics + statistics
+        return free_energy_estimate(exact, q, statistics, batch)
+
+    @torch.no_grad()
+    def end_epoch(self, bound: Bound, model: LatentVariableModel, probe: Batch) -> None:
+        """The M-step."""
+        exact, statistics = require_exact(model), self.statistics
+        assert statistics is not None  # an epoch has a batch
+        level = self.account.record("e", exact, statistics, self.ledger)
+        self.converged = 0 < self.tolerance > level - self.level
+        self.level, self.statistics = level, None
+        exact.m_step(statistics)
+        self.account.record("m", exact, statistics, self.ledger)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The sums so far and the objective."""
+        sums = self.statistics.sums if self.statistics else None
+        return {"sums": sums, "level": self.level, "account": self.account.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from there."""
+        self.statistics = Statistics(state["sums"]) if state["sums"] else None
+        self.level = state["level"]
+        self.account.load_state_dict(state["account"])
+
+
+def free_energy_estimate(
+    model: ExactModel, q: Distribution, statistics: Statistics, batch: Batch
+) -> Estimate:
+    """F(q, theta) of a batch, as the mean over its data, with the terms of a bound."""
+    elbo = (model.free_energy(statistics) / statistics["count"]).expand(len(batch.x))
+    kl = closed_form_kl(q, model.prior(**batch.given))
+    return Estimate(elbo, elbo, {"elbo": elbo, "kl": kl, "reconstruction": elbo + kl})
+
+
+def require_tolerance(tolerance: float) -> None:
+    """Refuse a negative tolerance."""
+    if tolerance < 0:
+        raise ConfigurationError(
+            f"tolerance must not be negative, got {tolerance:g}", hint="scheme.tolerance=0"
+        )

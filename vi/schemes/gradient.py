@@ -1,0 +1,104 @@
+"""What all schemes of gradient steps share."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+from torch import Tensor
+from torch.nn import Parameter
+from torch.nn.utils import clip_grad_norm_
+from torch.optim import Adam, Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from vi.bounds.base import Bound, Estimate
+from vi.errors import ConfigurationError, require_positive
+from vi.models.base import LatentVariableModel
+from vi.schemes.base import Scheme
+
+OptimizerFactory = Callable[..., Optimizer]
+ScheduleFactory = Callable[[Optimizer], LRScheduler]
+
+
+class GradientScheme(Scheme):
+    """Optimisers of torch, one for each group of parameters.
+
+    An implementer writes ``parameter_groups`` and ``step``, which calls ``descend``.
+
+    Args:
+        optimizer: Makes an optimiser from parameters.
+        schedule: Makes the learning-rate schedule from an optimiser; constant if not given.
+        gradient_clip_norm: The norm of the gradient of a group is clipped to this; None leaves it.
+    """
+
+    def __init__(
+        self,
+        optimizer: OptimizerFactory = Adam,
+        schedule: ScheduleFactory | None = None,
+        gradient_clip_norm: float | None = None,
+    ) -> None:
+        if gradient_clip_norm is not None:
+            require_positive("gradient_clip_norm", gradient_clip_norm)
+        self.optimizer = optimizer
+        self.schedule = schedule
+        self.gradient_clip_norm = gradient_clip_norm
+
+    @abstractmethod
+    def parameter_groups(self, model: LatentVariableModel, bound: Bound) -> list[list[Parameter]]:
+        """The parameters of each optimiser."""
+
+    def configure(
+        self, model: LatentVariableModel, bound: Bound
+    ) -> tuple[list[Optimizer], list[LRScheduler]]:
+        """See ``Scheme``."""
+        optimizers = [self.optimizer(group) for group in self.parameter_groups(model, bound)]
+        return optimizers, [self.schedule(o) for o in optimizers] if self.schedule else []
+
+    def descend(
+        self, loss: Tensor, optimizers: Sequence[Optimizer], backward: Callable[[Tensor], None]
+    ) -> None:
+        """One step of every optimiser."""
+        for optimizer in optimizers:
+            optimizer.zero_grad()
+        backward(loss)
+        for optimizer in optimizers:
+            if self.gradient_clip_norm is not None:
+                clip_grad_norm_(parameters_of(optimizer), self.gradient_clip_norm)
+            optimizer.step()
+
+
+def loss(estimate: Estimate) -> Tensor:
+    """What is minimised: minus the batch mean of the surrogate."""
+    return -estimate.surrogate.mean()
+
+
+def inference_and_generative(model: LatentVariableModel, bound: Bound) -> list[list[Parameter]]:
+    """[phi, theta]; the parameters of the bound (baselines) go with phi.
+
+    Raises:
+        ConfigurationError: The model has no q(z|x) to train.
+    """
+    phi, theta = model.inference_parameters(), model.generative_parameters()
+    if not phi:
+        raise ConfigurationError(
+            f"{type(model).__name__} has no encoder, so an E-step has nothing to train",
+            hint="scheme=exact_em takes its exact E-steps, model=amortized gives it an encoder",
+        )
+    return [[*phi, *bound.parameters()], theta]
+
+
+def parameters_of(optimizer: Optimizer) -> list[Parameter]:
+    """What an optimiser moves."""
+    return [p for group in optimizer.param_groups for p in group["params"]]
+
+
+@contextmanager
+def frozen(parameters: Iterable[Parameter]) -> Iterator[None]:
+    """Within this block no gradient is computed for these parameters."""
+    held: Sequence[Parameter] = [p for p in parameters if p.requires_grad]
+    for p in held:
+        p.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for p in held:
+            p.requires_grad_(True)

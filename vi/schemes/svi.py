@@ -1,0 +1,99 @@
+"""One free q for every training datum."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Integer
+from torch import Tensor
+from torch.nn import Parameter
+from torch.optim import Adam, Optimizer
+
+from vi.bounds.base import Bound, Estimate
+from vi.errors import require_positive
+from vi.models.base import LatentVariableModel
+from vi.refinement.gradient_ascent import GradientAscent
+from vi.refinement.posterior_of import PosteriorOf
+from vi.refinement.refined import Refined
+from vi.schemes.base import Batch
+from vi.schemes.gradient import (
+    GradientScheme,
+    OptimizerFactory,
+    ScheduleFactory,
+    inference_and_generative,
+    loss,
+)
+
+
+class SVI(GradientScheme):
+    """E-step: refine the batch's own lambda_n, where it was left. M-step: one step of theta.
+
+    The only place for inference that is not amortised: the encoder is neither trained nor asked,
+    except once for the shape of lambda. Unseen data are fitted from lambda = 0, and so does the
+    model that is saved.
+
+    Args:
+        refinement: The steps on the q of the training data, at every visit.
+        fit_factor: Unseen data get so many times as many steps as a visit.
+        optimizer: Makes an optimiser from parameters.
+        schedule: Makes the learning-rate schedule from an optimiser; constant if not given.
+        gradient_clip_norm: The norm of the gradient is clipped to this; None leaves it.
+
+    Reference: Hoffman, Blei, Wang and Paisley, 2013, https://jmlr.org/papers/v14/hoffman13a.html
+    """
+
+    def __init__(
+        self,
+        refinement: GradientAscent,
+        fit_factor: int = 10,
+        optimizer: OptimizerFactory = Adam,
+        schedule: ScheduleFactory | None = None,
+        gradient_clip_norm: float | None = None,
+    ) -> None:
+        super().__init__(optimizer, schedule, gradient_clip_norm)
+        self.refinement = refinement
+        require_positive("fit_factor", fit_factor)
+        self.fit = refinement.longer(fit_factor)
+        self.table: Tensor | None = None
+
+    def parameter_groups(self, model: LatentVariableModel, bound: Bound) -> list[list[Parameter]]:
+        """Theta."""
+        return [inference_and_generative(model, bound)[1]]
+
+    def step(
+        self,
+        bound: Bound,
+        model: LatentVariableModel,
+        batch: Batch,
+        optimizers: Sequence[Optimizer],
+        backward: Callable[[Tensor], None],
+    ) -> Estimate:
+        """An E-step for the data of the batch and an M-step."""
+        x, given, index = batch.x, batch.given, batch.index
+        assert index is not None  # training data have one
+        if self.table is None:
+            with torch.no_grad():
+                one = model.variational_parameters(x[:1], **{k: v[:1] for k, v in given.items()})
+            self.table = one.new_zeros(self.num_data, *one.shape[1:])
+        self.enter("e")
+        end = self.refinement(model, bound, x, self.table[index], given)
+        self.table[index] = end
+        self.enter("m")
+        estimate = bound(PosteriorOf(model, model.posterior_at(end)), x, **given)
+        self.descend(loss(estimate), optimizers, backward)
+        return estimate
+
+    def inference(
+        self,
+        model: LatentVariableModel,
+        bound: Bound,
+        index: Integer[Tensor, " B"] | None = None,
+    ) -> LatentVariableModel:
+        """With the q of these training data, or with one fitted to unseen data."""
+        if index is None or self.table is None:
+            return Refined(model, bound, self.fit, amortized=False)
+        return PosteriorOf(model, model.posterior_at(self.table[index]))
+
+    def state_dict(self) -> dict[str, Any]:
+        """lambda of every training datum."""
+        return {"table": self.table}
