@@ -27,6 +27,8 @@ class Option:
 
 def _remember_arguments(init: Callable[..., None]) -> Callable[..., None]:
     signature = inspect.signature(init)
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    names = {n for n, p in signature.parameters.items() if p.kind in named} - {"self"}
 
     @functools.wraps(init)
     def wrapper(self: Option, *args: Any, **kwargs: Any) -> None:
@@ -37,7 +39,9 @@ def _remember_arguments(init: Callable[..., None]) -> Callable[..., None]:
                 raise TypeError(f"{type(self).__name__}: {error}") from None
             call.apply_defaults()
             # past nn.Module.__setattr__: a part listed here is already registered by its owner
-            self.__dict__["arguments"] = dict(list(call.arguments.items())[1:])
+            self.__dict__["arguments"] = {
+                name: value for name, value in call.arguments.items() if name in names
+            }
         init(self, *args, **kwargs)
 
     return wrapper

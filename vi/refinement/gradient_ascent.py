@@ -1,11 +1,11 @@
 """Stochastic variational inference: gradient steps on the q of each datum."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from vi.bounds.base import Bound
 from vi.errors import require_positive
 from vi.models.base import LatentVariableModel
 from vi.options import Option
@@ -51,7 +51,7 @@ class GradientAscent(Option):
     def __call__(
         self,
         model: LatentVariableModel,
-        bound: Bound,
+        bound: Callable[..., Any],
         x: Tensor,
         parameters: Tensor,
         given: Mapping[str, Tensor],
@@ -62,7 +62,7 @@ class GradientAscent(Option):
 
         Args:
             model: Gives p(x, z), and q for variational parameters.
-            bound: What is climbed.
+            bound: What is climbed: a ``vi.Bound``, or anything that gives a ``surrogate``.
             x: (B, *event).
             parameters: The start, (B, *P).
             given: What the model conditions on.

@@ -4,7 +4,6 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from vi.bounds.base import Bound
 from vi.models.base import LatentVariableModel
 from vi.refinement.gradient_ascent import GradientAscent
 
@@ -14,7 +13,7 @@ class Refined(LatentVariableModel):
 
     Args:
         model: Gives p(x, z), the start, and q for variational parameters.
-        bound: What q climbs.
+        bound: What q climbs, a ``vi.Bound``.
         refinement: How.
         amortized: Whether the start is what the encoder says; else it is lambda = 0, which for a
             Gaussian q is the standard normal.
@@ -23,7 +22,7 @@ class Refined(LatentVariableModel):
     def __init__(
         self,
         model: LatentVariableModel,
-        bound: Bound,
+        bound: nn.Module,
         refinement: GradientAscent,
         *,
         amortized: bool = True,

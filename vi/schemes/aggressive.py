@@ -28,8 +28,9 @@ class Aggressive(GradientScheme):
     """E-steps until the bound stops rising, then one M-step; later joint steps.
 
     The encoder lags behind the model early in training, and posterior collapse is one of the
-    things that come of it. When the mutual information between x and z under q stops growing from
-    one epoch to the next, joint training goes on.
+    things that come of it. After every so many M-steps as an epoch has batches the mutual
+    information between x and z under q is measured; when it has stopped growing, joint training
+    goes on.
 
     Args:
         window: Batches over which the bound is averaged to see whether it rises.
@@ -56,6 +57,8 @@ class Aggressive(GradientScheme):
         self.aggressive = True
         self.e_phase = True
         self.information = float("-inf")
+        self.m_steps = 0  # since the information was measured
+        self.num_batches = 0  # of this epoch so far
 
     def parameter_groups(self, model: LatentVariableModel, bound: Bound) -> list[list[Parameter]]:
         """Phi and theta."""
@@ -72,6 +75,7 @@ class Aggressive(GradientScheme):
         """One E-step, one M-step, or one joint step."""
         if not self.aggressive:
             return self._joint(bound, model, batch, optimizers, backward)
+        self.num_batches += 1
         encoder, decoder = optimizers
         moved, held = (encoder, decoder) if self.e_phase else (decoder, encoder)
         self.enter("e" if self.e_phase else "m")
@@ -80,6 +84,7 @@ class Aggressive(GradientScheme):
             self.descend(loss(estimate), [moved], backward)
         if not self.e_phase:
             self.e_phase = True
+            self.m_steps += 1
             self.rising.reset()
         elif self.rising.stopped(estimate.value.mean()):
             self.e_phase = False
@@ -100,15 +105,17 @@ class Aggressive(GradientScheme):
 
     def end_epoch(self, bound: Bound, model: LatentVariableModel, probe: Batch) -> None:
         """Joint steps from now on, if the mutual information has stopped growing."""
-        if not self.aggressive:
+        num_batches, self.num_batches = self.num_batches, 0
+        if not self.aggressive or self.m_steps < num_batches:
             return
+        self.m_steps = 0
         information = mutual_information(model, probe.x, **probe.given)  # pyright: ignore
         self.aggressive = information > self.information
         self.information = information
 
     def state_dict(self) -> dict[str, Any]:
         """Where it stands."""
-        names = ("aggressive", "e_phase", "information")
+        names = ("aggressive", "e_phase", "information", "m_steps", "num_batches")
         return {k: getattr(self, k) for k in names} | {"rising": self.rising.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

@@ -44,6 +44,8 @@ class Scheme(Option, ABC):
 
     fixed_data: bool = False
     """Whether every epoch must see the same data in the same batches."""
+    keeps_last: bool = False
+    """Whether the result is where training ends, and not where the validation bound was best."""
     converged: bool = False
     """Set when nothing can be won any more: training ends after this epoch."""
     ledger: Ledger | None = None

@@ -31,6 +31,7 @@ class ExpectationMaximization(Scheme):
     """
 
     fixed_data = True
+    keeps_last = True
     monotone: bool = True
     """Whether the objective never falls."""
 

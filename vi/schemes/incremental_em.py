@@ -32,6 +32,7 @@ class IncrementalEM(Scheme):
     """
 
     fixed_data = True
+    keeps_last = True
 
     def __init__(self, tolerance: float = 1e-6) -> None:
         require_tolerance(tolerance)

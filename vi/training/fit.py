@@ -32,6 +32,7 @@ from vi.training import schema
 from vi.training.atomic import write_atomically
 from vi.training.callbacks.diagnostics import LatentDiagnostics
 from vi.training.callbacks.hyperparameters import Hyperparameters
+from vi.training.callbacks.ledger import EMLedger
 from vi.training.callbacks.pictures import Pictures
 from vi.training.callbacks.progress import ProgressBar
 from vi.training.devices import chosen_device, threads
@@ -85,8 +86,8 @@ def fit(
         run_dir: Where results go; ``outputs/<data>/<time>`` if not given.
         trainer: Settings; or give them one by one as ``**settings``.
         evaluation: What to measure beside the bound; log p(x) with 1 000 samples if not given.
-        callbacks: Beside the progress bar and the checkpoints; latent diagnostics and pictures if
-            not given.
+        callbacks: Beside the progress bar and the checkpoints; latent diagnostics, pictures and
+            the E/M ledger if not given.
         loggers: TensorBoard and CSV if not given.
         ckpt_path: A ``last.ckpt`` to go on from.
         init_from: A run or model directory whose weights are the start.
@@ -116,7 +117,7 @@ def fit(
     _start(module, init_from, ckpt_path)
     chosen = {"model": model, "bound": bound, "scheme": scheme, "trainer": settings_}
     values = {k: _values(v) for k, v in chosen.items()} | {"seed": seed, "data": name}
-    callbacks = [LatentDiagnostics(), Pictures()] if callbacks is None else callbacks
+    callbacks = [LatentDiagnostics(), Pictures(), EMLedger()] if callbacks is None else callbacks
     pl_trainer = _trainer(
         run_dir,
         settings_,
@@ -287,7 +288,7 @@ def _train(
     seconds = time.perf_counter() - started
     module.to(trainer.strategy.root_device)  # Lightning leaves it on the CPU, away from the data
     checkpoints = cast(ModelCheckpoint, trainer.checkpoint_callback)
-    best = checkpoints.best_model_path
+    best = "" if module.scheme.keeps_last else checkpoints.best_model_path
     if best:
         saved = torch.load(best, weights_only=True, map_location=module.device)
         module.load_state_dict(saved["state_dict"])

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from vi.data.base import LoadedData, Split
 from vi.errors import ConfigurationError, DataError
-from vi.models.base import LatentVariableModel
+from vi.models.base import ExactModel, LatentVariableModel
 from vi.training.registry import options, resolve, target_of
 from vi.training.settings import TrainerSettings
 
@@ -68,7 +68,11 @@ def _check_shape(data: LoadedData, model: LatentVariableModel) -> None:
 
 
 def _dtype(model: LatentVariableModel) -> torch.dtype | None:
-    return next((p.dtype for p in model.parameters() if p.is_floating_point()), None)
+    """What the data have to be; None where the model takes them as they come."""
+    if isinstance(model, ExactModel):
+        return None
+    parameters = model.inference_parameters() or model.parameters()
+    return next((p.dtype for p in parameters if p.is_floating_point()), None)
 
 
 def _check_values(name: str, split: Split, data: LoadedData, model: LatentVariableModel) -> None:

@@ -170,9 +170,10 @@ class TrainingModule(pl.LightningModule):
             return
         means, self.train_means = self.train_means, Means()
         self._require_finite(means, "loss")
-        rate = self.trainer.optimizers[0].param_groups[0]["lr"] if self.trainer.optimizers else 0.0
+        groups = self.trainer.optimizers[0].param_groups  # none where the steps are exact
+        rate = {"train/learning_rate": groups[0]["lr"]} if groups else {}
         metrics = {f"train/{name}": value for name, value in means.mean().items()}
-        self.record(metrics | {"train/learning_rate": rate} | self._spent())
+        self.record(metrics | rate | self._spent())
 
     def _spent(self) -> dict[str, float]:
         """What the run has cost so far: the axes of a fair comparison."""

@@ -1,6 +1,7 @@
 """Pictures of a model: samples, reconstructions, and the plane of a two-dimensional latent."""
 
 import io
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +17,7 @@ from torchvision.utils import make_grid
 
 from vi.data.base import Batch, LoadedData, Split
 from vi.math import Shape
-from vi.models.base import LatentVariableModel
+from vi.models.base import ExactModel, LatentVariableModel
 from vi.training.atomic import write_atomically
 from vi.training.seeding import seed_generators
 
@@ -24,6 +25,7 @@ _SAMPLES, _ROW, _PLANE = 64, 8, 15
 _PAIRS = 32
 _POINTS = 1000  # of a scatter plot
 _COLUMNS = 4  # of a table
+_GRID = 200  # points of a contour plot along each axis
 _DATA, _MODEL = "#0072b2", "#d55e00"
 
 
@@ -47,7 +49,7 @@ def save_pictures(
     paths = []
     for name, figure in figures(model, data.test, shape, seed).items():
         paths.append(run_dir / f"{name}.png")
-        write_atomically(paths[-1], _png(figure))
+        write_atomically(paths[-1], png(figure))
     return paths
 
 
@@ -75,7 +77,9 @@ def grids(
 
     ``samples``: E[x|z] for z ~ p(z), with the contexts of the data in order where the model is
     conditional. ``reconstructions``: a row of data above the row of E[x|z] at z = E_q[z].
-    ``latent_plane``: E[x|z] over the quantiles of a normal prior in the plane.
+    ``latent_plane``: E[x|z] over the quantiles of a normal prior in the plane. Of an exact model
+    also ``components``, E[x|z] for every value of a discrete z, by falling weight; or
+    ``directions``, E[x|z] at z = -2 e_d and 2 e_d in turn.
     """
     with undisturbed(model, seed):
         batch = _batch(split, _PAIRS)
@@ -87,6 +91,9 @@ def grids(
             "samples": _grid(model.sample_mean(_SAMPLES, **given).view(-1, *shape), _ROW, levels),
             "reconstructions": _grid(x.flatten(0, 2), _ROW * 2, levels),
         }
+        if isinstance(model, ExactModel):
+            name, z = _atlas(model)
+            found[name] = _grid(model.likelihood(z).mean.view(-1, *shape), _ROW, levels)
         if _in_plane(model, batch):
             plane = _decode_plane(model, batch).view(-1, *shape)
             found["latent_plane"] = _grid(plane, _PLANE, levels)
@@ -153,6 +160,16 @@ def _grid(
     return make_grid(grey, nrow=row, padding=1, pad_value=0.5)
 
 
+def _atlas(model: ExactModel) -> tuple[str, Tensor]:
+    """The name and the z of a picture that shows the whole model."""
+    p = model.prior()
+    if p.has_enumerate_support:
+        z = p.enumerate_support()
+        return "components", z[p.log_prob(z).argsort(descending=True)]
+    unit = torch.eye(p.event_shape.numel(), dtype=p.mean.dtype, device=p.mean.device)
+    return "directions", torch.stack([-2 * unit, 2 * unit], dim=1).flatten(0, 1)
+
+
 def _in_plane(model: LatentVariableModel, batch: Batch) -> bool:
     match model.prior(**batch.given):
         case Independent(base_dist=Normal(batch_shape=(2,))):
@@ -200,8 +217,32 @@ def _table_figures(model: LatentVariableModel, split: Split, seed: int) -> dict[
         "samples": _scatter_matrix({"data": (x, _DATA), "model": (draws, _MODEL)}),
         "reconstructions": _reconstructions(x, again),
     }
-    plane = {"latent_plane": _plane_figure(None, model, split)} if _in_plane(model, batch) else {}
-    return found | plane
+    if _in_plane(model, batch):
+        found["latent_plane"] = _plane_figure(None, model, split)
+    if isinstance(model, ExactModel) and x.shape[1] == 2:
+        found["density"] = _density_figure(model, x)
+    return found
+
+
+def _density_figure(model: ExactModel, x: Float[Tensor, "n 2"]) -> Figure:
+    """The contours of p(x) under the data, from 99 % of its greatest value down to 1e-4 of it."""
+    low, high = x.amin(0), x.amax(0)
+    margin = 0.15 * (high - low)
+    across, up = (
+        torch.linspace(float(a), float(b), _GRID)
+        for a, b in zip(low - margin, high + margin, strict=True)
+    )
+    where = torch.cartesian_prod(across, up).to(x.device)
+    with torch.no_grad():
+        log_p = model.log_evidence(where).view(_GRID, _GRID).mT
+    figure = Figure(figsize=(6, 5.4), layout="constrained")
+    axes = figure.add_subplot()
+    levels = torch.linspace(math.log(1e-4), math.log(0.99), 10)
+    shown = (log_p - log_p.max()).numpy(force=True)
+    axes.contour(across, up, shown, levels=levels, colors=_MODEL, linestyles="solid", linewidths=1)
+    axes.scatter(*x.T.numpy(force=True), s=8, color=_DATA, alpha=0.6, linewidths=0)
+    axes.set(title="data and the contours of p(x)", xlabel="$x_1$", ylabel="$x_2$")
+    return figure
 
 
 def _scatter_matrix(series: dict[str, tuple[Tensor, str]]) -> Figure:
@@ -240,7 +281,8 @@ def _reconstructions(x: Tensor, again: Tensor) -> Figure:
     return figure
 
 
-def _png(figure: Figure) -> bytes:
+def png(figure: Figure) -> bytes:
+    """The figure as a file."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=120, bbox_inches="tight")
     return buffer.getvalue()

@@ -1,0 +1,82 @@
+"""What the E-steps won and what the M-steps won, epoch by epoch."""
+
+import csv
+import io
+from pathlib import Path
+
+import lightning.pytorch as pl
+import torch
+
+from vi.errors import require_positive
+from vi.schemes.ledger import Ledger
+from vi.training.atomic import write_atomically
+from vi.training.ledger_figure import ledger_figure
+from vi.training.module import TrainingModule
+from vi.training.pictures import png, undisturbed
+
+COLUMNS = ("epoch", "step", "e", "m", "joint")
+
+
+class EMLedger(pl.Callback):
+    """Keeps ``ledger.csv`` and draws ``ledger.png`` in the run directory.
+
+    Every epoch gives one row: the nats per datum that the E-steps won, the M-steps, and the steps
+    that are both and have no split; they add up to what the ELBO gained. Gradient steps are
+    measured on the first training data, under the same noise each time; exact steps know what they
+    won on all of them. The curves are ``ledger/e``, ``ledger/m`` and ``ledger/joint``.
+
+    Args:
+        max_data: Training data to measure on.
+    """
+
+    def __init__(self, max_data: int = 100) -> None:
+        require_positive("max_data", max_data)
+        self.max_data = max_data
+        self.rows: list[dict[str, float]] = []
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: TrainingModule) -> None:
+        """Start to keep account; a resumed run goes on with its file."""
+        pl_module.scheme.ledger = Ledger(lambda: self._elbo(pl_module))
+        path = _folder(trainer) / "ledger.csv"
+        if pl_module.trainer.global_step and path.is_file():
+            self.rows = _read(path, pl_module.trainer.global_step)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: TrainingModule) -> None:
+        """Close the epoch."""
+        ledger = pl_module.scheme.ledger
+        assert ledger is not None  # on_train_start has made it
+        won = ledger.close()
+        pl_module.record({f"ledger/{phase}": nats for phase, nats in won.items() if nats})
+        row = {"epoch": trainer.current_epoch + 1, "step": trainer.global_step, **won}
+        self.rows.append(row)  # pyright: ignore
+        text = io.StringIO()
+        writer = csv.writer(text)
+        writer.writerow(COLUMNS)
+        writer.writerows([row[name] for name in COLUMNS] for row in self.rows)
+        write_atomically(_folder(trainer) / "ledger.csv", text.getvalue().encode())
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: TrainingModule) -> None:
+        """Draw what every epoch won."""
+        pl_module.scheme.ledger = None
+        if self.rows:
+            write_atomically(_folder(trainer) / "ledger.png", png(ledger_figure(self.rows)))
+
+    @torch.no_grad()
+    def _elbo(self, module: TrainingModule) -> float:
+        split = module.data.train.frozen(module.seed)
+        index = torch.arange(min(self.max_data, len(split)), device=module.device)
+        batch = split.batch(index)
+        with undisturbed(module.model, module.seed):
+            model = module.scheme.inference(module.model, module.bound, index)
+            return module.bound(model, batch.x, **batch.given).terms["elbo"].mean().item()
+
+
+def _folder(trainer: pl.Trainer) -> Path:
+    return Path(trainer.default_root_dir)
+
+
+def _read(path: Path, step: int) -> list[dict[str, float]]:
+    """The rows of the epochs that the resumed run has behind it."""
+    with path.open(newline="") as file:
+        rows = [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
+    return [row for row in rows if row["step"] <= step]
