@@ -2,8 +2,13 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vi.cli.runs import start, write_arrays
+
+if TYPE_CHECKING:
+    from vi.math import Shape
+    from vi.models.base import LatentVariableModel
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -31,5 +36,14 @@ def sample_run(run: str, count: int, seed: int, out: str | None, plugins: list[s
     folder = Path(out) if out else model_directory(run).parent / "sample"
     path = write_arrays(folder / "samples.npz", {"x": draws.numpy(), "mean": means.numpy()})
     print(f"written to {path}: x and mean {tuple(draws.shape)}")
-    samples_figure(means, tuple(model.data_shape)).savefig(folder / "samples.png")
+    samples_figure(means, _shape(run, model)).savefig(folder / "samples.png")
     print(f"picture    {folder / 'samples.png'}")
+
+
+def _shape(run: str, model: "LatentVariableModel") -> "Shape":
+    """Of one datum as the run saw it; an exact model itself knows no more than its size."""
+    from vi.training.pretrained import model_directory, read_config
+
+    written = str(read_config(model_directory(run))["facts"].get("data/shape", ""))
+    shape = tuple(int(n) for n in written.split("x") if n)
+    return shape or tuple(model.data_shape)

@@ -108,6 +108,7 @@ def _inside(folder: Path) -> bool:
 
 
 def train(
+    *,
     model: dict[str, Any],
     encoder: dict[str, Any],
     decoder: dict[str, Any],

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from vi.models.base import LatentVariableModel
-from vi.refinement.gradient_ascent import GradientAscent
+from vi.refinement.base import Refinement
 
 
 class Refined(LatentVariableModel):
@@ -15,6 +15,7 @@ class Refined(LatentVariableModel):
         model: Gives p(x, z), the start, and q for variational parameters.
         bound: What q climbs, a ``vi.Bound``.
         refinement: How.
+        factor: So many times as many steps as the refinement says.
         amortized: Whether the start is what the encoder says; else it is lambda = 0, which for a
             Gaussian q is the standard normal.
     """
@@ -23,8 +24,9 @@ class Refined(LatentVariableModel):
         self,
         model: LatentVariableModel,
         bound: nn.Module,
-        refinement: GradientAscent,
+        refinement: Refinement,
         *,
+        factor: int = 1,
         amortized: bool = True,
     ) -> None:
         super().__init__()
@@ -32,6 +34,7 @@ class Refined(LatentVariableModel):
         self.model = model
         self.bound = bound
         self.refinement = refinement
+        self.factor = factor
         self.amortized = amortized
 
     def prior(self, **given: Tensor) -> Distribution:
@@ -55,7 +58,7 @@ class Refined(LatentVariableModel):
         with torch.no_grad():
             start = self.model.variational_parameters(x, **given)
         start = start if self.amortized else torch.zeros_like(start)
-        return self.refinement(self.model, self.bound, x, start, given)
+        return self.refinement(self.model, self.bound, x, start, given, factor=self.factor)
 
     def posterior_at(self, parameters: Tensor) -> Distribution:
         """The q with variational parameters (B, *P)."""

@@ -9,7 +9,7 @@ from torch.optim import Adam, Optimizer
 
 from vi.bounds.base import Bound, Estimate
 from vi.models.base import LatentVariableModel
-from vi.refinement.gradient_ascent import GradientAscent
+from vi.refinement.base import Refinement
 from vi.refinement.posterior_of import PosteriorOf
 from vi.refinement.refined import Refined
 from vi.schemes.base import Batch
@@ -42,7 +42,7 @@ class SemiAmortised(GradientScheme):
 
     def __init__(
         self,
-        refinement: GradientAscent,
+        refinement: Refinement,
         *,
         through: bool = True,
         optimizer: OptimizerFactory = Adam,

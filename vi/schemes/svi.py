@@ -12,7 +12,7 @@ from torch.optim import Adam, Optimizer
 from vi.bounds.base import Bound, Estimate
 from vi.errors import require_positive
 from vi.models.base import LatentVariableModel
-from vi.refinement.gradient_ascent import GradientAscent
+from vi.refinement.base import Refinement
 from vi.refinement.posterior_of import PosteriorOf
 from vi.refinement.refined import Refined
 from vi.schemes.base import Batch
@@ -44,7 +44,7 @@ class SVI(GradientScheme):
 
     def __init__(
         self,
-        refinement: GradientAscent,
+        refinement: Refinement,
         fit_factor: int = 10,
         optimizer: OptimizerFactory = Adam,
         schedule: ScheduleFactory | None = None,
@@ -53,7 +53,7 @@ class SVI(GradientScheme):
         super().__init__(optimizer, schedule, gradient_clip_norm)
         self.refinement = refinement
         require_positive("fit_factor", fit_factor)
-        self.fit = refinement.longer(fit_factor)
+        self.fit_factor = fit_factor
         self.table: Tensor | None = None
 
     def parameter_groups(self, model: LatentVariableModel, bound: Bound) -> list[list[Parameter]]:
@@ -91,7 +91,7 @@ class SVI(GradientScheme):
     ) -> LatentVariableModel:
         """With the q of these training data, or with one fitted to unseen data."""
         if index is None or self.table is None:
-            return Refined(model, bound, self.fit, amortized=False)
+            return Refined(model, bound, self.refinement, factor=self.fit_factor, amortized=False)
         return PosteriorOf(model, model.posterior_at(self.table[index]))
 
     def state_dict(self) -> dict[str, Any]:

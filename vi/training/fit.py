@@ -150,7 +150,7 @@ def _measure(
     val = {}
     if data.val is not None:
         val = evaluate(model, data.val, bound, seed=module.seed, repeats=1)
-    train = {k: v for k, v in module.latest.items() if k.startswith("train/")}
+    train = {k: v for k, v in module.latest.items() if k.startswith(("train/", "spent/"))}
     return (
         {f"test/{k}": v for k, v in test.items()} | {f"val/{k}": v for k, v in val.items()} | train
     )

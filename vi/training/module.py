@@ -127,6 +127,7 @@ class TrainingModule(pl.LightningModule):
             self.scheme.end_epoch(self.bound, self.model, self._probe())
         if self.trainer.global_step % self.settings.log_every_n_steps == 0:
             self._log_training()
+        self.trainer.should_stop |= self._spent_all()
 
     def _probe(self) -> Batch:
         split = (self.data.val or self.data.train).frozen(self.seed)
@@ -157,7 +158,7 @@ class TrainingModule(pl.LightningModule):
         self._require_finite(means, "validation bound")
         metrics = {f"val/{name}": value for name, value in means.mean().items()}
         self.log_dict(metrics, logger=False)
-        self.record(metrics)
+        self.record(metrics | self._spent())
 
     def record(self, metrics: dict[str, float]) -> None:
         """Send numbers to every logger, at the current optimiser step."""
@@ -184,6 +185,11 @@ class TrainingModule(pl.LightningModule):
             "spent/encoder_evaluations": self.evaluations.encoder / n,
             "spent/decoder_evaluations": self.evaluations.decoder / n,
         }
+
+    def _spent_all(self) -> bool:
+        limit = self.settings.max_evaluations
+        spent = self.evaluations.encoder + self.evaluations.decoder
+        return limit is not None and spent >= limit * len(self.data.train)
 
     def _seconds(self) -> float:
         return self.seconds_before + time.perf_counter() - self.started

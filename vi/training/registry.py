@@ -34,7 +34,7 @@ _ROLES = {
     "posterior": "vi.distributions.conditional.ConditionalDistribution",
     "prior": "vi.distributions.prior.Prior",
     "schedule": "torch.optim.lr_scheduler.LRScheduler",
-    "refinement": "vi.refinement.gradient_ascent.GradientAscent",
+    "refinement": "vi.refinement.base.Refinement",
     "scheme": "vi.schemes.base.Scheme",
     "trainer": "vi.training.settings.TrainerSettings",
 }

@@ -11,6 +11,8 @@ class TrainerSettings(Option):
     Args:
         max_epochs: Passes over the training data.
         max_steps: Optimiser steps after which training ends; None for no limit.
+        max_evaluations: Rows through encoder and decoder, for each training datum, after which
+            training ends; None for no limit. The fair budget of a comparison of schemes.
         batch_size: Data in one step; the last batch of an epoch may be smaller.
         drop_last: Leave out the last batch of an epoch where it is smaller.
         device: auto takes the GPU if there is one.
@@ -27,6 +29,7 @@ class TrainerSettings(Option):
         self,
         max_epochs: int = 20,
         max_steps: int | None = None,
+        max_evaluations: float | None = None,
         batch_size: int = 128,
         *,
         drop_last: bool = False,
@@ -40,6 +43,9 @@ class TrainerSettings(Option):
     ) -> None:
         self.max_epochs = _positive("max_epochs", max_epochs)
         self.max_steps = max_steps if max_steps is None else _positive("max_steps", max_steps)
+        self.max_evaluations = max_evaluations
+        if max_evaluations is not None:
+            require_positive("trainer.max_evaluations", max_evaluations)
         self.batch_size = _positive("batch_size", batch_size)
         self.drop_last = drop_last
         self.device: DeviceName = device

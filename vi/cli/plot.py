@@ -1,0 +1,53 @@
+"""Draw curves of several runs against steps, epochs, evaluations or seconds."""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from vi.cli.runs import start
+from vi.errors import CheckpointError, ConfigurationError
+
+Axis = Literal["step", "epochs", "seconds", "encoder_evaluations", "decoder_evaluations"]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Start the command."""
+    start("plot", plot, arguments)
+
+
+def plot(runs: list[str], y: str, x: Axis, out: str, plugins: list[str]) -> None:
+    """Draw one curve of every run into one picture; evaluations are counted per datum."""
+    from matplotlib.figure import Figure
+
+    from vi.training.pictures import png
+
+    column = x if x == "step" else f"spent/{x}"
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    axes = figure.add_subplot()
+    for run in runs:
+        axes.plot(*_curve(Path(run), column, y), label=run, linewidth=1.2)
+    axes.set(xlabel=x.replace("_", " "), ylabel=f"{y} (nats per datum)")
+    axes.legend(fontsize="small")
+    Path(out).parent.mkdir(parents=True, exist_ok=True)
+    Path(out).write_bytes(png(figure))
+    print(f"picture  {out}")
+
+
+def _curve(run: Path, x: str, y: str) -> tuple[list[float], list[float]]:
+    """Both columns where both have a number; a resumed run has a file for every part."""
+    paths = sorted(run.glob("csv/version_*/metrics.csv"), key=lambda p: p.stat().st_mtime)
+    if not paths:
+        raise CheckpointError(
+            f"{run} holds no csv/version_*/metrics.csv",
+            hint="runs=[DIR,...] names run directories that were trained with the CSV logger",
+        )
+    rows = [row for path in paths for row in csv.DictReader(path.open(newline=""))]
+    known = {name for row in rows for name, value in row.items() if value}
+    for name in (x, y):
+        if name not in known:
+            raise ConfigurationError(
+                f"{run} has no curve {name}", hint=f"it has {', '.join(sorted(known))}"
+            )
+    points = [(float(row[x]), float(row[y])) for row in rows if row.get(x) and row.get(y)]
+    return [p[0] for p in points], [p[1] for p in points]
