@@ -1,7 +1,14 @@
 """KL(q || p) in closed form, or an error that names what works instead."""
 
+import torch
 from torch import Tensor
-from torch.distributions import Distribution, Independent, Normal, kl_divergence
+from torch.distributions import (
+    Distribution,
+    Independent,
+    MultivariateNormal,
+    Normal,
+    kl_divergence,
+)
 
 from vi.errors import ConfigurationError
 
@@ -30,6 +37,10 @@ def closed_form_kl(q: Distribution, p: Distribution) -> Tensor:
             return kl.sum(tuple(range(-_rank(q), 0)))
         case Normal(), Normal():
             return _kl_normal_normal(q, p)
+        case MultivariateNormal(), Independent(base_dist=Normal() as factors) if _rank(p) == 1:
+            return _kl_full_diagonal(q, factors)
+        case Independent(base_dist=Normal() as factors), MultivariateNormal() if _rank(q) == 1:
+            return _kl_diagonal_full(factors, p)
     try:
         return kl_divergence(q, p)
     except NotImplementedError:
@@ -52,6 +63,25 @@ def _kl_normal_normal(q: Normal, p: Normal) -> Tensor:
     ratio = q.scale / p.scale
     shift = (q.loc - p.loc) / p.scale
     return 0.5 * (ratio.square() + shift.square() - 1) - ratio.log()
+
+
+def _kl_full_diagonal(q: MultivariateNormal, p: Normal) -> Tensor:
+    """KL(N(m_q, L L') || N(m_p, S^2)), from A = S^-1 L."""
+    return _kl_whitened(q.scale_tril / p.scale[..., None], (q.loc - p.loc) / p.scale)
+
+
+def _kl_diagonal_full(q: Normal, p: MultivariateNormal) -> Tensor:
+    """KL(N(m_q, S^2) || N(m_p, L L')), from A = L^-1 S."""
+    columns = torch.cat([q.scale.diag_embed(), (q.loc - p.loc)[..., None]], -1)
+    whitened = torch.linalg.solve_triangular(p.scale_tril, columns, upper=False)
+    return _kl_whitened(whitened[..., :-1], whitened[..., -1])
+
+
+def _kl_whitened(tril: Tensor, shift: Tensor) -> Tensor:
+    """KL(N(b, A A') || N(0, I)) = (|A|^2 + |b|^2 - Z) / 2 - log det A, A lower triangular."""
+    squares = tril.square().sum((-2, -1)) + shift.square().sum(-1)
+    log_det = tril.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+    return 0.5 * (squares - shift.shape[-1]) - log_det
 
 
 def _name(distribution: Distribution) -> str:

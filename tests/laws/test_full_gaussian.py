@@ -1,0 +1,81 @@
+"""The full-covariance posterior, beside the laws of every posterior."""
+
+import pytest
+import torch
+from torch.autograd import gradcheck
+
+import vi
+from vi.distributions.kl import closed_form_kl
+
+
+@pytest.mark.parametrize("latent_dim", [1, 2, 5])
+def test_parameters_are_read_as_declared(latent_dim):
+    """loc, log diagonal and the rows below it fill L, bit for bit.
+
+    Caught: the part below the diagonal put above it.
+    """
+    head = vi.FullGaussian(latent_dim)
+    params = torch.randn(7, *head.out_shape)
+    loc, log_diagonal, below = head.split(params)
+    q = head(params)
+    rows = [q.scale_tril[:, i, j] for i in range(latent_dim) for j in range(i)]
+    assert torch.equal(q.loc, loc)
+    assert torch.equal(q.scale_tril.diagonal(dim1=-2, dim2=-1), log_diagonal.exp())
+    assert torch.equal(torch.stack([*rows, loc[:, 0]], -1)[:, :-1], below)
+    assert torch.equal(q.scale_tril, q.scale_tril.tril())
+
+
+def test_every_gaussian_is_one_of_them():
+    """From any covariance back to parameters: at most 1e-12. Caught: the part below put above."""
+    root = torch.randn(20, 4, 4)
+    covariance = root @ root.mT + 0.1 * torch.eye(4)
+    tril = torch.linalg.cholesky(covariance)
+    rows, columns = torch.tril_indices(4, 4, -1)
+    diagonal = tril.diagonal(dim1=-2, dim2=-1).log()
+    q = vi.FullGaussian(4)(torch.cat([torch.zeros(20, 4), diagonal, tril[:, rows, columns]], -1))
+    assert (q.covariance_matrix - covariance).abs().max() <= 1e-12
+
+
+def test_nothing_below_the_diagonal_is_the_diagonal_gaussian():
+    """The same density, entropy and KL to the prior: at most 1e-12."""
+    params, z = torch.randn(20, 6), torch.randn(9, 20, 3)
+    full = vi.FullGaussian(3)(torch.cat([params, torch.zeros(20, 3)], -1))
+    diagonal = vi.DiagonalGaussian(3)(params)
+    p = vi.StandardNormal(3)()
+    pairs = [
+        (full.log_prob(z), diagonal.log_prob(z)),
+        (full.entropy(), diagonal.entropy()),
+        (closed_form_kl(full, p), closed_form_kl(diagonal, p)),
+    ]
+    for one, other in pairs:
+        assert torch.allclose(one, other, rtol=1e-12, atol=1e-12)
+
+
+def test_gradcheck_of_a_draw_and_of_the_kl():
+    """N9. Caught: a detached L."""
+    params, noise_seed = torch.randn(4, 9, requires_grad=True), 3
+
+    def draw(params):
+        torch.manual_seed(noise_seed)
+        return vi.FullGaussian(3)(params).rsample((2,))
+
+    p = vi.StandardNormal(3)()
+    assert gradcheck(draw, (params,))
+    assert gradcheck(lambda params: closed_form_kl(vi.FullGaussian(3)(params), p), (params,))
+
+
+def test_trains_with_every_bound(make_bound, small_vae, data):
+    """Values (50,), and a gradient for all that the encoder gives, the part below included."""
+    head = vi.FullGaussian(2)
+    model = small_vae(posterior=head)
+    estimate = make_bound(num_samples=3)(model, data)
+    estimate.surrogate.mean().backward()
+    last = model.encoder.layers[-1].weight.grad
+    assert estimate.value.shape == (50,)
+    assert last.shape[0] == head.out_shape[0]
+    assert (last.abs().amax(1) > 0).all()
+
+
+def test_refuses_no_dimensions():
+    with pytest.raises(vi.ConfigurationError, match="latent_dim must be greater than 0"):
+        vi.FullGaussian(0)

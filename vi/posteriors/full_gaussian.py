@@ -1,0 +1,44 @@
+"""The Gaussian posterior with a full covariance."""
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution, MultivariateNormal, constraints
+
+from vi.distributions.conditional import ConditionalDistribution
+from vi.errors import require_positive
+from vi.math import Shape
+
+
+class FullGaussian(ConditionalDistribution):
+    """q(z|x) = N(z; mu(x), L(x) L(x)'), with L lower triangular and exp on its diagonal.
+
+    Args:
+        latent_dim: Z; the network gives 2 Z + Z (Z - 1) / 2 numbers.
+
+    Reference: Kingma and Welling, 2019, https://arxiv.org/abs/1906.02691, section 2.5.1
+
+    >>> q = FullGaussian(3)(torch.zeros(5, 9))
+    >>> q.batch_shape, q.event_shape, q.entropy()[0]
+    (torch.Size([5]), torch.Size([3]), tensor(4.2568))
+    """
+
+    support = constraints.real
+
+    def __init__(self, latent_dim: int) -> None:
+        require_positive("latent_dim", latent_dim)
+        super().__init__((latent_dim,))
+
+    @property
+    def param_shapes(self) -> tuple[Shape, ...]:
+        """mu, the logarithm of the diagonal of L, and what is below it, row by row."""
+        (z,) = self.event_shape
+        return (self.event_shape, self.event_shape, (z * (z - 1) // 2,))
+
+    def forward(self, params: Tensor) -> Distribution:
+        """(*batch, 2 Z + Z (Z - 1) / 2) -> q with batch_shape (*batch) and event_shape (Z,)."""
+        loc, log_diagonal, below = self.split(params)
+        scale_tril = log_diagonal.exp().diag_embed()
+        (z,) = self.event_shape
+        rows, columns = torch.tril_indices(z, z, -1, device=params.device)
+        scale_tril[..., rows, columns] = below
+        return MultivariateNormal(loc, scale_tril=scale_tril, validate_args=False)
