@@ -7,7 +7,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Distribution
+from torch.distributions.constraints import Constraint
 
+from vi.distributions.conditional import ConditionalDistribution
+from vi.distributions.prior import Prior
 from vi.errors import ConfigurationError
 from vi.math import Shape
 from vi.options import Option
@@ -180,3 +183,29 @@ class ExactModel(LatentVariableModel):
         Reference: Neal and Hinton, 1998, https://doi.org/10.1007/978-94-011-5014-9_12
         """
         return self.energy(statistics) + statistics["entropy"]
+
+
+def require_same_latent(posterior: ConditionalDistribution, prior: Prior | Distribution) -> None:
+    """Refuse a q(z|x) over another space than that of p(z).
+
+    Raises:
+        ConfigurationError: Their event shapes or supports differ.
+    """
+    if posterior.event_shape != prior.event_shape:
+        raise ConfigurationError(
+            f"posterior has latent shape {tuple(posterior.event_shape)}, "
+            f"prior has {tuple(prior.event_shape)}",
+            hint="give both the same latent_dim",
+        )
+    q, p = _entry(posterior.support), _entry(prior.support)
+    if q != p:
+        raise ConfigurationError(
+            f"posterior {type(posterior).__name__} lives on {q}, "
+            f"prior {type(prior).__name__} on {p}",
+            hint="choose a posterior and a prior with the same support",
+        )
+
+
+def _entry(support: Constraint | None) -> str:
+    """The support of one entry of the event, by name."""
+    return str(getattr(support, "base_constraint", support)).removesuffix("()")

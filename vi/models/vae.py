@@ -5,13 +5,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
-from torch.distributions.constraints import Constraint
 
 from vi.distributions.affine import affine
 from vi.distributions.conditional import ConditionalDistribution
 from vi.distributions.prior import Prior
 from vi.errors import ConfigurationError
-from vi.models.base import LatentVariableModel
+from vi.models.base import LatentVariableModel, require_same_latent
 from vi.networks.base import NetworkFactory
 
 # An entry whose standard deviation is below this part of its size is constant up to rounding: it
@@ -55,7 +54,7 @@ class VAE(LatentVariableModel):
         standardize: bool = False,
     ) -> None:
         super().__init__()
-        _require_same_latent(posterior, prior)
+        require_same_latent(posterior, prior)
         self.data_shape = tuple(data_shape)
         self.context_dim = context_dim
         self.standardize = standardize
@@ -120,22 +119,3 @@ class VAE(LatentVariableModel):
                 hint="give context=..., a tensor (B, context_dim); data.context=label makes one",
             )
         return network(x, context)
-
-
-def _require_same_latent(posterior: ConditionalDistribution, prior: Prior) -> None:
-    if posterior.event_shape != prior.event_shape:
-        raise ConfigurationError(
-            f"posterior has latent shape {tuple(posterior.event_shape)}, "
-            f"prior has {tuple(prior.event_shape)}",
-            hint="give both the same latent_dim",
-        )
-    if _name(posterior.support) != _name(prior.support):
-        raise ConfigurationError(
-            f"posterior {type(posterior).__name__} lives on {_name(posterior.support)}, "
-            f"prior {type(prior).__name__} on {_name(prior.support)}",
-            hint="choose a posterior and a prior with the same support",
-        )
-
-
-def _name(support: Constraint) -> str:
-    return str(support).removesuffix("()")
