@@ -11,6 +11,8 @@ PACKAGE = ROOT / "vi"
 FLOORS = {
     "distributions": 0,
     "networks": 0,
+    "covariances": 0,  # parts of exact models, as networks are of others
+    "initializations": 0,
     "posteriors": 1,
     "priors": 1,
     "likelihoods": 1,

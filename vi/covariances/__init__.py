@@ -1,0 +1,1 @@
+"""Sigma: the shapes that the components of a Gaussian mixture may take."""

@@ -1,0 +1,92 @@
+"""An ellipsoid in any direction."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from vi.covariances.base import Covariance
+
+# Up to this many dimensions all products x_i x_j of a row serve every component in one matrix
+# product; beyond it they would be more numbers than the rows weighted for each component.
+_FEW = 32
+_ROWS = 1 << 17
+
+
+class Full(Covariance):
+    """Sigma_c = L_c L_c', with L_c lower triangular; its parameter holds the log of the diagonal.
+
+    >>> covariance = Full()
+    >>> covariance.set_shape(num_components=3, dim=2)
+    >>> covariance.log_prob(torch.zeros(5, 2).double(), torch.zeros(3, 2).double()).shape
+    torch.Size([5, 3])
+    """
+
+    def make_parameters(self, num_covariances: int, dim: int) -> None:
+        """L = I."""
+        self.factor = nn.Parameter(torch.zeros(num_covariances, dim, dim, dtype=torch.float64))
+
+    def scale_tril(self) -> Tensor:
+        """L, (G, D, D)."""
+        return self.factor.tril(-1) + self.factor.diagonal(dim1=1, dim2=2).exp().diag_embed()
+
+    def whitening(self) -> Callable[[Tensor], Tensor]:
+        """See ``Covariance``."""
+        inverse = self._inverse()
+        return lambda x: torch.einsum("...gd,ged->...ge", x, inverse)
+
+    def colour(self, noise: Tensor) -> Tensor:
+        """See ``Covariance``."""
+        return torch.einsum("...gd,ged->...ge", noise, self.scale_tril())
+
+    def log_det(self) -> Tensor:
+        """2 sum_d log L_dd."""
+        return 2 * self.factor.diagonal(dim1=1, dim2=2).sum(-1)
+
+    def trace(self, projection: Tensor) -> Tensor:
+        """tr(L^-1 S L^-T)."""
+        inverse = self._inverse()
+        return (inverse @ projection * inverse).sum((-2, -1))
+
+    def second_moment(self, x: Tensor, r: Tensor) -> Tensor:
+        """(G, D, D); a tied one needs no r, which adds up to 1."""
+        if self.tied:
+            return (x.mT @ x)[None]
+        if x.shape[1] > _FEW:
+            return torch.stack([(x * column[:, None]).mT @ x for column in r.unbind(1)])
+        return _by_products(x, r)
+
+    def product(self, a: Tensor, b: Tensor) -> Tensor:
+        """(G, D, D)."""
+        ab = (a.mT @ b)[None] if self.tied else a[:, :, None] * b[:, None, :]
+        return (ab + ab.mT) / 2
+
+    def project_diagonal(self, variance: Tensor) -> Tensor:
+        """(1, D, D)."""
+        return variance.diag_embed()[None]
+
+    def eigenvalues(self, projection: Tensor) -> Tensor:
+        """(G, D)."""
+        scale = self.variance.sqrt()
+        return torch.linalg.eigvalsh(projection / scale / scale[:, None])
+
+    def assign(self, projection: Tensor) -> None:
+        """L from the Cholesky decomposition, in the units of the data's standard deviation."""
+        scale = self.variance.sqrt()[:, None]
+        tril = scale * torch.linalg.cholesky(projection / scale / scale.mT)
+        self.factor.copy_(tril.tril(-1) + tril.diagonal(dim1=1, dim2=2).log().diag_embed())
+
+    def _inverse(self) -> Tensor:
+        """L^-1, (G, D, D)."""
+        identity = torch.eye(self.dim, dtype=self.factor.dtype, device=self.factor.device)
+        return torch.linalg.solve_triangular(self.scale_tril(), identity, upper=False)
+
+
+def _by_products(x: Tensor, r: Tensor) -> Tensor:
+    """sum_n r_nc x_n x_n', (C, D, D), as one product of (C, B) and (B, D^2) a block of rows."""
+    dim = x.shape[1]
+    total = x.new_zeros(r.shape[1], dim * dim)
+    size = max(_ROWS // (dim * dim), 128)
+    for rows, weights in zip(x.split(size), r.split(size), strict=True):
+        total.addmm_(weights.mT, (rows[:, :, None] * rows[:, None, :]).flatten(1))
+    return total.unflatten(1, (dim, dim))

@@ -1,0 +1,1 @@
+"""Where a mixture starts: centres chosen among the data."""

@@ -1,0 +1,129 @@
+"""The Gaussian mixture."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from vi.covariances.base import PRIOR_HINT, Covariance
+from vi.initializations.base import Initialization
+from vi.initializations.kmeans_plus_plus import KMeansPlusPlus
+from vi.models.base import Statistics
+from vi.models.mixture import Mixture, require_mass
+
+_PLUS_PLUS = KMeansPlusPlus()
+# A dimension whose standard deviation is below this part of its size is constant up to rounding.
+_CONSTANT = 1e-12
+
+
+class GMM(Mixture):
+    """p(x) = sum_c pi_c N(x; mu_c, Sigma_c).
+
+    With one spherical covariance, fixed weights and hard responsibilities it is k-means. Moments
+    are taken about the mean of the training data, so that data far from 0 lose no digits.
+
+    Args:
+        data_shape: Event shape of the data, which are taken flat, (D,).
+        num_components: C.
+        covariance: The shape of Sigma_c, and its prior.
+        initialization: Chooses the first centres among the data.
+        learn_weights: If not, pi_c = 1/C.
+        restarts: So many starts run 10 iterations of EM, and the best goes on.
+
+    Raises:
+        ConfigurationError: The covariance belongs to another model.
+
+    Reference: Bishop, Pattern Recognition and Machine Learning, 2006, section 9.2
+
+    >>> from vi.covariances.full import Full
+    >>> model = GMM((2,), 3, Full())
+    >>> model.posterior(torch.zeros(5, 2)).mean.shape, model.log_evidence(torch.zeros(5, 2)).shape
+    (torch.Size([5, 3]), torch.Size([5]))
+    """
+
+    origin: Tensor
+
+    def __init__(
+        self,
+        data_shape: Sequence[int],
+        num_components: int,
+        covariance: Covariance,
+        initialization: Initialization = _PLUS_PLUS,
+        *,
+        learn_weights: bool = True,
+        restarts: int = 1,
+    ) -> None:
+        super().__init__(
+            data_shape,
+            num_components,
+            initialization,
+            learn_weights=learn_weights,
+            restarts=restarts,
+        )
+        (dim,) = self.data_shape
+        covariance.set_shape(num_components, dim)
+        self.covariance = covariance
+        self.loc = nn.Parameter(torch.randn(num_components, dim, dtype=torch.float64))
+        self.register_buffer("origin", torch.zeros(dim, dtype=torch.float64))
+
+    def component_log_prob(self, x: Float[Tensor, "B D"]) -> Float[Tensor, "B C"]:
+        """log N(x; mu_c, Sigma_c)."""
+        return self.covariance.log_prob(x - self.origin, self.loc - self.origin)
+
+    def component_means(self) -> Float[Tensor, "C D"]:
+        """mu."""
+        return self.loc
+
+    def draw(self, component: Int[Tensor, " n"]) -> Float[Tensor, "n D"]:
+        """mu_c + L_c e."""
+        noise = self.loc.new_empty(len(component), 1, *self.data_shape).normal_()
+        coloured = self.covariance.colour(noise).expand(-1, self.num_components, -1)
+        rows = torch.arange(len(component), device=component.device)
+        return self.loc[component] + coloured[rows, component]
+
+    def moments(self, x: Float[Tensor, "B D"], r: Float[Tensor, "B C"]) -> dict[str, Tensor]:
+        """First and second moments of x - origin, weighted by r."""
+        x = x - self.origin
+        return {"first": r.mT @ x, "second": self.covariance.second_moment(x, r)}
+
+    def moment_energy(self, statistics: Statistics) -> Float[Tensor, ""]:
+        """sum_nc r_nc log N(x_n; mu_c, Sigma_c)."""
+        scatter = self._scatter(statistics, self.loc - self.origin)
+        return self.covariance.energy(scatter, statistics["mass"])
+
+    def fit(self, statistics: Statistics) -> None:
+        """mu_c = sum_n r_nc x_n / N_c, and Sigma_c from the scatter about it.
+
+        A component without data stays where it is, if its covariance has a prior.
+
+        Raises:
+            NumericsError: A component without data, or a covariance that is not positive definite.
+        """
+        mass = statistics["mass"]
+        require_mass(mass, self.covariance.prior_count, PRIOR_HINT)
+        mean = statistics["first"] / mass[:, None]
+        loc = mean.where(mass[:, None] > 0, self.loc - self.origin)
+        self.covariance.m_step(self._scatter(statistics, loc), mass)
+        self.loc.copy_(loc + self.origin)
+
+    def log_prior(self) -> Float[Tensor, ""]:
+        """Of the covariances; mu and pi have none."""
+        return self.covariance.log_prior()
+
+    @torch.no_grad()
+    def calibrate(self, x: Float[Tensor, "N D"]) -> None:
+        """Take the mean and the variance of the training data.
+
+        A dimension that is constant has the mean variance of the others, so that the prior of its
+        covariance is not singular.
+        """
+        variance, mean = torch.var_mean(x, 0, correction=0)
+        varies = variance > (_CONSTANT * x.abs().amax(0)).square()
+        usual = variance[varies].mean() if varies.any() else torch.ones_like(variance[0])
+        self.origin.copy_(mean)
+        self.covariance.calibrate(variance.where(varies, usual))
+
+    def _scatter(self, statistics: Statistics, loc: Tensor) -> Tensor:
+        second, first, mass = (statistics[k] for k in ("second", "first", "mass"))
+        return self.covariance.scatter(second, first, mass, loc)

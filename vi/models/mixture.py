@@ -1,0 +1,278 @@
+"""The role of a mixture: z is one of C components."""
+
+import math
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.distributions import Distribution, OneHotCategorical
+
+from vi.errors import ConfigurationError, DataError, NumericsError, require_positive
+from vi.initializations.base import Initialization
+from vi.math import Shape
+from vi.models.base import ExactModel, Statistics
+
+_ROWS = 1 << 14
+_START_ITERATIONS = 10  # of EM, before starts are compared
+_CERTAINTY = 0.9  # of the nearest centre, in the first responsibilities
+# The weight of a component without data, in place of 0. The objective is the same to rounding, and
+# its logarithm times its mass of 0 is 0 and not NaN.
+_LEAST_WEIGHT = 1e-300
+
+
+class Mixture(ExactModel):
+    """p(x) = sum_c pi_c p(x|c); z is one-hot (C,), and p(x|z) = sum_c z_c p(x|c).
+
+    An implementer writes ``component_log_prob``, ``component_means``, ``draw``, ``moments``,
+    ``moment_energy`` and ``fit``, and may write ``calibrate`` and ``log_prior``. Comes for free:
+    everything of an ``ExactModel``.
+
+    Args:
+        data_shape: Event shape of the data, which are taken flat, (D,).
+        num_components: C.
+        initialization: Chooses the first centres among the data.
+        learn_weights: If not, pi_c = 1/C.
+        restarts: So many starts run 10 iterations of EM, and the best goes on.
+
+    Raises:
+        ConfigurationError: ``num_components`` or ``restarts`` below 1.
+
+    Reference: Dempster, Laird and Rubin, 1977, https://www.jstor.org/stable/2984875; for the
+    starts Biernacki, Celeux and Govaert, 2003, https://doi.org/10.1016/S0167-9473(02)00163-9
+    """
+
+    weight_logits: Tensor
+
+    def __init__(
+        self,
+        data_shape: Sequence[int],
+        num_components: int,
+        initialization: Initialization,
+        *,
+        learn_weights: bool,
+        restarts: int,
+    ) -> None:
+        super().__init__()
+        require_positive("num_components", num_components)
+        require_positive("restarts", restarts)
+        self.data_shape = (math.prod(data_shape),)
+        self.num_components, self.restarts = num_components, restarts
+        self.initialization, self.learn_weights = initialization, learn_weights
+        logits = torch.zeros(num_components, dtype=torch.float64)
+        if learn_weights:
+            self.weight_logits = nn.Parameter(logits)
+        else:
+            self.register_buffer("weight_logits", logits)
+
+    @abstractmethod
+    def component_log_prob(self, x: Float[Tensor, "B D"]) -> Float[Tensor, "B C"]:
+        """log p(x|c) in nats, of x in double precision."""
+
+    @abstractmethod
+    def component_means(self) -> Float[Tensor, "C D"]:
+        """E[x|c]."""
+
+    @abstractmethod
+    def draw(self, component: Int[Tensor, " n"]) -> Float[Tensor, "n D"]:
+        """One x ~ p(x|c) for each c."""
+
+    @abstractmethod
+    def moments(self, x: Float[Tensor, "B D"], r: Float[Tensor, "B C"]) -> dict[str, Tensor]:
+        """What ``moment_energy`` and ``fit`` need of the batch, as sums over it."""
+
+    @abstractmethod
+    def moment_energy(self, statistics: Statistics) -> Float[Tensor, ""]:
+        """sum_nc r_nc log p(x_n|c) at the present parameters."""
+
+    @abstractmethod
+    def fit(self, statistics: Statistics) -> None:
+        """Set the parameters of all p(x|c) to the maximum of ``moment_energy`` + ``log_prior``.
+
+        Raises:
+            NumericsError: It does not exist; then nothing has been set.
+        """
+
+    def calibrate(self, x: Float[Tensor, "N D"]) -> None:
+        """Told the training data before the first start."""
+        del x
+
+    def log_weights(self) -> Float[Tensor, " C"]:
+        """log pi."""
+        return self.weight_logits.log_softmax(-1)
+
+    def log_joint_table(self, x: Float[Tensor, "B D"]) -> Float[Tensor, "B C"]:
+        """log p(x, z = c) in nats."""
+        return self.component_log_prob(self._double(x)) + self.log_weights()
+
+    def prior(self, **given: Tensor) -> Distribution:
+        """p(z) = pi."""
+        del given
+        return OneHotCategorical(logits=self.weight_logits, validate_args=False)
+
+    def likelihood(self, z: Tensor, **given: Tensor) -> Distribution:
+        """p(x|z) for z (..., C), one-hot or a mean of one-hots."""
+        del given
+        return Selected(self, z)
+
+    def posterior(self, x: Tensor, **given: Tensor) -> Distribution:
+        """p(z|x), the responsibilities."""
+        del given
+        return OneHotCategorical(logits=self.log_joint_table(x), validate_args=False)
+
+    def log_joint(self, x: Tensor, z: Tensor, **given: Tensor) -> Tensor:
+        """log p(x, z), (K, B) for z (K, B, C)."""
+        del given
+        return (z * self.log_joint_table(x)).sum(-1)
+
+    def log_evidence(self, x: Tensor, **given: Tensor) -> Float[Tensor, " B"]:
+        """log sum_c p(x, z = c)."""
+        del given
+        return self.log_joint_table(x).logsumexp(-1)
+
+    @torch.no_grad()
+    def statistics(self, x: Tensor, q: Distribution, **given: Tensor) -> Statistics:
+        """``count``, ``entropy``, ``mass`` (C,) = sum_n r_nc, and the components' moments."""
+        del given
+        r = q.mean
+        sums = {"count": r.new_tensor(len(x)), "entropy": q.entropy().sum(), "mass": r.sum(0)}
+        return Statistics(sums | self.moments(self._double(x), r))
+
+    def energy(self, statistics: Statistics) -> Float[Tensor, ""]:
+        """sum_c N_c log pi_c + sum_nc r_nc log p(x_n|c)."""
+        return statistics["mass"] @ self.log_weights() + self.moment_energy(statistics)
+
+    @torch.no_grad()
+    def m_step(self, statistics: Statistics) -> None:
+        """The maximum of the components, and pi_c = N_c / N.
+
+        Raises:
+            NumericsError: A component has no data or no covariance; then nothing has been set.
+        """
+        self.fit(statistics)
+        if self.learn_weights:
+            weights = statistics["mass"] / statistics["count"]
+            self.weight_logits.copy_(weights.clamp(min=_LEAST_WEIGHT).log())
+
+    @torch.no_grad()
+    def initialize(self, x: Tensor) -> None:
+        """Start where the best of ``restarts`` starts has come to.
+
+        Raises:
+            DataError: There are more components than different data.
+            NumericsError: No start has a maximum of its M-step.
+        """
+        x = self._double(x).flatten(1)
+        self.calibrate(x)
+        if self.restarts == 1:
+            self._start(x)
+        else:
+            self._choose(x)
+
+    def _choose(self, x: Tensor) -> None:
+        best, state, failure = -math.inf, None, None
+        for _ in range(self.restarts):
+            try:
+                objective = self._try_start(x)
+            except NumericsError as error:
+                failure = error
+                continue
+            if objective > best:
+                best = objective
+                state = {name: value.clone() for name, value in self.state_dict().items()}
+        if state is None:
+            assert failure is not None
+            raise failure
+        self.load_state_dict(state)
+
+    def _try_start(self, x: Tensor) -> float:
+        """log p(x) + log p(theta) after a few iterations from a new start."""
+        self._start(x)
+        for _ in range(_START_ITERATIONS):
+            self.m_step(self._add_up(x, self.posterior))
+        return float(self.free_energy(self._add_up(x, self.posterior)) + self.log_prior())
+
+    def _start(self, x: Tensor) -> None:
+        """The M-step of responsibilities that are nearly one-hot at the nearest centre."""
+        if self.num_components > len(x):
+            raise DataError(
+                f"{self.num_components} components are more than the {len(x)} training data",
+                hint=f"model.num_components={len(x)} or less",
+            )
+        centres = self.initialization.centres(x, self.num_components)
+
+        def nearly_one_hot(rows: Tensor) -> Distribution:
+            nearest = torch.cdist(rows, centres).argmin(1)
+            hot = nn.functional.one_hot(nearest, self.num_components).to(rows)
+            r = _CERTAINTY * hot + (1 - _CERTAINTY) / self.num_components
+            return OneHotCategorical(probs=r, validate_args=False)
+
+        self.m_step(self._add_up(x, nearly_one_hot))
+
+    def _add_up(self, x: Tensor, infer: Callable[[Tensor], Distribution]) -> Statistics:
+        first, *others = (self.statistics(rows, infer(rows)) for rows in x.split(_ROWS))
+        return sum(others, start=first)
+
+    def _double(self, x: Tensor) -> Tensor:
+        return x.to(self.weight_logits)
+
+
+def require_mass(mass: Float[Tensor, " C"], prior_count: float, hint: str) -> None:
+    """Refuse a component that neither data nor prior determine.
+
+    Raises:
+        NumericsError: A component without data, and no prior.
+    """
+    if prior_count or (mass > 0).all():
+        return
+    c = int(mass.argmin())
+    raise NumericsError(
+        f"component {c} is empty (weight {mass[c]:.4g} of {mass.sum():.4g} data)",
+        hint=f"{hint}, or num_components={len(mass) - 1}",
+    )
+
+
+def require_prior_count(prior_count: float) -> None:
+    """Refuse a negative number of pseudo-data.
+
+    Raises:
+        ConfigurationError: It is negative.
+    """
+    if not prior_count >= 0:
+        raise ConfigurationError(
+            f"prior_count must be at least 0, got {prior_count:g}", hint="raise prior_count"
+        )
+
+
+class Selected(Distribution):
+    """p(x|z) = sum_c z_c p(x|c) for z on the simplex: component c where z is one-hot.
+
+    Args:
+        model: Gives p(x|c).
+        z: (*batch, C).
+    """
+
+    arg_constraints = {}  # pyright: ignore
+
+    def __init__(self, model: Mixture, z: Tensor) -> None:
+        super().__init__(z.shape[:-1], torch.Size(model.data_shape), validate_args=False)
+        self.model, self.z = model, z.to(model.weight_logits)
+
+    @property
+    def mean(self) -> Tensor:
+        """sum_c z_c E[x|c], (*batch, D)."""
+        return self.z @ self.model.component_means()
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """log sum_c z_c p(x|c), from one table of x however many z there are."""
+        rows = value.reshape(-1, value.shape[-1]).to(self.z)
+        table = self.model.component_log_prob(rows).reshape(*value.shape[:-1], -1)
+        return (self.z.log() + table).logsumexp(-1)
+
+    def sample(self, sample_shape: Shape = ()) -> Tensor:
+        """(*sample_shape, *batch, D)."""
+        with torch.no_grad():
+            z = self.z.expand(*sample_shape, *self.z.shape)
+            component = z.flatten(0, -2).multinomial(1).squeeze(-1)
+            return self.model.draw(component).unflatten(0, z.shape[:-1])
