@@ -36,7 +36,7 @@ REPOSITORY = Path(__file__).parent.parent
 
 def main() -> None:
     """Train what is missing, and write the table."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description="Every scheme at equal evaluations.")
     parser.add_argument("--budget", type=float, default=40.0, help="evaluations per datum")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--out", type=Path, default=Path("outputs/benchmark_schemes"))
@@ -80,9 +80,9 @@ def report(rows: dict[str, list[tuple[float, ...]]], budget: float, seeds: int) 
     lines = [
         "# Schemes at equal evaluations",
         "",
-        f"Static MNIST, 784-200-200-20 VAE, Bernoulli likelihood, batch 128, Adam 1e-3; {budget:g} "
-        f"rows through encoder and decoder per training datum; {seeds} seeds, mean ± standard "
-        "deviation, nats. log p(x) by importance sampling with K=100, with the q of the scheme; "
+        f"Static MNIST, 784-200-200-20 VAE, Bernoulli likelihood, batch 128, Adam 1e-3; "
+        f"{budget:g} rows through encoder and decoder per training datum; {seeds} seeds, "
+        "mean ± standard deviation, nats. log p(x) by importance sampling, K=100, with the q of the scheme; "
         "MI between x and z under q over 1 000 test data, at most log 1000 = 6.91.",
         "",
         f"| scheme | {' | '.join(COLUMNS)} |",

@@ -449,7 +449,6 @@ def test_saved_and_loaded_bit_by_bit(make_model, make_posterior, tmp_path, amort
     assert all(torch.equal(again.state_dict()[k], v) for k, v in model.state_dict().items())
 
 
-@pytest.mark.xfail(strict=True, reason="vi.load brings all weights to one precision")
 def test_loading_keeps_the_precision_of_encoder_and_model(make_model, tmp_path):
     """An encoder in single, the model within in double: both as they were, bit for bit."""
     torch.set_default_dtype(torch.float32)

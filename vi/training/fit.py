@@ -21,7 +21,7 @@ import vi
 from vi.bounds.base import Bound
 from vi.bounds.elbo import ELBO
 from vi.data.base import DataSet, LoadedData
-from vi.errors import CheckpointError, ConfigurationError, NumericsError, ViError
+from vi.errors import ConfigurationError, NumericsError
 from vi.evaluation.base import Evaluation
 from vi.evaluation.importance_sampling import ImportanceSampling
 from vi.models.base import LatentVariableModel
@@ -40,11 +40,12 @@ from vi.training.evaluate import evaluate
 from vi.training.guards import check_data
 from vi.training.module import TrainingModule
 from vi.training.pictures import save_pictures
-from vi.training.pretrained import load_weights, save
+from vi.training.pretrained import save
 from vi.training.quiet import quiet
 from vi.training.registry import describe
 from vi.training.report import print_report
 from vi.training.settings import TrainerSettings, require_seed
+from vi.training.start import rehearse, start
 
 
 @dataclass(frozen=True)
@@ -113,8 +114,8 @@ def fit(
     parts = {"bound": bound} | ({"data": loaded.option} if loaded.option else {})
     savable = _savable({"model": model, **parts}, plugins)
     module = TrainingModule(model, bound, scheme, loaded, settings_, seed)
-    _rehearse(module)
-    _start(module, init_from, ckpt_path)
+    rehearse(module)
+    start(module, init_from, ckpt_path)
     chosen = {"model": model, "bound": bound, "scheme": scheme, "trainer": settings_}
     values = {k: _values(v) for k, v in chosen.items()} | {"seed": seed, "data": name}
     callbacks = [LatentDiagnostics(), Pictures(), EMLedger()] if callbacks is None else callbacks
@@ -165,37 +166,6 @@ def _require_finite(numbers: Mapping[str, float]) -> None:
         )
 
 
-def _rehearse(module: TrainingModule) -> None:
-    """Find out before the run begins what would fail in its first step.
-
-    Raises:
-        ConfigurationError: The parts do not fit together, or the optimiser refuses its options.
-    """
-    try:
-        module.scheme.configure(module.model, module.bound)
-        _require_fixed_data(module)
-        with torch.no_grad(), torch.random.fork_rng([]):
-            batch = module.data.train.batch(torch.arange(min(2, len(module.data.train))))
-            module.bound(module.model, batch.x, **batch.given)
-    except ViError:
-        raise
-    except (TypeError, ValueError, RuntimeError, NotImplementedError) as error:
-        raise ConfigurationError(
-            f"the parts do not fit together: {str(error).splitlines()[0]}",
-            hint="HYDRA_FULL_ERROR=1 shows where",
-        ) from error
-
-
-def _require_fixed_data(module: TrainingModule) -> None:
-    train = module.data.train
-    if module.scheme.fixed_data and train.frozen(module.seed) is not train:
-        raise ConfigurationError(
-            f"{type(module.scheme).__name__} needs the same data in every epoch, and these bits "
-            "are drawn anew at every visit",
-            hint="data.binarize=static draws them once, data.binarize=none takes the grey levels",
-        )
-
-
 def _settings(
     trainer: TrainerSettings | None, epochs: int | None, settings: dict[str, Any]
 ) -> TrainerSettings:
@@ -215,26 +185,6 @@ def _savable(parts: Mapping[str, Any], plugins: Sequence[str]) -> bool:
         warnings.warn(f"model/ will not be written: {error} ({error.hint})", stacklevel=3)
         return False
     return True
-
-
-def _start(
-    module: TrainingModule, init_from: str | Path | None, ckpt_path: str | Path | None
-) -> None:
-    """The weights before the first step: of another run, or made from the training data."""
-    if ckpt_path is not None:
-        if not Path(ckpt_path).is_file():
-            raise CheckpointError(
-                f"there is no checkpoint {ckpt_path}",
-                hint="a run keeps checkpoints/last.ckpt and checkpoints/best.ckpt",
-            )
-        return
-    if init_from is not None:
-        load_weights(module.model, init_from)
-        return
-    train = module.data.train.frozen(module.seed)
-    with torch.random.fork_rng([]):
-        torch.default_generator.manual_seed(module.seed)
-        module.model.initialize(train.values(torch.arange(len(train), device=train.stored.device)))
 
 
 def _trainer(

@@ -85,8 +85,9 @@ def load(
     config = read_config(directory)
     model = build("model", undescribe("model", config["model"], plugins), plugins=plugins)
     weights = _weights(directory)
+    _require_same(model.state_dict(), weights)
     model.to(next(v.dtype for v in weights.values() if v.is_floating_point()))
-    _copy(weights, model)
+    model.load_state_dict(weights, assign=True)  # each in the precision it was saved in
     return model.to(device).eval()
 
 
@@ -98,7 +99,9 @@ def load_weights(model: LatentVariableModel, source: str | Path) -> None:
     """
     directory = model_directory(source)
     _verify(directory)
-    _copy(_weights(directory), model)
+    weights = _weights(directory)
+    _require_same(model.state_dict(), weights)
+    model.load_state_dict(weights)
 
 
 def _weights(directory: Path) -> dict[str, torch.Tensor]:
@@ -108,11 +111,6 @@ def _weights(directory: Path) -> dict[str, torch.Tensor]:
         raise CheckpointError(
             f"{directory / _WEIGHTS} cannot be read: {error}", hint="save the model again"
         ) from error
-
-
-def _copy(weights: Mapping[str, torch.Tensor], model: LatentVariableModel) -> None:
-    _require_same(model.state_dict(), weights)
-    model.load_state_dict(weights)
 
 
 def read_config(directory: Path) -> dict[str, Any]:

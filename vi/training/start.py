@@ -1,0 +1,93 @@
+"""Before the first step: whether the parts fit together, and the weights to begin with."""
+
+import copy
+from functools import reduce
+from operator import add
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from vi.errors import CheckpointError, ConfigurationError, ViError
+from vi.models.base import ExactModel
+from vi.training.module import TrainingModule
+from vi.training.pretrained import load, load_weights
+
+_BLOCK = 4096  # data whose statistics are made at once
+
+
+def rehearse(module: TrainingModule) -> None:
+    """Find out before the run begins what would fail in its first step, on copies of the parts.
+
+    Raises:
+        ConfigurationError: The parts do not fit together, or the optimiser refuses its options.
+    """
+    try:
+        scheme, bound, model = copy.deepcopy((module.scheme, module.bound, module.model))
+        optimizers, _ = scheme.configure(model, bound)
+        _require_fixed_data(module)
+        with torch.random.fork_rng([]):
+            batch = module.data.train.batch(torch.arange(min(2, len(module.data.train))))
+            scheme.step(bound, model, batch, optimizers, torch.Tensor.backward)
+    except ViError:
+        raise
+    except (TypeError, ValueError, RuntimeError, NotImplementedError) as error:
+        raise ConfigurationError(
+            f"the parts do not fit together: {str(error).splitlines()[0]}",
+            hint="HYDRA_FULL_ERROR=1 shows where",
+        ) from error
+
+
+def _require_fixed_data(module: TrainingModule) -> None:
+    train = module.data.train
+    if module.scheme.fixed_data and train.frozen(module.seed) is not train:
+        raise ConfigurationError(
+            f"{type(module.scheme).__name__} needs the same data in every epoch, and these bits "
+            "are drawn anew at every visit",
+            hint="data.binarize=static draws them once, data.binarize=none takes the grey levels",
+        )
+
+
+def start(
+    module: TrainingModule, init_from: str | Path | None, ckpt_path: str | Path | None
+) -> None:
+    """The weights before the first step: of another run, or made from the training data.
+
+    Raises:
+        CheckpointError: A file to start from that is missing, damaged or of another model.
+    """
+    if ckpt_path is not None:
+        if not Path(ckpt_path).is_file():
+            raise CheckpointError(
+                f"there is no checkpoint {ckpt_path}",
+                hint="a run keeps checkpoints/last.ckpt and checkpoints/best.ckpt",
+            )
+        return
+    model, train = module.model, module.data.train.frozen(module.seed)
+    if init_from is not None and not isinstance(model, ExactModel):
+        load_weights(model, init_from)
+        return
+    x = train.values(torch.arange(len(train), device=train.stored.device))
+    with torch.random.fork_rng([]):
+        torch.default_generator.manual_seed(module.seed)
+        model.initialize(x)
+    if init_from is not None and isinstance(model, ExactModel):
+        _start_exact(model, x, init_from)
+
+
+@torch.no_grad()
+def _start_exact(model: ExactModel, x: Tensor, source: str | Path) -> None:
+    """The weights of the same model, or an M-step on what a model of another kind infers."""
+    other = load(source)
+    ours, theirs = ({k: v.shape for k, v in m.state_dict().items()} for m in (model, other))
+    if ours == theirs:
+        model.load_state_dict(other.state_dict())
+        return
+    shapes = tuple(tuple(m.prior().event_shape) for m in (other, model))
+    if shapes[0] != shapes[1]:
+        raise CheckpointError(
+            f"the z of {source} has shape {shapes[0]}, that of the model {shapes[1]}",
+            hint="num_components or latent_dim has to be the same",
+        )
+    blocks = x.split(_BLOCK)
+    model.m_step(reduce(add, (model.statistics(b, other.posterior(b)) for b in blocks)))
