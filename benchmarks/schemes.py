@@ -82,7 +82,8 @@ def report(rows: dict[str, list[tuple[float, ...]]], budget: float, seeds: int) 
         "",
         f"Static MNIST, 784-200-200-20 VAE, Bernoulli likelihood, batch 128, Adam 1e-3; "
         f"{budget:g} rows through encoder and decoder per training datum; {seeds} seeds, "
-        "mean ± standard deviation, nats. log p(x) by importance sampling, K=100, with the q of the scheme; "
+        "mean ± standard deviation, nats. log p(x) by importance sampling with K=100 and the "
+        "q of the scheme; "
         "MI between x and z under q over 1 000 test data, at most log 1000 = 6.91.",
         "",
         f"| scheme | {' | '.join(COLUMNS)} |",
