@@ -25,14 +25,17 @@ class Evaluations:
 
 @contextmanager
 def counted(model: LatentVariableModel, evaluations: Evaluations) -> Iterator[None]:
-    """Within this block every evaluation of the model is added up."""
+    """Within this block every evaluation of the model is added up.
+
+    Not what is asked of it in evaluation mode: to look on costs a training nothing.
+    """
 
     def encoded(result: Tensor | Distribution) -> None:
         rows = result.batch_shape if isinstance(result, Distribution) else result.shape[:1]
-        evaluations.encoder += rows.numel()
+        evaluations.encoder += model.training * rows.numel()
 
     def decoded(result: Distribution) -> None:
-        evaluations.decoder += result.batch_shape.numel()
+        evaluations.decoder += model.training * result.batch_shape.numel()
 
     encoder = "variational_parameters" if model.inference_parameters() else "posterior"
     watched = {encoder: encoded, "likelihood": decoded}

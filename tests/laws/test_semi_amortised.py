@@ -1,0 +1,380 @@
+"""q of each datum: refined from an encoder's answer, or kept in a table."""
+
+import copy
+import io
+from functools import partial
+
+import pytest
+import torch
+from torch import nn
+from torch.optim import SGD
+
+import vi
+from tests.oracles import SigmaPoints, fix_noise
+from vi.cli.compose import composed
+from vi.cli.train import train
+from vi.data.base import Batch
+from vi.distributions.kl import closed_form_kl
+from vi.refinement.posterior_of import PosteriorOf
+from vi.refinement.refined import Refined
+from vi.training.registry import build, options
+
+B, D, Z, K = 4, 3, 1, 2
+
+
+def recipe(option):
+    node = composed("train", [f"refinement={option}"], train)["refinement"]
+    return lambda **values: build("refinement", {**node, **values})
+
+
+RECIPES = {option: recipe(option) for option in options("refinement")}
+
+
+@pytest.fixture(params=RECIPES.values(), ids=RECIPES)
+def make_refinement(request):
+    return request.param
+
+
+@pytest.fixture
+def vae():
+    """About 40 parameters under a tanh, and draws whose noise is given."""
+    model = vi.VAE(
+        data_shape=(D,),
+        encoder=vi.MLP([3], nn.Tanh()),
+        decoder=vi.MLP([3], nn.Tanh()),
+        posterior=vi.DiagonalGaussian(Z),
+        prior=vi.StandardNormal(Z),
+        likelihood=vi.SharedScaleGaussian(scale=0.7),
+    )
+    return fix_noise(model, torch.randn(K, B, Z))
+
+
+@pytest.fixture
+def x():
+    return 2 * torch.randn(B, D)
+
+
+def flat(parameters):
+    return nn.utils.parameters_to_vector(parameters).detach().clone()
+
+
+def moved(scheme, bound, model, batch):
+    """Minus the gradient that a step follows: SGD of rate 1."""
+    model = copy.deepcopy(model)
+    scheme.num_data = len(batch.x)
+    before = flat(model.parameters())
+    optimizers, _ = scheme.configure(model, bound)
+    estimate = scheme.step(bound, model, batch, optimizers, torch.Tensor.backward)
+    return flat(model.parameters()) - before, estimate
+
+
+def at_lambda(model, parameters):
+    """The model with the q of these variational parameters."""
+    return PosteriorOf(model, model.posterior_at(parameters))
+
+
+SGD1 = partial(SGD, lr=1.0)
+
+
+# Refinement
+
+
+def test_momentum_and_clipping_by_hand():
+    """v <- m v + clip(g), lambda <- lambda + lr v on a paraboloid: at most 1e-14.
+
+    Caught: the velocity clipped in place of the gradient; a velocity without its momentum.
+    """
+    centre = torch.randn(B, 2)
+    refinement = vi.GradientAscent(lr=0.1, momentum=0.8, clip_norm=1.0)
+    end = refinement.ascend(lambda at: 2 * (centre - at), torch.zeros(B, 2), 7)
+    at, v = torch.zeros(B, 2), torch.zeros(B, 2)
+    for _ in range(7):
+        g = 2 * (centre - at)
+        v = 0.8 * v + g * (1 / g.norm(dim=1, keepdim=True)).clamp(max=1)
+        at = at + 0.1 * v
+    assert (end - at).abs().max() <= 1e-14
+
+
+def test_adam_ascent_is_adam():
+    """Against torch.optim.Adam on a paraboloid: at most 1e-7, as epsilon stands elsewhere.
+
+    Caught: no correction of the first steps; the two betas exchanged.
+    """
+    centre = torch.randn(B, 2)
+    refinement = vi.AdamAscent(lr=0.1, betas=(0.5, 0.9))
+    end = refinement.ascend(lambda at: 2 * (centre - at), torch.zeros(B, 2), 9)
+    at = torch.zeros(B, 2, requires_grad=True)
+    adam = torch.optim.Adam([at], lr=0.1, betas=(0.5, 0.9))
+    for _ in range(9):
+        adam.zero_grad()
+        (centre - at).square().sum().backward()
+        adam.step()
+    assert (end - at).abs().max() <= 1e-7
+
+
+@pytest.mark.parametrize("clip_norm", [None, 0.5])
+def test_one_datum_never_disturbs_another(make_refinement, vae, x, clip_norm):
+    """Refined alone or in a batch, beside a datum whose gradient is huge: at most 1e-13.
+
+    Caught: one norm for the batch; the mean over the batch in place of the sum.
+    """
+    x = torch.cat([x[:-1], 1000 * x[-1:]])
+    clipped = "clip_norm" in make_refinement().arguments
+    refinement = make_refinement(num_steps=5, **({"clip_norm": clip_norm} if clipped else {}))
+    start = torch.randn(B, 2 * Z)
+    together = refinement(vae, vi.ELBO(K), x, start, {})
+    for n in range(B):
+        alone = fix_noise(copy.deepcopy(vae), vae.posterior_head.noise[:, n : n + 1])
+        one = refinement(alone, vi.ELBO(K), x[n : n + 1], start[n : n + 1], {})
+        assert ((one - together[n]) / (1 + together[n].abs())).abs().max() <= 1e-13
+
+
+def test_clipping_holds_the_norm_of_each_datum(vae, x):
+    """One step of rate 1: the norm is the smaller of c and that of the gradient.
+
+    Caught: small gradients magnified to c.
+    """
+    start, bound = torch.zeros(B, 2 * Z), vi.ELBO(K)
+    step = lambda c: vi.GradientAscent(1, lr=1.0, clip_norm=c)(vae, bound, x, start, {})
+    free = step(None).norm(dim=1)
+    c = free.sort().values[1:3].mean().item()
+    assert (step(c).norm(dim=1) - free.clamp(max=c)).abs().max() <= 1e-12
+
+
+def test_refinement_is_cut_off_unless_it_is_to_be_differentiated(make_refinement, vae, x):
+    """The same numbers either way; no gradient is left behind in any parameter.
+
+    Caught: backward() in place of autograd.grad, which fills the gradients of theta.
+    """
+    refinement, bound = make_refinement(num_steps=3), vi.ELBO(K)
+    start = vae.variational_parameters(x)
+    with torch.no_grad():
+        cut = refinement(vae, bound, x, start, {})
+    kept = refinement(vae, bound, x, start, {}, differentiable=True)
+    assert not cut.requires_grad
+    assert kept.requires_grad
+    assert torch.equal(cut, kept)
+    assert all(p.grad is None for p in vae.parameters())
+    longer = refinement(vae, bound, x, start, {}, factor=3)
+    assert torch.equal(longer, make_refinement(num_steps=9)(vae, bound, x, start, {}))
+
+
+class _SigmaFullGaussian(vi.FullGaussian):
+    """With draws that are sigma points: every ELBO is exact where all is linear and Gaussian."""
+
+    def forward(self, params):
+        q = super().forward(params)
+        return SigmaPoints(q.loc, scale_tril=q.scale_tril)
+
+
+@pytest.fixture
+def linear():
+    """PPCA with an encoder and a full-covariance q."""
+    exact = vi.PPCA((5,), 2)
+    with torch.no_grad():
+        exact.weight.normal_()
+    return vi.Amortized(exact, vi.MLP([]), _SigmaFullGaussian(2))
+
+
+def test_refinement_climbs_to_the_exact_posterior(linear):
+    """Each of 20 data gains in each of 30 steps, and ends with KL(q || p(z|x)) <= 1e-10.
+
+    Caught: a step downhill; a datum that is left out.
+    """
+    x, bound = linear.sample(20), vi.ELBO(4)
+    at, gaps = linear.variational_parameters(x).detach(), []
+    exact = linear.exact.posterior(x)
+    slow = vi.GradientAscent(num_steps=1, lr=0.02, momentum=0.0)
+    for _ in range(31):
+        gaps.append(closed_form_kl(linear.posterior_at(at), exact))
+        at = slow(linear, bound, x, at, {})
+    assert (torch.stack(gaps).diff(dim=0) < 0).all()
+    fast = vi.GradientAscent(num_steps=400, lr=0.05, momentum=0.8)
+    at = fast(linear, bound, x, at, {})
+    assert closed_form_kl(linear.posterior_at(at), exact).max() <= 1e-10
+
+
+def test_adam_stays_near_the_exact_posterior(linear):
+    """However far it starts: 20 data, 300 steps, KL(q || p(z|x)) <= 1e-2 nats. Measured 1e-3.
+
+    Caught: steps in proportion to the gradient.
+    """
+    x = 3 * linear.sample(20)
+    refinement = vi.AdamAscent(num_steps=300, lr=0.05)
+    at = refinement(linear, vi.ELBO(4), x, torch.zeros(20, 5), {})
+    assert closed_form_kl(linear.posterior_at(at), linear.exact.posterior(x)).max() <= 1e-2
+
+
+def test_a_refined_model_refines_when_it_is_asked(make_refinement, vae, x):
+    """From the encoder's answer, or from lambda = 0; also where gradients are switched off.
+
+    Caught: a start at 0 for both; the factor left out.
+    """
+    refinement, bound = make_refinement(), vi.ELBO(K)
+    start = vae.variational_parameters(x)
+    for amortized, origin in ((True, start), (False, 0 * start)):
+        model = Refined(vae, bound, refinement, factor=2, amortized=amortized)
+        expected = refinement(vae, bound, x, origin, {}, factor=2)
+        with torch.no_grad():
+            assert torch.equal(model.variational_parameters(x), expected)
+            assert torch.equal(model.posterior(x).mean, vae.posterior_at(expected).mean)
+        assert model.inference_parameters() == vae.inference_parameters()
+
+
+# Semi-amortised
+
+
+@pytest.mark.parametrize(
+    "refinement",
+    [
+        vi.GradientAscent(3, lr=0.1, momentum=0.5),
+        vi.GradientAscent(3, lr=0.1, momentum=0.5, clip_norm=1.0),
+        vi.AdamAscent(3, lr=0.1),
+    ],
+    ids=["plain", "clipped", "adam"],
+)
+@pytest.mark.parametrize("make", [vi.ELBO, vi.IWAE])
+def test_the_gradient_goes_through_every_step(vae, x, make, refinement):
+    """N9: encoder and decoder by central differences of the bound at lambda_T, noise fixed: 1e-7.
+
+    Caught: a detached lambda_0; a detached velocity; first derivatives without a graph.
+    """
+    bound = make(K)
+    step, estimate = moved(vi.SemiAmortised(refinement, optimizer=SGD1), bound, vae, Batch(x, {}))
+
+    def objective(theta):
+        nn.utils.vector_to_parameters(theta, vae.parameters())
+        end = refinement(vae, bound, x, vae.variational_parameters(x), {})
+        with torch.no_grad():
+            return bound(at_lambda(vae, end), x).value
+
+    at, h = flat(vae.parameters()), 1e-5
+    assert (objective(at) - estimate.value).abs().max() <= 1e-12
+    differences = [
+        ((objective(at + h * e) - objective(at - h * e)).mean() / (2 * h)).item()
+        for e in torch.eye(len(at))
+    ]
+    assert step.abs().max() > 0.1
+    assert (step - torch.tensor(differences)).abs().max() <= 1e-7
+
+
+def test_without_through_theta_climbs_at_the_end_and_phi_at_the_start(make_refinement, vae, x):
+    """Both gradients by hand: at most 1e-14.
+
+    Caught: theta climbing at both; phi with a part of the bound at lambda_T.
+    """
+    refinement, bound = make_refinement(num_steps=3), vi.ELBO(K)
+    scheme = vi.SemiAmortised(refinement, through=False, optimizer=SGD1)
+    step, estimate = moved(scheme, bound, vae, Batch(x, {}))
+    start = vae.variational_parameters(x)
+    at_end = bound(at_lambda(vae, refinement(vae, bound, x, start, {})), x).value
+    at_start = bound(at_lambda(vae, start), x).value
+    phi = torch.autograd.grad(at_start.mean(), vae.inference_parameters(), retain_graph=True)
+    theta = torch.autograd.grad(at_end.mean(), vae.generative_parameters())
+    expected = torch.cat([g.flatten() for g in (*phi, *theta)])
+    order = [*vae.inference_parameters(), *vae.generative_parameters()]
+    assert [id(p) for p in order] == [id(p) for p in vae.parameters()]
+    assert torch.equal(estimate.value, at_end)
+    assert (step - expected).abs().max() <= 1e-14
+
+
+def test_evaluation_refines_as_training_does(make_refinement, vae, x):
+    """Caught: the encoder's own q evaluated."""
+    refinement, bound = make_refinement(num_steps=3), vi.ELBO(K)
+    scheme = vi.SemiAmortised(refinement)
+    optimizers, _ = scheme.configure(vae, bound)
+    evaluated = bound(scheme.inference(vae, bound), x).value
+    assert torch.equal(
+        scheme.step(bound, vae, Batch(x, {}), optimizers, torch.Tensor.backward).value, evaluated
+    )
+    assert not torch.equal(evaluated, bound(vae, x).value)
+
+
+# SVI
+
+
+@pytest.fixture
+def svi(make_refinement, vae):
+    """(scheme, bound, step): step(rows, x) trains on these rows and returns its estimate."""
+    scheme, bound = vi.SVI(make_refinement(num_steps=2), fit_factor=3, optimizer=SGD1), vi.ELBO(K)
+    scheme.num_data = 10
+    optimizers, _ = scheme.configure(vae, bound)
+
+    def step(rows, x):
+        seen = Batch(x[rows], {}, rows)
+        return scheme.step(bound, vae, seen, optimizers, torch.Tensor.backward)
+
+    return scheme, bound, step
+
+
+def test_every_datum_keeps_its_lambda_and_goes_on_from_it(svi, vae):
+    """Bit for bit, over two visits with another batch between them; other rows stay 0.
+
+    Caught: rows addressed by their place in the batch; a visit that starts at 0 again.
+    """
+    (scheme, bound, step), x = svi, torch.randn(10, D)
+    rows, others = torch.tensor([7, 2, 0, 9]), torch.tensor([1, 2, 3, 4])
+    expected = torch.zeros(10, 2 * Z)
+    for visited in (rows, others, rows):
+        end = scheme.refinement(vae, bound, x[visited], expected[visited], {})
+        expected[visited] = end
+        step(visited, x)
+        assert torch.equal(scheme.table, expected)
+    assert (scheme.table[[5, 6, 8]] == 0).all()
+    assert (scheme.table[rows] != 0).all()
+
+
+def test_theta_climbs_at_the_refined_lambda_and_phi_rests(svi, vae):
+    """Caught: the encoder trained; the bound at the lambda before the refinement."""
+    (scheme, bound, step), x, rows = svi, torch.randn(10, D), torch.arange(B)
+    before = flat(vae.inference_parameters()), flat(vae.generative_parameters())
+    end = scheme.refinement(vae, bound, x[rows], torch.zeros(B, 2 * Z), {})
+    value = bound(at_lambda(vae, end), x[rows]).value
+    gradients = torch.autograd.grad(value.mean(), vae.generative_parameters())
+    assert torch.equal(step(rows, x).value, value)
+    assert torch.equal(flat(vae.inference_parameters()), before[0])
+    theta = before[1] + torch.cat([g.flatten() for g in gradients])
+    assert (flat(vae.generative_parameters()) - theta).abs().max() <= 1e-14
+
+
+def test_training_data_have_their_q_and_unseen_data_get_one(svi, vae):
+    """Unseen: fit_factor = 3 times the two steps, from lambda = 0.
+
+    Caught: the table's rows for unseen data; the encoder as the start.
+    """
+    (scheme, bound, step), x, rows = svi, torch.randn(10, D), torch.tensor([7, 2, 0, 9])
+    step(rows, x)
+    known = scheme.inference(vae, bound, rows).posterior(x[rows])
+    assert torch.equal(known.mean, vae.posterior_at(scheme.table[rows]).mean)
+    unseen = scheme.inference(vae, bound).posterior(x[:B])
+    fitted = scheme.refinement(vae, bound, x[:B], torch.zeros(B, 2 * Z), {}, factor=3)
+    assert torch.equal(unseen.mean, vae.posterior_at(fitted).mean)
+
+
+def test_the_table_survives_a_file(svi, vae):
+    """Caught: a table begun again, of zeros."""
+    (scheme, bound, step), x, rows = svi, torch.randn(10, D), torch.arange(B)
+    step(rows, x)
+    file = io.BytesIO()
+    torch.save(scheme.state_dict(), file)
+    file.seek(0)
+    again = vi.SVI(scheme.refinement)
+    again.load_state_dict(torch.load(file, weights_only=True))
+    assert torch.equal(again.table, scheme.table)
+    q = again.inference(vae, bound, rows).posterior(x[rows])
+    assert torch.equal(q.mean, vae.posterior_at(scheme.table[rows]).mean)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: vi.GradientAscent(num_steps=0),
+        lambda: vi.GradientAscent(lr=-1.0),
+        lambda: vi.GradientAscent(clip_norm=0.0),
+        lambda: vi.AdamAscent(lr=0.0),
+        lambda: vi.SVI(vi.GradientAscent(), fit_factor=0),
+    ],
+)
+def test_numbers_that_cannot_be_are_refused(make):
+    with pytest.raises(vi.ConfigurationError, match="must be greater than 0"):
+        make()
