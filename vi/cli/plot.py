@@ -42,7 +42,7 @@ def _curve(run: Path, x: str, y: str) -> tuple[list[float], list[float]]:
             f"{run} holds no csv/version_*/metrics.csv",
             hint="runs=[DIR,...] names run directories that were trained with the CSV logger",
         )
-    rows = [row for path in paths for row in csv.DictReader(path.open(newline=""))]
+    rows = [row for path in paths for row in csv.DictReader(_lines(path))]
     known = {name for row in rows for name, value in row.items() if value}
     for name in (x, y):
         if name not in known:
@@ -51,3 +51,7 @@ def _curve(run: Path, x: str, y: str) -> tuple[list[float], list[float]]:
             )
     points = [(float(row[x]), float(row[y])) for row in rows if row.get(x) and row.get(y)]
     return [p[0] for p in points], [p[1] for p in points]
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8").splitlines()

@@ -33,7 +33,14 @@ class Full(Covariance):
     def whitening(self) -> Callable[[Tensor], Tensor]:
         """See ``Covariance``."""
         inverse = self._inverse()
-        return lambda x: torch.einsum("...gd,ged->...ge", x, inverse)
+        side_by_side = inverse.flatten(0, 1).mT.contiguous()  # (D, G D)
+
+        def whiten(x: Tensor) -> Tensor:
+            if x.shape[-2] == 1:  # one product for all components
+                return (x.squeeze(-2) @ side_by_side).unflatten(-1, (-1, self.dim))
+            return torch.einsum("...gd,ged->...ge", x, inverse)
+
+        return whiten
 
     def colour(self, noise: Tensor) -> Tensor:
         """See ``Covariance``."""

@@ -88,7 +88,7 @@ def _check_values(name: str, split: Split, data: LoadedData, model: LatentVariab
         raise DataError(
             f"{type(head).__name__} needs {head.needs}; got values in [{low:.2f}, {high:.2f}] "
             f"in the {name} data",
-            hint=_what_fits(split, data),
+            hint=_what_fits(split, data, model),
         )
 
 
@@ -102,8 +102,11 @@ def _check_finite(name: str, x: Tensor, offset: int) -> None:
             )
 
 
-def _what_fits(split: Split, data: LoadedData) -> str:
+def _what_fits(split: Split, data: LoadedData, model: LatentVariableModel) -> str:
     """The likelihoods whose support holds the data, by option name."""
+    binarize = data.option is not None and "binarize" in data.option.arguments
+    if isinstance(model, ExactModel):
+        return f"{'data.binarize=static or ' if binarize else ''}model=gmm, which takes any number"
     blocks = torch.arange(len(split), device=split.stored.device).split(_BLOCK)
     heads = {n: resolve(target_of("likelihood", n), "likelihood") for n in options("likelihood")}
     fits = [
@@ -111,5 +114,4 @@ def _what_fits(split: Split, data: LoadedData) -> str:
         for name, head in heads.items()
         if all(head.support.check(split.values(index)).all() for index in blocks)
     ]
-    binarize = data.option is not None and "binarize" in data.option.arguments
     return f"{'data.binarize=dynamic or ' if binarize else ''}likelihood={'|'.join(fits)}"

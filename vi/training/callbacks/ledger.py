@@ -77,6 +77,6 @@ def _folder(trainer: pl.Trainer) -> Path:
 
 def _read(path: Path, step: int) -> list[dict[str, float]]:
     """The rows of the epochs that the resumed run has behind it."""
-    with path.open(newline="") as file:
-        rows = [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
+    lines = path.read_text(encoding="utf-8").splitlines()
+    rows = [{k: float(v) for k, v in row.items()} for row in csv.DictReader(lines)]
     return [row for row in rows if row["step"] <= step]
