@@ -8,12 +8,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from vi.data.base import Split
 from vi.errors import CheckpointError, ConfigurationError, ViError
 from vi.models.base import ExactModel
 from vi.training.module import TrainingModule
 from vi.training.pretrained import load, load_weights
 
 _BLOCK = 4096  # data whose statistics are made at once
+_ENOUGH = 1 << 17  # data that a start is made from, so that it is bounded in memory
 
 
 def rehearse(module: TrainingModule) -> None:
@@ -67,16 +69,22 @@ def start(
     if init_from is not None and not isinstance(model, ExactModel):
         load_weights(model, init_from)
         return
-    x = train.values(torch.arange(len(train), device=train.stored.device))
     with torch.random.fork_rng([]):
         torch.default_generator.manual_seed(module.seed)
-        model.initialize(x)
+        model.initialize(train.values(_some(train)))
     if init_from is not None and isinstance(model, ExactModel):
-        _start_exact(model, x, init_from)
+        _start_exact(model, train, init_from)
+
+
+def _some(train: Split) -> Tensor:
+    """The index of all data, or of so many at random that they are enough to start from."""
+    n = len(train)
+    index = torch.arange(n) if n <= _ENOUGH else torch.randperm(n)[:_ENOUGH]
+    return index.to(train.stored.device)
 
 
 @torch.no_grad()
-def _start_exact(model: ExactModel, x: Tensor, source: str | Path) -> None:
+def _start_exact(model: ExactModel, train: Split, source: str | Path) -> None:
     """The weights of the same model, or an M-step on what a model of another kind infers."""
     other = load(source)
     ours, theirs = ({k: v.shape for k, v in m.state_dict().items()} for m in (model, other))
@@ -89,5 +97,6 @@ def _start_exact(model: ExactModel, x: Tensor, source: str | Path) -> None:
             f"the z of {source} has shape {shapes[0]}, that of the model {shapes[1]}",
             hint="num_components or latent_dim has to be the same",
         )
-    blocks = x.split(_BLOCK)
-    model.m_step(reduce(add, (model.statistics(b, other.posterior(b)) for b in blocks)))
+    index = torch.arange(len(train), device=train.stored.device)
+    blocks = (train.values(part) for part in index.split(_BLOCK))
+    model.m_step(reduce(add, (model.statistics(x, other.posterior(x)) for x in blocks)))
