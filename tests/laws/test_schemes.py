@@ -122,7 +122,7 @@ class Watch:
 def test_e_steps_leave_theta_and_m_steps_leave_phi(make, small_vae, x):
     """Bit-equal over 15 steps, requires_grad as before, (B,) values; optimisers move their own.
 
-    Caught: both optimisers stepped in an E-step; phi left frozen after an M-step.
+    Caught: an E-step that freezes nothing and steps both; phi left frozen after an M-step.
     """
     model, bound = small_vae(), vi.ELBO()
     scheme, optimizers = ready(make(), model, bound)
@@ -186,9 +186,8 @@ def test_a_failed_bound_leaves_no_parameter_frozen(option, small_vae, x):
 
 @pytest.mark.parametrize("option", GRADIENT)
 def test_clipping_holds_the_norm_of_each_group(option, small_vae, x):
-    """With SGD of rate 1 the first step of an optimiser is minus its gradient: norm 1e-3.
-
-    Caught: one norm for phi and theta together.
+    """With SGD of rate 1 every step is minus the gradient: norm 1e-3. Caught: both optimisers
+    stepped in an E-step, of which one does not move.
     """
     model, bound = small_vae(), vi.ELBO()
     scheme = GRADIENT[option]()
@@ -359,6 +358,19 @@ def test_joint_steps_of_aggressive_move_both(small_vae, x):
         (-bound(by_hand, batch.x).value.mean()).backward()
         optimizer.step()
     assert same(model, by_hand)
+
+
+def test_joint_steps_of_aggressive_clip_phi_and_theta_apart(small_vae, x):
+    """Each moves by 1e-3. Caught: one norm for both together."""
+    model, bound = small_vae(), vi.ELBO()
+    scheme = vi.Aggressive(optimizer=partial(SGD, lr=1.0), gradient_clip_norm=1e-3)
+    scheme, optimizers = ready(scheme, model, bound)
+    scheme.aggressive = False
+    groups = model.inference_parameters(), model.generative_parameters()
+    before = [flat(group) for group in groups]
+    take(scheme, optimizers, bound, model, itertools.islice(batches(x), 1))
+    norms = [(flat(g) - b).norm().item() for g, b in zip(groups, before, strict=True)]
+    assert norms == pytest.approx([1e-3, 1e-3], rel=1e-4)
 
 
 # What a step costs

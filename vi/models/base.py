@@ -72,7 +72,7 @@ class LatentVariableModel(Option, nn.Module, ABC):
         return [p for p in self.parameters() if id(p) not in inference]
 
     def initialize(self, x: Tensor) -> None:
-        """Told training data (N, *event), all or many, once before the first step of a fresh run."""
+        """Told training data (N, *event), all or many, before the first step of a fresh run."""
         del x
 
     @torch.no_grad()
