@@ -91,7 +91,7 @@ def centres_of(model):
 def test_an_epoch_of_exact_em_is_one_iteration(kind):
     """One batch: m_step(e_step(x)) bit for bit. Batches of 7: at most 1e-12.
 
-    Caught: an M-step after every batch; statistics that go on from the last epoch.
+    Caught: statistics that go on from the last epoch.
     """
     (model, x), scheme = start(kind), vi.ExactEM()
     by_hand, cut, cut_scheme = copy.deepcopy(model), copy.deepcopy(model), vi.ExactEM()
@@ -123,7 +123,7 @@ def test_exact_em_never_lowers_its_objective(kind):
 def test_an_exact_step_reports_the_evidence_of_its_batch(kind):
     """elbo = reconstruction - kl = the mean log p(x) of the batch, (B,): at most 1e-10.
 
-    Caught: the sum over the batch; the evidence after the M-step.
+    Caught: the sum over the batch in place of its mean.
     """
     (model, x), scheme = start(kind), vi.ExactEM()
     before = model.log_evidence(x)
@@ -157,7 +157,7 @@ def test_exact_em_ends_when_an_iteration_wins_too_little():
 def test_hard_em_of_kmeans_is_lloyds_algorithm():
     """Centres of 8 iterations from bad starts, each written by hand: at most 1e-12.
 
-    Caught: soft responsibilities; weights that are learned.
+    Caught: soft responsibilities.
     """
     x = torch.randn(N, D)
     covariance = vi.Spherical(tied=True)
@@ -178,7 +178,7 @@ def test_hard_em_of_kmeans_is_lloyds_algorithm():
 def test_hard_em_never_lowers_the_classification_likelihood(kind):
     """N11: sum_n max_z log p(x_n, z) + log p(theta) over 30 iterations, computed apart.
 
-    Caught: the entropy of the posterior in the objective.
+    Caught: soft responsibilities.
     """
     (model, x), scheme = start(kind), vi.HardEM(tolerance=0.0)
     values = []
@@ -218,10 +218,7 @@ def test_incremental_em_never_lowers_the_free_energy(kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_incremental_em_ends_where_exact_em_does(kind):
-    """Both to a win below 1e-10: the objectives differ by at most 1e-6 nats per datum.
-
-    Caught: the first epoch's M-steps taken after single batches, which lost components.
-    """
+    """Both to a win below 1e-10: the objectives differ by at most 1e-6 nats per datum."""
     model, x = start(kind)
     ends = []
     for scheme, size in ((vi.ExactEM(1e-10), N), (vi.IncrementalEM(1e-10), 13)):
@@ -336,7 +333,7 @@ class _Broken(vi.PPCA):
     ids=["fall", "nan"],
 )
 def test_a_broken_m_step_ends_the_run(make, factor, message):
-    """Exit 5, with the half step. Caught: E-steps and M-steps counted as one; NaN compared."""
+    """Exit 5, with the half step. Caught: half steps counted as whole ones; NaN sought by ==."""
     model, x = _Broken((D,), 2), reals()
     model.factor = factor
     model.initialize(x)

@@ -72,7 +72,7 @@ SCHEMES = {
 def test_phases_add_up_to_what_the_elbo_gained(model, x, name):
     """Over three epochs of 7 steps, each closed: at most 1e-12.
 
-    Caught: what happens between two epochs lost; a phase that wins from its end on.
+    Caught: the level forgotten between two epochs; the last phase left open.
     """
     scheme, step = watched(SCHEMES[name](), model, x)
     for epoch in range(3):

@@ -121,7 +121,7 @@ def test_elbo_of_a_discrete_q_is_exact_with_its_gradient(make, model, x):
 
 @pytest.mark.parametrize("bound", [vi.ELBO(), vi.LogWeightELBO(), vi.Beta(vi.ELBO())], ids=str)
 def test_a_discrete_model_trains_jointly(bound, model, x):
-    """Through vi.Joint, whose bound sums over z. Caught: draw() asked in place of points()."""
+    """Through vi.Joint, whose bound sums over z."""
     optimizers, _ = vi.Joint().configure(model, bound)
     before = bound(model, x).value.mean()
     for _ in range(50):
@@ -188,7 +188,7 @@ def test_a_point_is_a_certain_distribution():
     ],
 )
 def test_kl_of_a_point_reaches_every_prior(p):
-    """No other KL is preferred. Caught: the full-covariance case that matched any q."""
+    """No other KL is preferred."""
     value = torch.randn(B, 2)
     assert (closed_form_kl(Point(value), p()) + p().log_prob(value)).abs().max() <= 1e-14
 
@@ -211,8 +211,7 @@ def test_two_clusters_carry_log_two(carried):
     """100 data, q with a mean of +-50 and a deviation of 1: log 2 to 1e-12, z in 1 or 2 dimensions
     or discrete. Q that does not look carries 0, one that tells all data apart log N.
 
-    Caught: the datum's own q left out of the mixture; the sum over the mixture in place of its
-    mean; axes of draws and of data exchanged.
+    Caught: the sum over the mixture in place of its mean; axes of draws and of data exchanged.
     """
     sign = torch.tensor([1.0, -1.0]).repeat(50)[:, None]
     gaussian = lambda loc: Independent(Normal(loc, 1.0), 1)
@@ -228,7 +227,7 @@ def test_two_clusters_carry_log_two(carried):
 def test_mutual_information_of_a_discrete_q_is_its_sum(carried):
     """H(q(z)) - mean H(q(z|x)) of 50 data, 4 000 draws, seed 0: within 0.01, ten standard errors.
 
-    Caught: log q(z|x) without the mixture.
+    Caught: the sum over the mixture in place of its mean.
     """
     q = OneHotCategorical(logits=2 * torch.randn(50, S))
     exact = Categorical(probs=q.probs.mean(0)).entropy() - q.entropy().mean()

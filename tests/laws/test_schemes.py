@@ -238,8 +238,7 @@ def test_a_model_without_an_encoder_is_refused(option):
 def test_alternating_is_two_adams_by_hand(small_vae, x, e_steps, m_steps):
     """Bit for bit over 12 steps, each on a batch of its own.
 
-    Caught: the cycle begun with an M-step; the same batch for E and M; the E-step's gradients
-    added to those of the M-step.
+    Caught: the cycle begun with an M-step.
     """
     model, bound = small_vae(), vi.ELBO(2)
     by_hand = copy.deepcopy(model)
@@ -282,7 +281,7 @@ def _phases(scheme, values, small_vae, x):
 def test_a_phase_without_a_number_ends_when_the_bound_stops_rising(small_vae, x):
     """Windows of two: -5, -4 and -4.5 end it; the next phase begins with no memory.
 
-    Caught: windows that slide; the value of the M-step compared with the E-steps after it.
+    Caught: a total that goes on from window to window; windows that go on into the next phase.
     """
     values = [-6, -4, -5, -3, -4, -5, 0.0, -9, -9, -8, -10, 0, -9, -9]
     scheme = vi.Alternating(e_steps=None, m_steps=1, window=2)
@@ -322,7 +321,7 @@ def test_alternating_refuses_numbers_that_cannot_be(wrong):
 
 
 def test_aggressive_takes_e_steps_while_they_pay_and_then_one_m_step(small_vae, x):
-    """Caught: the M-step's value taken for one of the E-steps; no end at the limit."""
+    """Caught: windows that go on across the M-step; no end at the limit."""
     values = [-5, -4, -5, 0, -9, -8, -7, -6, 0, -1]
     assert _phases(vi.Aggressive(window=1, max_e_steps=4), values, small_vae, x) == "eeemeeeeme"
 
@@ -387,8 +386,7 @@ def _cost(scheme, model, x, bound, steps=1):
 def test_evaluations_are_what_arithmetic_says(small_vae, x):
     """Rows of encoder and decoder per datum of a step; T = 4 refinements, K = 3 draws.
 
-    Caught: rows of a batch counted once for all draws; a refinement past the wrapper; an encoder
-    counted both for its parameters and its distribution.
+    Caught: the rows of a batch counted once for all draws.
     """
     refinement, k = vi.GradientAscent(num_steps=4), vi.ELBO(3)
     cost = lambda scheme, steps=1: _cost(scheme, small_vae(), x, k, steps)
@@ -405,7 +403,7 @@ def test_evaluations_are_what_arithmetic_says(small_vae, x):
 
 
 def test_the_posterior_of_an_exact_model_is_its_encoder(x):
-    """One row a datum, and no decoder. Caught: 0 rows."""
+    """One row a datum, and no decoder."""
     assert _cost(vi.ExactEM(), vi.PPCA((D,), 2), x, vi.ELBO(), steps=2) == (2, 0)
 
 

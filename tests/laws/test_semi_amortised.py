@@ -82,7 +82,7 @@ SGD1 = partial(SGD, lr=1.0)
 def test_momentum_and_clipping_by_hand():
     """v <- m v + clip(g), lambda <- lambda + lr v on a paraboloid: at most 1e-14.
 
-    Caught: the velocity clipped in place of the gradient; a velocity without its momentum.
+    Caught: the velocity clipped in place of the gradient; small gradients magnified.
     """
     centre = torch.randn(B, 2)
     refinement = vi.GradientAscent(lr=0.1, momentum=0.8, clip_norm=1.0)
@@ -116,7 +116,7 @@ def test_adam_ascent_is_adam():
 def test_one_datum_never_disturbs_another(make_refinement, vae, x, clip_norm):
     """Refined alone or in a batch, beside a datum whose gradient is huge: at most 1e-13.
 
-    Caught: one norm for the batch; the mean over the batch in place of the sum.
+    Caught: the mean over the batch in place of the sum.
     """
     x = torch.cat([x[:-1], 1000 * x[-1:]])
     clipped = "clip_norm" in make_refinement().arguments
@@ -177,10 +177,7 @@ def linear():
 
 
 def test_refinement_climbs_to_the_exact_posterior(linear):
-    """Each of 20 data gains in each of 30 steps, and ends with KL(q || p(z|x)) <= 1e-10.
-
-    Caught: a step downhill; a datum that is left out.
-    """
+    """Each of 20 data gains in each of 30 steps, and ends with KL(q || p(z|x)) <= 1e-10."""
     x, bound = linear.sample(20), vi.ELBO(4)
     at, gaps = linear.variational_parameters(x).detach(), []
     exact = linear.exact.posterior(x)
@@ -261,7 +258,7 @@ def test_the_gradient_goes_through_every_step(vae, x, make, refinement):
 def test_without_through_theta_climbs_at_the_end_and_phi_at_the_start(make_refinement, vae, x):
     """Both gradients by hand: at most 1e-14.
 
-    Caught: theta climbing at both; phi with a part of the bound at lambda_T.
+    Caught: theta climbing at both; phi climbing at lambda_T.
     """
     refinement, bound = make_refinement(num_steps=3), vi.ELBO(K)
     scheme = vi.SemiAmortised(refinement, through=False, optimizer=SGD1)
@@ -325,7 +322,7 @@ def test_every_datum_keeps_its_lambda_and_goes_on_from_it(svi, vae):
 
 
 def test_theta_climbs_at_the_refined_lambda_and_phi_rests(svi, vae):
-    """Caught: the encoder trained; the bound at the lambda before the refinement."""
+    """Caught: the bound at the lambda before the refinement."""
     (scheme, bound, step), x, rows = svi, torch.randn(10, D), torch.arange(B)
     before = flat(vae.inference_parameters()), flat(vae.generative_parameters())
     end = scheme.refinement(vae, bound, x[rows], torch.zeros(B, 2 * Z), {})
@@ -340,7 +337,7 @@ def test_theta_climbs_at_the_refined_lambda_and_phi_rests(svi, vae):
 def test_training_data_have_their_q_and_unseen_data_get_one(svi, vae):
     """Unseen: fit_factor = 3 times the two steps, from lambda = 0.
 
-    Caught: the table's rows for unseen data; the encoder as the start.
+    Caught: the encoder as the start.
     """
     (scheme, bound, step), x, rows = svi, torch.randn(10, D), torch.tensor([7, 2, 0, 9])
     step(rows, x)

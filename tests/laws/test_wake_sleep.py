@@ -104,7 +104,7 @@ def _gradient(value, parameter):
 def test_sleep_gradient_is_that_of_the_expectation_over_dreams(model, batch, listed):
     """All sixty equally likely dreams in one batch: at most 1e-14.
 
-    Caught: log q of the batch in place of the dream; KL(q || p); the sum over dreams.
+    Caught: log q at the batch in place of the dream; the sum over dreams; all dreams alike.
     """
     with torch.no_grad():
         model.answers.normal_()
@@ -131,8 +131,8 @@ def test_sleep_gradient_over_the_real_generator(model, batch):
 def test_wake_gradient_lowers_the_kl_of_the_posterior_to_q(model, batch, listed):
     """With draws that list q exactly the weights are the posterior, as for K -> infinity: 1e-14.
 
-    Caught: weights that are not normalised; the weight's own gradient; weights p(z|x) without
-    1/q; the mean over K in place of the weighted sum.
+    Caught: weights that are not normalised; weights p(x, z) without 1/q; the mean over K in place
+    of the weighted sum.
     """
     scheme = vi.ReweightedWakeSleep(num_samples=WEIGHTS)
     exact = _gradient(model.wake_loss(batch.x), model.answers)
@@ -179,7 +179,7 @@ def test_a_step_is_one_of_theta_and_then_one_of_phi(model, batch, monkeypatch, m
     """SGD of rate 1: theta moves by the gradient of the ELBO at the old phi, phi by that of its
     own loss at the new theta: at most 1e-14. Both sum over z, so there is no noise.
 
-    Caught: phi moved by the bound; theta moved by the dreams; both at the old theta.
+    Caught: phi moved by the bound.
     """
     monkeypatch.setattr(make().__class__, "phi_loss", lambda self, m, b: phi_loss(m, b.x))
     by_hand, bound = Tables(), vi.LogWeightELBO()
@@ -202,7 +202,7 @@ def test_a_step_is_one_of_theta_and_then_one_of_phi(model, batch, monkeypatch, m
 @pytest.mark.parametrize("make", [vi.WakeSleep, vi.ReweightedWakeSleep])
 @pytest.mark.parametrize("bound", [vi.ELBO(), vi.LogWeightELBO(), vi.IWAE(4)], ids=str)
 def test_a_discrete_q_is_trained_without_a_pathwise_gradient(model, batch, make, bound):
-    """Caught: draw() that refuses a q whose gradient nobody asks for."""
+    """Caught: phi not held while theta moves, so that IWAE asks for its gradient."""
     scheme = make()
     optimizers, _ = scheme.configure(model, bound)
     before = [p.detach().clone() for p in model.parameters()]
@@ -234,7 +234,7 @@ def _kl(model):
 
 
 def test_dreams_have_the_shape_and_the_context_of_the_batch(small_vae, data):
-    """Caught: dreams of a flat decoder given to an encoder of images; the context left out."""
+    """Caught: the context left out."""
     model = small_vae(context_dim=3)
     seen = Batch(data, {"context": torch.randn(50, 3)})
     for s in (0.0, 0.5):

@@ -146,8 +146,8 @@ def assert_same(one, other):
 def test_a_resumed_run_is_the_uninterrupted_one(tmp_path, whole, name):
     """Six epochs, and three gone on with, bit for bit, the ledger too.
 
-    Caught: the table of SVI begun again; parts of incremental EM forgotten; a ledger that began
-    again with the first epoch of the resumed run.
+    Caught: a scheme that forgets its state; a ledger that begins again; the account of
+    evaluations with those of the ledger, which a resumed run measures once more.
     """
     ended(tmp_path, name, epochs=3)
     last = tmp_path / "checkpoints" / "last.ckpt"
@@ -163,8 +163,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(tmp_path, whole, name):
 def test_a_run_cut_within_an_epoch_goes_on_unwatched(tmp_path, whole, name):
     """Ten steps of 24, then the rest, without the ledger: bit for bit the run that had it.
 
-    Caught: the sums of half an E-step forgotten; measurements of the ledger added up as
-    evaluations of training, or its noise taken from that of training.
+    Caught: measurements of the ledger added up as evaluations of training.
     """
     ended(tmp_path, name, watched=False, max_steps=10)
     last = tmp_path / "checkpoints" / "last.ckpt"
@@ -182,10 +181,7 @@ def _plain(value):
 
 @pytest.mark.parametrize("name", RUNS)
 def test_the_ledger_has_a_row_for_every_epoch(whole, name):
-    """Joint steps have no split, all others win in E-steps and in M-steps; the curves agree.
-
-    Caught: a ledger that is closed before the last step of the epoch was taken.
-    """
+    """Joint steps have no split, all others win in E-steps and in M-steps; the curves agree."""
     rows = ledger(whole(name).folder)
     assert [(row["epoch"], row["step"]) for row in rows] == [(n, 4 * n) for n in range(1, 7)]
     joint = name in ("joint", "semi_amortised")
@@ -201,7 +197,7 @@ def test_a_run_tells_what_it_spent(tmp_path):
     """Epochs, and evaluations per training datum, after every epoch; a resumed run goes on.
 
     ELBO(3) costs one row of the encoder and three of the decoder; RWS with K = 5 two and eight.
-    Caught: evaluations of the validation data counted.
+    Caught: an account that begins again with a resumed run.
     """
     logger = Kept()
     fit(tmp_path / "a", vae(), vi.Joint(), 3, bound=vi.ELBO(3), loggers=[logger])
@@ -249,7 +245,7 @@ def test_the_m_step_comes_before_validation(tmp_path):
 def test_exact_schemes_keep_the_last_weights(tmp_path):
     """They end at a maximum of their own; a validation bound that fell does not undo it.
 
-    Caught: the best weights by val/bound put back, of the third epoch.
+    Caught: the best weights by val/bound put back.
     """
     logger = Kept()
     result = fit(tmp_path, mixture(), vi.ExactEM(0.0), 20, loggers=[logger])
@@ -286,7 +282,7 @@ class Told(vi.Joint):
 def test_the_end_of_an_epoch_is_told_after_its_last_step(tmp_path, steps_per_call):
     """Not where max_steps cuts one; with held-out data that are the same each time.
 
-    Caught: told once for each call of Lightning; dynamic bits drawn anew.
+    Caught: told once for each call of Lightning.
     """
     scheme = Told()
     fit(tmp_path / "a", vae(), scheme, 3, max_steps=10, steps_per_call=steps_per_call)
@@ -297,6 +293,7 @@ def test_the_end_of_an_epoch_is_told_after_its_last_step(tmp_path, steps_per_cal
 
 
 def test_a_probe_of_dynamic_bits_is_drawn_once(tmp_path):
+    """Caught: bits drawn anew after every epoch."""
     grey = torch.randint(0, 256, (N, D), dtype=torch.uint8)
     given = LoadedData(DynamicBits(grey), None, data().test, (D,))
     scheme = Told()
