@@ -57,8 +57,8 @@ class SVI(GradientScheme):
         self.table: Tensor | None = None
 
     def parameter_groups(self, model: LatentVariableModel, bound: Bound) -> list[list[Parameter]]:
-        """Theta."""
-        return [inference_and_generative(model, bound)[1]]
+        """Theta, and the parameters of the bound."""
+        return [[*inference_and_generative(model, bound)[1], *bound.parameters()]]
 
     def step(
         self,

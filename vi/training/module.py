@@ -5,6 +5,7 @@ from typing import Any, cast
 
 import lightning.pytorch as pl
 import torch
+from lightning.fabric.utilities import move_data_to_device
 from torch import Tensor
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -201,7 +202,7 @@ class TrainingModule(pl.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on from there."""
-        self.scheme.load_state_dict(checkpoint["scheme"])
+        self.scheme.load_state_dict(move_data_to_device(checkpoint["scheme"], self.device))
         spent = dict(checkpoint["spent"])
         self.seconds_before = spent.pop("seconds")
         self.evaluations = Evaluations(**spent)

@@ -48,6 +48,9 @@ class EMLedger(pl.Callback):
         won = ledger.close()
         pl_module.record({f"ledger/{phase}": nats for phase, nats in won.items() if nats})
         row = {"epoch": trainer.current_epoch + 1, "step": trainer.global_step, **won}
+        if self.rows and self.rows[-1]["epoch"] == row["epoch"]:  # max_steps had cut the epoch
+            cut = self.rows.pop()
+            row |= {phase: nats + cut[phase] for phase, nats in won.items()}
         self.rows.append(row)  # pyright: ignore
         text = io.StringIO()
         writer = csv.writer(text)
@@ -78,5 +81,6 @@ def _folder(trainer: pl.Trainer) -> Path:
 def _read(path: Path, step: int) -> list[dict[str, float]]:
     """The rows of the epochs that the resumed run has behind it."""
     lines = path.read_text(encoding="utf-8").splitlines()
-    rows = [{k: float(v) for k, v in row.items()} for row in csv.DictReader(lines)]
+    kinds = {"epoch": int, "step": int}
+    rows = [{k: kinds.get(k, float)(v) for k, v in row.items()} for row in csv.DictReader(lines)]
     return [row for row in rows if row["step"] <= step]
