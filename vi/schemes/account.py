@@ -1,7 +1,7 @@
 """The objective of exact steps, watched while they run."""
 
-from vi.errors import ConfigurationError, NumericsError
-from vi.models.base import ExactModel, LatentVariableModel, Statistics
+from vi.errors import NumericsError
+from vi.models.base import ExactModel, Statistics
 from vi.schemes.ledger import Ledger, Phase
 
 _ROUNDING = 1e-9  # a fall by less than this part of the objective is rounding
@@ -66,18 +66,3 @@ class Account:
     def load_state_dict(self, state: dict[str, float | None]) -> None:
         """Go on from ``state_dict``."""
         vars(self).update(state)
-
-
-def require_exact(model: LatentVariableModel) -> ExactModel:
-    """The model, if its E-step is exact.
-
-    Raises:
-        ConfigurationError: It is not.
-    """
-    if not isinstance(model, ExactModel):
-        raise ConfigurationError(
-            f"{type(model).__name__} has no exact E-step",
-            hint="choose model=gmm|kmeans|bernoulli_mixture|poisson_mixture|ppca|factor_analysis, "
-            "or a scheme of gradient steps, such as scheme=joint or scheme=alternating",
-        )
-    return model

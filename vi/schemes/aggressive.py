@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from torch import Tensor
-from torch.nn import Parameter
 from torch.optim import Adam, Optimizer
 
 from vi.bounds.base import Bound, Estimate
@@ -17,7 +16,6 @@ from vi.schemes.gradient import (
     OptimizerFactory,
     ScheduleFactory,
     frozen,
-    inference_and_generative,
     loss,
     parameters_of,
 )
@@ -59,10 +57,6 @@ class Aggressive(GradientScheme):
         self.information = float("-inf")
         self.m_steps = 0  # since the information was measured
         self.num_batches = 0  # of this epoch so far
-
-    def parameter_groups(self, model: LatentVariableModel, bound: Bound) -> list[list[Parameter]]:
-        """Phi and theta."""
-        return inference_and_generative(model, bound)
 
     def step(
         self,

@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from torch import Tensor
-from torch.nn import Parameter
 from torch.optim import Adam, Optimizer
 
 from vi.bounds.base import Bound, Estimate
@@ -16,7 +15,6 @@ from vi.schemes.gradient import (
     OptimizerFactory,
     ScheduleFactory,
     frozen,
-    inference_and_generative,
     loss,
     parameters_of,
 )
@@ -60,10 +58,6 @@ class Alternating(GradientScheme):
         self.rising = Rising(window, max_steps)
         self.turn = 0  # 0 in an E-phase, 1 in an M-phase
         self.taken = 0  # steps of this phase
-
-    def parameter_groups(self, model: LatentVariableModel, bound: Bound) -> list[list[Parameter]]:
-        """Phi and theta."""
-        return inference_and_generative(model, bound)
 
     def step(
         self,

@@ -8,17 +8,14 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
 
 from vi.bounds.base import Bound, Estimate
-from vi.distributions.kl import closed_form_kl
-from vi.errors import ConfigurationError
-from vi.models.base import ExactModel, LatentVariableModel, Statistics
-from vi.schemes.account import Account, require_exact
-from vi.schemes.base import Batch, Scheme
+from vi.models.base import LatentVariableModel, Statistics
+from vi.schemes.base import Batch
+from vi.schemes.exact import ExactScheme, free_energy_estimate, require_exact
 
 
-class ExpectationMaximization(Scheme):
+class ExpectationMaximization(ExactScheme):
     """Closed-form steps: no optimiser, no learning rate.
 
     An implementer writes ``complete``, which makes the q of the E-step from the posterior. One
@@ -30,28 +27,13 @@ class ExpectationMaximization(Scheme):
             on until ``trainer.max_epochs``.
     """
 
-    fixed_data = True
-    keeps_last = True
-    monotone: bool = True
-    """Whether the objective never falls."""
-
     def __init__(self, tolerance: float = 1e-6) -> None:
-        require_tolerance(tolerance)
-        self.tolerance = tolerance
-        self.account = Account(monotone=self.monotone)
+        super().__init__(tolerance)
         self.statistics: Statistics | None = None
-        self.level = -float("inf")  # the objective after the last E-step, per datum
 
     @abstractmethod
     def complete(self, posterior: Distribution) -> Distribution:
         """The q of the E-step, batch_shape (B,)."""
-
-    def configure(
-        self, model: LatentVariableModel, bound: Bound
-    ) -> tuple[list[Optimizer], list[LRScheduler]]:
-        """Nothing to step."""
-        require_exact(model)
-        return [], []
 
     @torch.no_grad()
     def step(
@@ -74,9 +56,8 @@ class ExpectationMaximization(Scheme):
         """The M-step."""
         exact, statistics = require_exact(model), self.statistics
         assert statistics is not None  # an epoch has a batch
-        level = self.account.record("e", exact, statistics, self.ledger)
-        self.converged = 0 < self.tolerance > level - self.level
-        self.level, self.statistics = level, None
+        self.reached(self.account.record("e", exact, statistics, self.ledger))
+        self.statistics = None
         exact.m_step(statistics)
         self.account.record("m", exact, statistics, self.ledger)
 
@@ -90,20 +71,3 @@ class ExpectationMaximization(Scheme):
         self.statistics = Statistics(state["sums"]) if state["sums"] else None
         self.level = state["level"]
         self.account.load_state_dict(state["account"])
-
-
-def free_energy_estimate(
-    model: ExactModel, q: Distribution, statistics: Statistics, batch: Batch
-) -> Estimate:
-    """F(q, theta) of a batch, as the mean over its data, with the terms of a bound."""
-    elbo = (model.free_energy(statistics) / statistics["count"]).expand(len(batch.x))
-    kl = closed_form_kl(q, model.prior(**batch.given))
-    return Estimate(elbo, elbo, {"elbo": elbo, "kl": kl, "reconstruction": elbo + kl})
-
-
-def require_tolerance(tolerance: float) -> None:
-    """Refuse a negative tolerance."""
-    if tolerance < 0:
-        raise ConfigurationError(
-            f"tolerance must not be negative, got {tolerance:g}", hint="scheme.tolerance=0"
-        )

@@ -1,6 +1,5 @@
 """What all schemes of gradient steps share."""
 
-from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -22,7 +21,8 @@ ScheduleFactory = Callable[[Optimizer], LRScheduler]
 class GradientScheme(Scheme):
     """Optimisers of torch, one for each group of parameters.
 
-    An implementer writes ``parameter_groups`` and ``step``, which calls ``descend``.
+    An implementer writes ``step``, which calls ``descend``; and ``parameter_groups`` where it is
+    not one optimiser for phi and one for theta.
 
     Args:
         optimizer: Makes an optimiser from parameters.
@@ -42,9 +42,9 @@ class GradientScheme(Scheme):
         self.schedule = schedule
         self.gradient_clip_norm = gradient_clip_norm
 
-    @abstractmethod
     def parameter_groups(self, model: LatentVariableModel, bound: Bound) -> list[list[Parameter]]:
-        """The parameters of each optimiser."""
+        """The parameters of each optimiser: phi and theta."""
+        return inference_and_generative(model, bound)
 
     def configure(
         self, model: LatentVariableModel, bound: Bound

@@ -7,7 +7,7 @@ from vi.bounds.base import Bound
 from vi.distributions.point import Point
 from vi.errors import ConfigurationError
 from vi.models.base import LatentVariableModel
-from vi.schemes.account import require_exact
+from vi.schemes.exact import require_exact
 from vi.schemes.expectation_maximization import ExpectationMaximization
 
 

@@ -8,16 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
 
 from vi.bounds.base import Bound, Estimate
 from vi.models.base import LatentVariableModel, Statistics
-from vi.schemes.account import Account, require_exact
-from vi.schemes.base import Batch, Scheme
-from vi.schemes.expectation_maximization import free_energy_estimate, require_tolerance
+from vi.schemes.base import Batch
+from vi.schemes.exact import ExactScheme, free_energy_estimate, require_exact
 
 
-class IncrementalEM(Scheme):
+class IncrementalEM(ExactScheme):
     """Every batch replaces its own part of the statistics, and an M-step follows at once.
 
     The first epoch is an iteration of ordinary EM; from then on F(q, theta) + log p(theta) never
@@ -31,24 +29,11 @@ class IncrementalEM(Scheme):
     Reference: Neal and Hinton, 1998, https://doi.org/10.1007/978-94-011-5014-9_12
     """
 
-    fixed_data = True
-    keeps_last = True
-
     def __init__(self, tolerance: float = 1e-6) -> None:
-        require_tolerance(tolerance)
-        self.tolerance = tolerance
-        self.account = Account()
+        super().__init__(tolerance)
         self.parts: list[Statistics] = []
         self.whole: Statistics | None = None  # the sum of all parts, after the first epoch
         self.position = 0
-        self.level = -float("inf")  # the objective at the end of the last epoch, per datum
-
-    def configure(
-        self, model: LatentVariableModel, bound: Bound
-    ) -> tuple[list[Optimizer], list[LRScheduler]]:
-        """Nothing to step."""
-        require_exact(model)
-        return [], []
 
     @torch.no_grad()
     def step(
@@ -85,9 +70,7 @@ class IncrementalEM(Scheme):
             exact.m_step(self.whole)
             self.account.record("m", exact, self.whole, self.ledger)
         assert self.account.objective is not None
-        level = self.account.objective / float(self.whole["count"])
-        self.converged = 0 < self.tolerance > level - self.level
-        self.level = level
+        self.reached(self.account.objective / float(self.whole["count"]))
 
     def state_dict(self) -> dict[str, Any]:
         """The parts and the objective."""

@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
-from torch.nn import Parameter
 from torch.optim import Adam, Optimizer
 
 from vi.bounds.base import Bound, Estimate
@@ -18,7 +17,6 @@ from vi.schemes.gradient import (
     OptimizerFactory,
     ScheduleFactory,
     frozen,
-    inference_and_generative,
     loss,
     parameters_of,
 )
@@ -34,10 +32,6 @@ class WakeTheta(GradientScheme):
     @abstractmethod
     def phi_loss(self, model: LatentVariableModel, batch: Batch) -> Tensor:
         """A scalar, nats per datum; theta is held while it is differentiated."""
-
-    def parameter_groups(self, model: LatentVariableModel, bound: Bound) -> list[list[Parameter]]:
-        """Phi and theta."""
-        return inference_and_generative(model, bound)
 
     def step(
         self,

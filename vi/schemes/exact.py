@@ -1,0 +1,77 @@
+"""What all schemes of closed-form steps share."""
+
+from torch.distributions import Distribution
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from vi.bounds.base import Bound, Estimate
+from vi.distributions.kl import closed_form_kl
+from vi.errors import ConfigurationError
+from vi.models.base import ExactModel, LatentVariableModel, Statistics
+from vi.schemes.account import Account
+from vi.schemes.base import Batch, Scheme
+
+
+class ExactScheme(Scheme):
+    """No optimiser and no learning rate; the objective F(q, theta) + log p(theta) is watched.
+
+    An implementer writes ``step``, records every half step in ``account``, and calls ``reached``
+    with the objective once an epoch.
+
+    Args:
+        tolerance: Training ends when an epoch wins less than this, in nats per datum; 0 goes on
+            until ``trainer.max_epochs``.
+
+    Raises:
+        ConfigurationError: A negative tolerance.
+    """
+
+    fixed_data = True
+    keeps_last = True
+    monotone: bool = True
+    """Whether the objective never falls."""
+
+    def __init__(self, tolerance: float = 1e-6) -> None:
+        if tolerance < 0:
+            raise ConfigurationError(
+                f"tolerance must not be negative, got {tolerance:g}", hint="scheme.tolerance=0"
+            )
+        self.tolerance = tolerance
+        self.account = Account(monotone=self.monotone)
+        self.level = -float("inf")  # the objective of the last epoch, nats per datum
+
+    def configure(
+        self, model: LatentVariableModel, bound: Bound
+    ) -> tuple[list[Optimizer], list[LRScheduler]]:
+        """Nothing to step."""
+        require_exact(model)
+        return [], []
+
+    def reached(self, level: float) -> None:
+        """Whether the objective, in nats per datum, has risen enough to go on."""
+        self.converged = 0 < self.tolerance > level - self.level
+        self.level = level
+
+
+def free_energy_estimate(
+    model: ExactModel, q: Distribution, statistics: Statistics, batch: Batch
+) -> Estimate:
+    """F(q, theta) of a batch, as the mean over its data, with the terms of a bound."""
+    elbo = (model.free_energy(statistics) / statistics["count"]).expand(len(batch.x))
+    kl = closed_form_kl(q, model.prior(**batch.given))
+    return Estimate(elbo, elbo, {"elbo": elbo, "kl": kl, "reconstruction": elbo + kl})
+
+
+def require_exact(model: LatentVariableModel) -> ExactModel:
+    """The model, if its E-step is exact.
+
+    Raises:
+        ConfigurationError: It is not.
+    """
+    if not isinstance(model, ExactModel):
+        raise ConfigurationError(
+            f"{type(model).__name__} has no exact E-step",
+            hint="choose model=gmm|kmeans|bernoulli_mixture|poisson_mixture|ppca|factor_analysis, "
+            "or a scheme of gradient steps, such as scheme=joint or scheme=alternating",
+        )
+    return model
