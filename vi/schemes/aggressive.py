@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from torch import Tensor
-from torch.optim import Adam, Optimizer
+from torch.optim import Optimizer
 
 from vi.bounds.base import Bound, Estimate
 from vi.diagnostics.mutual_information import mutual_information
@@ -12,6 +12,7 @@ from vi.errors import require_positive
 from vi.models.base import LatentVariableModel
 from vi.schemes.base import Batch
 from vi.schemes.gradient import (
+    FUSED_ADAM,
     GradientScheme,
     OptimizerFactory,
     ScheduleFactory,
@@ -44,7 +45,7 @@ class Aggressive(GradientScheme):
         self,
         window: int = 10,
         max_e_steps: int = 100,
-        optimizer: OptimizerFactory = Adam,
+        optimizer: OptimizerFactory = FUSED_ADAM,
         schedule: ScheduleFactory | None = None,
         gradient_clip_norm: float | None = None,
     ) -> None:

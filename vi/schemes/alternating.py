@@ -4,13 +4,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from torch import Tensor
-from torch.optim import Adam, Optimizer
+from torch.optim import Optimizer
 
 from vi.bounds.base import Bound, Estimate
 from vi.errors import require_positive
 from vi.models.base import LatentVariableModel
 from vi.schemes.base import Batch
 from vi.schemes.gradient import (
+    FUSED_ADAM,
     GradientScheme,
     OptimizerFactory,
     ScheduleFactory,
@@ -44,7 +45,7 @@ class Alternating(GradientScheme):
         m_steps: int | None = 1,
         window: int = 10,
         max_steps: int = 100,
-        optimizer: OptimizerFactory = Adam,
+        optimizer: OptimizerFactory = FUSED_ADAM,
         schedule: ScheduleFactory | None = None,
         gradient_clip_norm: float | None = None,
     ) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 from torch import Tensor
 from torch.nn import Parameter
@@ -16,6 +17,8 @@ from vi.schemes.base import Scheme
 
 OptimizerFactory = Callable[..., Optimizer]
 ScheduleFactory = Callable[[Optimizer], LRScheduler]
+FUSED_ADAM = partial(Adam, fused=True)
+"""One pass over the parameters a step, where torch's default makes a dozen."""
 
 
 class GradientScheme(Scheme):
@@ -32,7 +35,7 @@ class GradientScheme(Scheme):
 
     def __init__(
         self,
-        optimizer: OptimizerFactory = Adam,
+        optimizer: OptimizerFactory = FUSED_ADAM,
         schedule: ScheduleFactory | None = None,
         gradient_clip_norm: float | None = None,
     ) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from jaxtyping import Integer
 from torch import Tensor
 from torch.nn import Parameter
-from torch.optim import Adam, Optimizer
+from torch.optim import Optimizer
 
 from vi.bounds.base import Bound, Estimate
 from vi.models.base import LatentVariableModel
@@ -14,6 +14,7 @@ from vi.refinement.posterior_of import PosteriorOf
 from vi.refinement.refined import Refined
 from vi.schemes.base import Batch
 from vi.schemes.gradient import (
+    FUSED_ADAM,
     GradientScheme,
     OptimizerFactory,
     ScheduleFactory,
@@ -45,7 +46,7 @@ class SemiAmortised(GradientScheme):
         refinement: Refinement,
         *,
         through: bool = True,
-        optimizer: OptimizerFactory = Adam,
+        optimizer: OptimizerFactory = FUSED_ADAM,
         schedule: ScheduleFactory | None = None,
         gradient_clip_norm: float | None = None,
     ) -> None:

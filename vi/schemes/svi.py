@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Integer
 from torch import Tensor
 from torch.nn import Parameter
-from torch.optim import Adam, Optimizer
+from torch.optim import Optimizer
 
 from vi.bounds.base import Bound, Estimate
 from vi.errors import require_positive
@@ -17,6 +17,7 @@ from vi.refinement.posterior_of import PosteriorOf
 from vi.refinement.refined import Refined
 from vi.schemes.base import Batch
 from vi.schemes.gradient import (
+    FUSED_ADAM,
     GradientScheme,
     OptimizerFactory,
     ScheduleFactory,
@@ -46,7 +47,7 @@ class SVI(GradientScheme):
         self,
         refinement: Refinement,
         fit_factor: int = 10,
-        optimizer: OptimizerFactory = Adam,
+        optimizer: OptimizerFactory = FUSED_ADAM,
         schedule: ScheduleFactory | None = None,
         gradient_clip_norm: float | None = None,
     ) -> None:

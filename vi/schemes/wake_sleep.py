@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
-from torch.optim import Adam, Optimizer
+from torch.optim import Optimizer
 
 from vi.bounds.base import Bound, Estimate
 from vi.distributions.draw import draw
@@ -13,6 +13,7 @@ from vi.errors import ConfigurationError, require_positive
 from vi.models.base import LatentVariableModel
 from vi.schemes.base import Batch
 from vi.schemes.gradient import (
+    FUSED_ADAM,
     GradientScheme,
     OptimizerFactory,
     ScheduleFactory,
@@ -86,7 +87,7 @@ class ReweightedWakeSleep(WakeTheta):
         self,
         num_samples: int = 8,
         sleep_weight: float = 0.0,
-        optimizer: OptimizerFactory = Adam,
+        optimizer: OptimizerFactory = FUSED_ADAM,
         schedule: ScheduleFactory | None = None,
         gradient_clip_norm: float | None = None,
     ) -> None:
