@@ -135,6 +135,8 @@ def fit(
     write_atomically(run_dir / "metrics.json", (json.dumps(metrics, indent=2) + "\n").encode())
     drawn = any(isinstance(callback, Pictures) for callback in callbacks)
     pictures = save_pictures(model, module.data, module.shape, run_dir, seed) if drawn else []
+    ledger = run_dir / "ledger.png"
+    pictures += [ledger] if ledger.is_file() else []
     if settings_.progress_bar:
         print_report(metrics, run_dir, pictures, saved="data" in parts and savable)
     return FitResult(model, metrics, run_dir)
