@@ -29,6 +29,7 @@ from vi.options import Option
 from vi.schemes.base import Scheme
 from vi.schemes.joint import Joint
 from vi.training import schema
+from vi.training.allocator import keep_freed_memory
 from vi.training.atomic import write_atomically
 from vi.training.callbacks.diagnostics import LatentDiagnostics
 from vi.training.callbacks.hyperparameters import Hyperparameters
@@ -40,6 +41,7 @@ from vi.training.evaluate import evaluate
 from vi.training.guards import check_data
 from vi.training.module import TrainingModule
 from vi.training.pictures import save_pictures
+from vi.training.precision import computing_in
 from vi.training.pretrained import save
 from vi.training.quiet import quiet
 from vi.training.registry import describe
@@ -114,7 +116,8 @@ def fit(
     parts = {"bound": bound} | ({"data": loaded.option} if loaded.option else {})
     savable = _savable({"model": model, **parts}, plugins)
     module = TrainingModule(model, bound, scheme, loaded, settings_, seed)
-    rehearse(module)
+    with computing_in(settings_.precision, model, torch.device("cpu")):
+        rehearse(module)
     start(module, init_from, ckpt_path)
     chosen = {"model": model, "bound": bound, "scheme": scheme, "trainer": settings_}
     values = {k: _values(v) for k, v in chosen.items()} | {"seed": seed, "data": name}
@@ -126,7 +129,13 @@ def fit(
         loggers,
         validate=loaded.val is not None,
     )
-    with threads(settings_.threads, model, settings_.batch_size) as number:
+    device = chosen_device(settings_.device)
+    if settings_.keep_memory and device.type == "cpu":
+        keep_freed_memory()
+    with (
+        threads(settings_.threads, model, settings_.batch_size) as number,
+        computing_in(settings_.precision, model, device),
+    ):
         facts = _train(pl_trainer, module, ckpt_path) | {"threads": number}
     model = module.inferred
     metrics = {**_measure(module, model, evaluation), **facts, **loaded.facts}

@@ -1,6 +1,7 @@
 """The one Lightning module: manual optimisation, several optimiser steps a call."""
 
 import time
+from contextlib import nullcontext
 from typing import Any, cast
 
 import lightning.pytorch as pl
@@ -19,6 +20,7 @@ from vi.models.base import LatentVariableModel
 from vi.schemes.base import Scheme
 from vi.training.blocks import IndexBlocks, InOrder
 from vi.training.means import Means, terms
+from vi.training.precision import tensor_cores
 from vi.training.seeding import seed_generators
 from vi.training.settings import TrainerSettings
 
@@ -120,7 +122,7 @@ class TrainingModule(pl.LightningModule):
                 self.bound.at_step(step)
                 batch = self.data.train.batch(index)
                 estimate = self.scheme.step(
-                    self.bound, self.model, batch, optimizers, self.manual_backward
+                    self.bound, self.model, batch, optimizers, self._backward
                 )
                 self.train_means.add(terms(estimate))
         self._count(len(blocks))
@@ -129,6 +131,10 @@ class TrainingModule(pl.LightningModule):
         if self.trainer.global_step % self.settings.log_every_n_steps == 0:
             self._log_training()
         self.trainer.should_stop |= self._spent_all()
+
+    def _backward(self, loss: Tensor) -> None:
+        with tensor_cores() if self.settings.precision == "tf32" else nullcontext():
+            self.manual_backward(loss)
 
     def _probe(self) -> Batch:
         split = (self.data.val or self.data.train).frozen(self.seed)

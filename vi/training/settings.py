@@ -3,6 +3,7 @@
 from vi.errors import ConfigurationError, require_positive
 from vi.options import Option
 from vi.training.devices import DeviceName
+from vi.training.precision import Precision
 
 
 class TrainerSettings(Option):
@@ -17,6 +18,9 @@ class TrainerSettings(Option):
         drop_last: Leave out the last batch of an epoch where it is smaller.
         device: auto takes the GPU if there is one.
         threads: Of the processor; None is one for a small model, else torch's own choice.
+        precision: Of the products inside networks; parameters, log-weights and the bound stay in
+            single precision or better.
+        keep_memory: On the processor, keep what a step freed for the next one.
         limit_train_batches: At most so many batches of an epoch, or this fraction of them.
         check_val_every_n_epochs: How often the validation data are evaluated.
         log_every_n_steps: How often the mean of the training terms is logged.
@@ -35,6 +39,8 @@ class TrainerSettings(Option):
         drop_last: bool = False,
         device: DeviceName = "auto",
         threads: int | None = None,
+        precision: Precision = "float32",
+        keep_memory: bool = True,
         limit_train_batches: int | float | None = None,
         check_val_every_n_epochs: int = 1,
         log_every_n_steps: int = 50,
@@ -50,6 +56,8 @@ class TrainerSettings(Option):
         self.drop_last = drop_last
         self.device: DeviceName = device
         self.threads = threads if threads is None else _positive("threads", threads)
+        self.precision: Precision = precision
+        self.keep_memory = keep_memory
         self.limit_train_batches = limit_train_batches
         self.check_val_every_n_epochs = _positive(
             "check_val_every_n_epochs", check_val_every_n_epochs
