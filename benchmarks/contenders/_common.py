@@ -1,0 +1,76 @@
+"""What every contender shares: the data, the clock, and one neutral test ELBO. numpy only."""
+
+import json
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+BATCH, DIM, HIDDEN, LATENT, RATE, EPOCHS = 128, 784, 500, 40, 1e-3, 2
+FOLDER = Path(os.environ["BENCH_FOLDER"])
+STARTED = float(os.environ["BENCH_STARTED"])
+
+
+def train_grey() -> np.ndarray:
+    """Bytes (N, 784), N a multiple of the batch size."""
+    return np.load(FOLDER / "train.npy")
+
+
+def test_bits() -> np.ndarray:
+    """Fixed bits (10 000, 784)."""
+    return np.load(FOLDER / "test.npy").astype(np.float32)
+
+
+class Stopwatch:
+    """Seconds from the start of the process to the first step, and samples a second after it."""
+
+    def __init__(self, steps_per_epoch: int) -> None:
+        self.steps_per_epoch = steps_per_epoch
+        self.ends: list[float] = []
+        self.steps = 0
+
+    def step(self) -> None:
+        """Told after every optimiser step."""
+        self.steps += 1
+        if self.steps == 1 or self.steps % self.steps_per_epoch == 0:
+            self.ends.append(time.time())
+
+    def report(self, weights: Sequence[tuple[np.ndarray, np.ndarray]], **more: object) -> None:
+        """Print one line of JSON; the last epoch is the timed one."""
+        samples = self.steps_per_epoch * BATCH
+        numbers = {
+            "first_step_s": self.ends[0] - STARTED,
+            "samples_per_s": samples / (self.ends[-1] - self.ends[-2]),
+            "test_elbo": test_elbo(weights),
+        }
+        print("RESULT " + json.dumps(numbers | more), flush=True)
+
+
+def test_elbo(weights: Sequence[tuple[np.ndarray, np.ndarray]]) -> float:
+    """The test ELBO in nats, one draw a datum, the KL in closed form.
+
+    Args:
+        weights: (weight (out, in), bias) of encoder 1, encoder 2, mean, log variance, decoder 1,
+            decoder 2 and logits.
+    """
+    one, two, mean, log_variance, three, four, last = weights
+    rng, total, x = np.random.default_rng(1), 0.0, test_bits()
+    for bits in np.split(x, 10):
+        h = _relu(_relu(bits, one), two)
+        mu, lv = _affine(h, mean), _affine(h, log_variance)
+        z = mu + np.exp(0.5 * lv) * rng.standard_normal(mu.shape, dtype=np.float32)
+        logits = _affine(_relu(_relu(z, three), four), last)
+        reconstruction = (bits * logits - np.logaddexp(0, logits)).sum(1)
+        kl = 0.5 * (np.exp(lv) + mu**2 - 1 - lv).sum(1)
+        total += float((reconstruction - kl).sum())
+    return total / len(x)
+
+
+def _affine(x: np.ndarray, layer: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    return x @ layer[0].T + layer[1]
+
+
+def _relu(x: np.ndarray, layer: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    return np.maximum(_affine(x, layer), 0)
