@@ -7,6 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vi.data.base import DynamicBits
 from vi.data.binarize import fixed_bits, split_of
 from vi.errors import ConfigurationError
 
@@ -108,3 +109,18 @@ def test_the_mean_of_dynamic_bits_is_the_mean_grey_level():
     grey = torch.randint(0, 256, (1000, 1000), dtype=torch.uint8)
     mean = make(grey).values(torch.arange(1000)).mean().item()
     assert abs(mean - grey.double().mean().item() / 255) <= 4 * math.sqrt(0.25 / 1e6)
+
+
+def test_frozen_bits_are_drawn_once_for_a_seed_and_a_shape():
+    """Caught: bits of another seed, and of the shape before the data were viewed anew."""
+    grey = torch.arange(256, dtype=torch.uint8).repeat(50).reshape(50, 256)
+    split = DynamicBits(grey)
+    bits = split.frozen(1)
+    assert split.frozen(1) is bits
+    assert not torch.equal(split.frozen(2).stored, bits.stored)
+    viewed = split.viewed((16, 16)).frozen(1)
+    assert viewed.stored.shape == (50, 16, 16)
+    assert torch.equal(viewed.stored.flatten(1), bits.stored)
+    assert torch.equal(split.frozen(1).stored, bits.stored)
+    assert bits.stored[:, 0].sum() == 0
+    assert bits.stored[:, 255].sum() == 50

@@ -96,6 +96,7 @@ class DynamicBits(Split):
     ) -> None:
         super().__init__(stored, given)
         self.levels = levels
+        self._frozen: tuple[int, Tensor, Values] | None = None
 
     def values(self, index: Integer[Tensor, " B"]) -> Tensor:
         """Bits of these items, drawn now."""
@@ -104,7 +105,13 @@ class DynamicBits(Split):
         return (u < grey).to(torch.get_default_dtype())
 
     def frozen(self, seed: int) -> Values:
-        """Bits drawn once."""
+        """Bits drawn once; asked again for the same seed, the same object."""
+        known = self._frozen
+        if known is None or known[0] != seed or known[1] is not self.stored:
+            known = self._frozen = (seed, self.stored, self._drawn(seed))
+        return known[2]
+
+    def _drawn(self, seed: int) -> Values:
         generator = torch.Generator().manual_seed(seed)
         u = torch.randint(
             0, self.levels, self.stored.shape, dtype=torch.uint8, generator=generator
