@@ -7,7 +7,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null \
 	&& { echo $$p; break; }; done)
 
-.PHONY: help run test test-all lint format lock wheel clean
+.PHONY: help run test test-all benchmark lint format lock wheel clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -22,6 +22,9 @@ test: $(VENV)/.installed  ## the fast tests
 test-all: $(VENV)/.installed  ## the fast and the slow tests
 	@echo "running all tests (up to fifteen minutes on two cores)"
 	@$(BIN)/pytest -n auto --dist loadfile -m "not gpu" $(ARGS)
+
+benchmark: $(VENV)/.installed  ## training speed beside what else one could run; leave the machine alone meanwhile
+	@$(BIN)/python benchmarks/training.py $(ARGS)
 
 lint: $(VENV)/.installed  ## format, style and types
 	@echo "checking format, style and types"

@@ -37,6 +37,10 @@ class Stopwatch:
         if self.steps == 1 or self.steps % self.steps_per_epoch == 0:
             self.ends.append(time.time())
 
+    def epoch(self) -> None:
+        """Told after compiling and after every epoch by those who see no single steps."""
+        self.ends.append(time.time())
+
     def report(self, weights: Sequence[tuple[np.ndarray, np.ndarray]], **more: object) -> None:
         """Print one line of JSON; the last epoch is the timed one."""
         samples = self.steps_per_epoch * BATCH
