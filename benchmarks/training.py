@@ -50,7 +50,8 @@ def main() -> None:
                     results[path.stem].append(result)
     text = report({k: v for k, v in results.items() if v}, options.repeats)
     print(text)
-    (_HERE / "results" / "training.md").write_text(text, encoding="utf-8")
+    if not options.only:  # a part of the table does not replace the whole
+        (_HERE / "results" / "training.md").write_text(text, encoding="utf-8")
 
 
 def prepare(folder: Path) -> None:

@@ -41,7 +41,7 @@ class Stopwatch:
         """Told after compiling and after every epoch by those who see no single steps."""
         self.ends.append(time.time())
 
-    def report(self, weights: Sequence[tuple[np.ndarray, np.ndarray]], **more: object) -> None:
+    def report(self, weights: Sequence[tuple[np.ndarray, np.ndarray]]) -> None:
         """Print one line of JSON; the last epoch is the timed one."""
         samples = self.steps_per_epoch * BATCH
         numbers = {
@@ -49,7 +49,7 @@ class Stopwatch:
             "samples_per_s": samples / (self.ends[-1] - self.ends[-2]),
             "test_elbo": test_elbo(weights),
         }
-        print("RESULT " + json.dumps(numbers | more), flush=True)
+        print("RESULT " + json.dumps(numbers), flush=True)
 
 
 def test_elbo(weights: Sequence[tuple[np.ndarray, np.ndarray]]) -> float:

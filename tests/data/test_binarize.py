@@ -118,6 +118,7 @@ def test_frozen_bits_are_drawn_once_for_a_seed_and_a_shape():
     bits = split.frozen(1)
     assert split.frozen(1) is bits
     assert not torch.equal(split.frozen(2).stored, bits.stored)
+    assert torch.equal(split.frozen(1).stored, bits.stored)
     viewed = split.viewed((16, 16)).frozen(1)
     assert viewed.stored.shape == (50, 16, 16)
     assert torch.equal(viewed.stored.flatten(1), bits.stored)

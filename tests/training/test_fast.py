@@ -53,7 +53,7 @@ def small_vae() -> vi.VAE:
 
 
 def test_bf16_is_autocast_inside_the_networks_and_nowhere_else():
-    """Bit-equal to autocast by hand. Caught: log-weights in bf16, and hooks that stay."""
+    """Bit-equal to autocast by hand. Caught: outputs left in bf16, and hooks that stay."""
     model, x = small_vae(), torch.rand(64, 20).round()
     plain = model.variational_parameters(x)
     with torch.autocast("cpu", torch.bfloat16):
@@ -64,6 +64,7 @@ def test_bf16_is_autocast_inside_the_networks_and_nowhere_else():
         estimate = vi.IWAE(5)(model, x)
         inside = model.variational_parameters(x)
         copied = copy.deepcopy(model).variational_parameters(x)
+        assert inside.dtype == model.decoder(torch.zeros(2, 3)).dtype == torch.float32
         assert torch.equal(inside, by_hand.float())
         assert torch.equal(inside, copied)
         assert not torch.is_autocast_enabled("cpu")
