@@ -23,7 +23,7 @@ test-all: $(VENV)/.installed  ## the fast and the slow tests
 	@echo "running all tests (up to fifteen minutes on two cores)"
 	@$(BIN)/pytest -n auto --dist loadfile -m "not gpu" $(ARGS)
 
-benchmark: $(VENV)/.installed  ## training speed beside what else one could run; leave the machine alone meanwhile
+benchmark: $(VENV)/.installed  ## training, IWAE-5000 and exact EM beside what else one could run; leave the machine alone meanwhile
 	@$(BIN)/python benchmarks/training.py $(ARGS)
 
 lint: $(VENV)/.installed  ## format, style and types

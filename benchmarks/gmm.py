@@ -11,18 +11,19 @@ difference of a long and a short fit, so that starting up counts for nobody; our
 import argparse
 import contextlib
 import io
-import os
-import platform
-import resource
 import statistics
 import tempfile
 import time
 import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import sklearn
 import torch
+from _machine import Load, foot
+from contenders._memory import Growth
 from sklearn.mixture import GaussianMixture
 
 import vi
@@ -31,56 +32,86 @@ from vi.data.base import LoadedData, Values
 _SHORT, _LONG = 1, 6  # iterations
 
 
+@dataclass(frozen=True)
+class Size:
+    """Of the task."""
+
+    rows: int = 1_000_000
+    dim: int = 16
+    components: int = 16
+    batch_size: int = 16384
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Seconds per iteration, megabytes, and the part of the cores that others used."""
+
+    ours: list[float]
+    theirs: list[float]
+    growth: float
+    data: float
+    others: float
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description="Exact EM of a GMM against scikit-learn.")
-    parser.add_argument("--rows", type=int, default=1_000_000)
-    parser.add_argument("--dim", type=int, default=16)
-    parser.add_argument("--components", type=int, default=16)
-    parser.add_argument("--batch-size", type=int, default=16384)
+    parser.add_argument("--rows", type=int, default=Size.rows)
+    parser.add_argument("--dim", type=int, default=Size.dim)
+    parser.add_argument("--components", type=int, default=Size.components)
+    parser.add_argument("--batch-size", type=int, default=Size.batch_size)
     parser.add_argument("--repeats", type=int, default=5)
-    options = parser.parse_args()
-    torch.set_default_dtype(torch.float64)
-    warnings.simplefilter("ignore")
-    x, means = data(options.rows, options.dim, options.components)
-    ours, theirs = [], []
-    fit_ours(x[:1000], means, 1, options.batch_size)  # what importing costs is not memory of EM
-    before = peak()
-    fit_ours(x, means, 1, options.batch_size)
-    growth = peak() - before
-    for _ in range(options.repeats):
-        theirs.append(per_iteration(lambda n: fit_theirs(x, means, n)))
-        ours.append(per_iteration(lambda n: fit_ours(x, means, n, options.batch_size)))
-    text = report(options, ours, theirs, growth, x.nbytes / 1e6)
+    chosen = vars(parser.parse_args())
+    repeats, size = chosen.pop("repeats"), Size(**chosen)
+    text = report(size, measure(size, repeats))
     print(text)
-    results = Path(__file__).parent / "results"
-    results.mkdir(exist_ok=True)
-    (results / "gmm.md").write_text(text, encoding="utf-8")
+    if size == Size():
+        (Path(__file__).parent / "results" / "gmm.md").write_text(text, encoding="utf-8")
 
 
-def report(
-    options: argparse.Namespace,
-    ours: list[float],
-    theirs: list[float],
-    growth: float,
-    size: float,
-) -> str:
+def measure(size: Size, repeats: int) -> Measured:
+    """The two take turns."""
+    ours, theirs = [], []
+    with double_precision(), warnings.catch_warnings(), Load() as load:
+        warnings.simplefilter("ignore")
+        x, means = data(size.rows, size.dim, size.components)
+        fit_ours(x[:1000], means, 1, size.batch_size)  # what importing costs is not memory of EM
+        with Growth() as growth:
+            fit_ours(x, means, 1, size.batch_size)
+        for _ in range(repeats):
+            theirs.append(per_iteration(lambda n: fit_theirs(x, means, n)))
+            ours.append(per_iteration(lambda n: fit_ours(x, means, n, size.batch_size)))
+    return Measured(ours, theirs, growth.mb, x.nbytes / 1e6, load.others)
+
+
+@contextlib.contextmanager
+def double_precision() -> Iterator[None]:
+    """Within this block."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+def report(size: Size, measured: Measured) -> str:
     """A table in Markdown."""
+    ours, theirs = measured.ours, measured.theirs
     a, b = statistics.median(ours), statistics.median(theirs)
     return f"""# Exact EM of a Gaussian mixture, seconds per iteration
 
-{options.rows} rows, {options.dim} dimensions, {options.components} full covariances, float64,
-{options.repeats} interleaved repetitions, median (range).
+{size.rows} rows, {size.dim} dimensions, {size.components} full covariances, float64,
+{len(ours)} interleaved repetitions, median (range).
 
 | | s | ratio |
 |---|---|---|
 | scikit-learn {sklearn.__version__} | {b:.3f} ({min(theirs):.3f}-{max(theirs):.3f}) | 1.00 |
-| vi, batches of {options.batch_size} | {a:.3f} ({min(ours):.3f}-{max(ours):.3f}) | {b / a:.2f} |
+| vi, batches of {size.batch_size} | {a:.3f} ({min(ours):.3f}-{max(ours):.3f}) | {b / a:.2f} |
 
-Peak memory of `vi.fit` grew by {growth:.0f} MB beside data of {size:.0f} MB.
-{platform.machine()}, {os.cpu_count()} cores, vi {vi.__version__}, torch {torch.__version__}.
-`python benchmarks/gmm.py`
-"""
+Peak memory of `vi.fit` grew by {measured.growth:.0f} MB beside data of {measured.data:.0f} MB.
+
+{foot("python benchmarks/gmm.py", [measured.others])}"""
 
 
 def data(rows: int, dim: int, components: int) -> tuple[np.ndarray, np.ndarray]:
@@ -96,7 +127,7 @@ def data(rows: int, dim: int, components: int) -> tuple[np.ndarray, np.ndarray]:
     return x, means + 0.3 * rng.normal(size=means.shape)
 
 
-def per_iteration(fit) -> float:  # noqa: ANN001, a function of the number of iterations
+def per_iteration(fit: Callable[[int], None]) -> float:
     """Seconds."""
     times = []
     for iterations in (_SHORT, _LONG):
@@ -140,11 +171,6 @@ def fit_ours(x: np.ndarray, means: np.ndarray, iterations: int, batch_size: int)
             batch_size=batch_size,
             progress_bar=False,
         )
-
-
-def peak() -> float:
-    """Of the memory of this process, MB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
 
 
 if __name__ == "__main__":

@@ -5,31 +5,40 @@
 
 Every file in ``contenders/`` is one contender and one process: the same 784-500-500-2x40 network,
 Fashion-MNIST binarised anew at every visit, Adam 1e-3, batch 128, float32. The processes take
-turns; the second epoch is timed. A neutral computation of the test ELBO from the trained weights
-shows that nobody computed something else. A contender whose packages are missing is left out by
-name; ``BENCH_PYTHON_<CONTENDER>`` names another interpreter for it.
+turns; the second epoch is timed, and then the estimate of log p(x) with 5000 samples for 100 test
+images. A neutral computation of the test ELBO from the trained weights shows that nobody computed
+something else. ``gmm`` stands for exact EM of a mixture against scikit-learn.
+
+A contender whose packages are missing is left out by name. ``BENCH_PYTHON_<CONTENDER>`` names
+another interpreter for it, ``BENCH_ARGS_<CONTENDER>`` gives it arguments.
 """
 
 import argparse
 import json
 import os
-import platform
+import shlex
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
+import gmm
 import numpy as np
 import torch
+from _machine import Load, foot
 
 import vi
 from vi.data.binarize import fixed_bits
 
 _HERE = Path(__file__).parent
-_BASE = "plain_lightning"
 _BATCH = 128
+_BASES = ("plain_lightning", "pythae_vae", "numpyro_scan")
+_GMM = "gmm"
+
+Results = dict[str, list[dict[str, Any]]]
 
 
 def main() -> None:
@@ -39,19 +48,29 @@ def main() -> None:
     parser.add_argument("--only", default="", help="names of contenders, with commas")
     options = parser.parse_args()
     files = sorted(p for p in (_HERE / "contenders").glob("*.py") if p.stem[0] != "_")
-    chosen = [p for p in files if not options.only or p.stem in options.only.split(",")]
-    results: dict[str, list[dict[str, float]]] = {p.stem: [] for p in chosen}
-    with tempfile.TemporaryDirectory() as folder:
-        prepare(Path(folder))
-        for _ in range(options.repeats):
-            for path in chosen:
-                result = run(path, folder)
-                if result:
-                    results[path.stem].append(result)
-    text = report({k: v for k, v in results.items() if v}, options.repeats)
+    names = options.only.split(",") if options.only else [*(p.stem for p in files), _GMM]
+    results = measure([p for p in files if p.stem in names], options.repeats)
+    text = report(results, options.repeats) if results else ""
+    if _GMM in names:
+        size = gmm.Size()
+        text = f"{text}\n{gmm.report(size, gmm.measure(size, options.repeats))}"
     print(text)
     if not options.only:  # a part of the table does not replace the whole
         (_HERE / "results" / "training.md").write_text(text, encoding="utf-8")
+
+
+def measure(files: list[Path], repeats: int) -> Results:
+    """The contenders take turns."""
+    results: Results = {}
+    with tempfile.TemporaryDirectory() as folder:
+        if files:
+            prepare(Path(folder))
+        for _ in range(repeats):
+            for path in files:
+                result = run(path, folder)
+                if result:
+                    results.setdefault(path.stem, []).append(result)
+    return results
 
 
 def prepare(folder: Path) -> None:
@@ -63,58 +82,84 @@ def prepare(folder: Path) -> None:
     np.save(folder / "test.npy", bits.numpy())
 
 
-def run(path: Path, folder: str) -> dict[str, float] | None:
+def run(path: Path, folder: str) -> dict[str, Any] | None:
     """One process; None if its packages are missing."""
     python = os.environ.get(f"BENCH_PYTHON_{path.stem.upper()}", sys.executable)
+    command = [python, str(path), *arguments(path.stem)]
     env = os.environ | {"BENCH_FOLDER": folder, "BENCH_STARTED": str(time.time())}
-    done = subprocess.run([python, path], env=env, capture_output=True, text=True, check=False)
+    with Load() as load:
+        done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     lines = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
     if lines:
         result = json.loads(lines[-1].removeprefix("RESULT "))
-        print(f"{path.stem:20} {result['samples_per_s']:.0f} samples/s", file=sys.stderr)
-        return result
+        speed = f"{result['samples_per_s']:.0f} samples/s, others {load.others:.1%}"
+        print(f"{path.stem:20} {speed}", file=sys.stderr)
+        return result | {"others": load.others}
     if "ModuleNotFoundError" in done.stderr:
         print(f"left out {path.stem}: {done.stderr.splitlines()[-1]}", file=sys.stderr)
         return None
     raise SystemExit(f"{path.stem} failed:\n{done.stderr[-2000:]}")
 
 
-def report(results: dict[str, list[dict[str, float]]], repeats: int) -> str:
+def arguments(name: str) -> list[str]:
+    """What the environment gives to a contender."""
+    return shlex.split(os.environ.get(f"BENCH_ARGS_{name.upper()}", ""))
+
+
+def report(results: Results, repeats: int) -> str:
     """A table in Markdown, the fastest first."""
-
-    def column(name: str, key: str) -> list[float]:
-        return [result[key] for result in results[name]]
-
-    def median(name: str, key: str) -> float:
-        return statistics.median(column(name, key))
-
-    rows = []
-    for name in sorted(results, key=lambda name: -median(name, "samples_per_s")):
-        speeds = column(name, "samples_per_s")
-        middle = statistics.median(speeds)
-        cells = [
-            name,
-            f"{middle:.0f} ({min(speeds):.0f}-{max(speeds):.0f})",
-            f"{middle / median(_BASE, 'samples_per_s'):.2f}" if _BASE in results else "-",
-            f"{median(name, 'first_step_s'):.1f}",
-            f"{median(name, 'test_elbo'):.2f}",
-        ]
-        rows.append(f"| {' | '.join(cells)} |")
-    table = "\n".join(rows)
-    git = ["git", "-C", str(_HERE), "describe", "--always", "--dirty"]
-    commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
+    order = sorted(results, key=lambda name: -median(results, name, "samples_per_s"))
+    rows = "\n".join(f"| {' | '.join(cells(results, name))} |" for name in order)
+    everything = [result for column in results.values() for result in column]
+    versions = {version for result in everything for version in result["versions"]}
+    loads = [result["others"] for result in everything]
     return f"""# Training a small VAE
 
 784-500-500-2x40-500-500-784, Fashion-MNIST in fresh bits, Adam, batch 128, float32; {repeats}
-interleaved repetitions, median (range) of the second epoch.
+interleaved repetitions, medians (range). Speed of the second epoch and its ratio to three others;
+seconds from the start of the process to its first step; IWAE-5000 of 100 test images after
+training, growth of the process's memory meanwhile; one neutral test ELBO of the trained weights.
+`products_only` is the limit: the matrix products of a step and nothing else.
 
-| | samples/s | ratio to {_BASE} | first step s | test ELBO after 2 epochs |
-|---|---|---|---|---|
-{table}
+| | samples/s |{"".join(f" / {base} |" for base in _BASES)} first step s | / {_BASES[0]} \
+| IWAE-5000 s | MB | nats | test ELBO |
+|{"---|" * (len(_BASES) + 8)}
+{rows}
 
-{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, vi
-{vi.__version__} ({commit}), torch {torch.__version__}. `python benchmarks/training.py`
-"""
+{foot("python benchmarks/training.py", loads, versions)}"""
+
+
+def cells(results: Results, name: str) -> list[str]:
+    """A row."""
+    speeds = [result["samples_per_s"] for result in results[name]]
+
+    def show(key: str, digits: int) -> str:
+        value = median(results, name, key)
+        return "-" if value is None else f"{value:.{digits}f}"
+
+    return [
+        " ".join([name, *arguments(name)]),
+        f"{statistics.median(speeds):.0f} ({min(speeds):.0f}-{max(speeds):.0f})",
+        *(ratio(results, name, base, "samples_per_s") for base in _BASES),
+        show("first_step_s", 1),
+        ratio(results, name, _BASES[0], "first_step_s"),
+        show("iwae_s", 2),
+        show("iwae_mb", 0),
+        show("iwae", 2),
+        show("test_elbo", 2),
+    ]
+
+
+def ratio(results: Results, name: str, base: str, key: str) -> str:
+    """Of two medians."""
+    above, below = median(results, name, key), median(results, base, key)
+    return "-" if above is None or below is None else f"{above / below:.2f}"
+
+
+def median(results: Results, name: str, key: str) -> float | None:
+    """None where a contender does not tell, or did not run."""
+    values = [result[key] for result in results.get(name, []) if key in result]
+    return statistics.median(values) if values else None
 
 
 if __name__ == "__main__":

@@ -2,13 +2,18 @@
 
 import json
 import os
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+from _memory import Growth
 
 BATCH, DIM, HIDDEN, LATENT, RATE, EPOCHS = 128, 784, 500, 40, 1e-3, 2
+SAMPLES = 5000  # of z for each image whose log p(x) is estimated
+_IMAGES, _FEW = 100, 3
 FOLDER = Path(os.environ["BENCH_FOLDER"])
 STARTED = float(os.environ["BENCH_STARTED"])
 
@@ -41,15 +46,52 @@ class Stopwatch:
         """Told after compiling and after every epoch by those who see no single steps."""
         self.ends.append(time.time())
 
-    def report(self, weights: Sequence[tuple[np.ndarray, np.ndarray]]) -> None:
-        """Print one line of JSON; the last epoch is the timed one."""
+    def numbers(self) -> dict[str, float]:
+        """The last epoch is the timed one."""
         samples = self.steps_per_epoch * BATCH
-        numbers = {
+        return {
             "first_step_s": self.ends[0] - STARTED,
             "samples_per_s": samples / (self.ends[-1] - self.ends[-2]),
-            "test_elbo": test_elbo(weights),
         }
-        print("RESULT " + json.dumps(numbers), flush=True)
+
+
+def report(*packages: str, **numbers: float) -> None:
+    """Print one line of JSON: the numbers, and the versions of these packages."""
+    versions = [f"{name} {_version(name)}" for name in packages]
+    print("RESULT " + json.dumps(numbers | {"versions": versions}), flush=True)
+
+
+def _version(package: str) -> str:
+    return getattr(sys.modules.get(package), "__version__", None) or version(package)
+
+
+def finish(
+    watch: Stopwatch,
+    weights: Sequence[tuple[np.ndarray, np.ndarray]],
+    estimate: Callable[[np.ndarray], float],
+    *packages: str,
+) -> None:
+    """Measure what was trained, and print it.
+
+    Args:
+        watch: Saw the training.
+        weights: For ``test_elbo``.
+        estimate: Bits (n, 784) -> the mean over them of log (1/5000) sum_k p(x, z_k) / q(z_k|x).
+        packages: Whose versions matter.
+    """
+    numbers = watch.numbers() | evaluation(estimate)
+    report(*packages, **numbers, test_elbo=test_elbo(weights))
+
+
+def evaluation(estimate: Callable[[np.ndarray], float]) -> dict[str, float]:
+    """Seconds for the first 100 test images, after a call on a few; memory of both calls."""
+    x = test_bits()[:_IMAGES]
+    with Growth() as growth:
+        estimate(x[:_FEW])
+        start = time.perf_counter()
+        value = estimate(x)
+        seconds = time.perf_counter() - start
+    return {"iwae_s": seconds, "iwae_mb": growth.mb, "iwae": float(value)}
 
 
 def test_elbo(weights: Sequence[tuple[np.ndarray, np.ndarray]]) -> float:

@@ -1,8 +1,10 @@
 """The network of the contenders that are written in plain torch."""
 
+import math
+
 import numpy as np
 import torch
-from _common import DIM, HIDDEN, LATENT
+from _common import DIM, HIDDEN, LATENT, SAMPLES
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -22,6 +24,21 @@ class Net(nn.Module):
         error = F.binary_cross_entropy_with_logits(self.decoder(z), x, reduction="sum")
         kl = 0.5 * (log_variance.exp() + mu.square() - 1 - log_variance).sum()
         return (error + kl) / len(x)
+
+    @torch.no_grad()
+    def log_likelihood(self, bits: np.ndarray) -> float:
+        """log p(x) by importance sampling, one image after the other; the mean."""
+        return sum(self._log_likelihood(x) for x in torch.from_numpy(bits)) / len(bits)
+
+    def _log_likelihood(self, x: Tensor) -> float:
+        mu, log_variance = self.encoder(x).chunk(2, -1)
+        noise = torch.randn(SAMPLES, LATENT)
+        z = mu + torch.exp(0.5 * log_variance) * noise
+        logits = self.decoder(z)
+        error = F.binary_cross_entropy_with_logits(logits, x.expand_as(logits), reduction="none")
+        log_p = -error.sum(-1) - 0.5 * z.square().sum(-1)
+        log_q = -0.5 * (noise.square() + log_variance).sum(-1)
+        return (log_p - log_q).logsumexp(0).item() - math.log(SAMPLES)
 
 
 def _perceptron(n_in: int, n_out: int) -> nn.Sequential:

@@ -1,7 +1,7 @@
 """A loop written by hand, data resident, default Adam."""
 
 import torch
-from _common import BATCH, EPOCHS, RATE, Stopwatch, train_grey
+from _common import BATCH, EPOCHS, RATE, Stopwatch, finish, train_grey
 from _net import Net, weights
 
 torch.manual_seed(0)
@@ -16,4 +16,4 @@ for _ in range(EPOCHS):
         loss.backward()
         optimizer.step()
         watch.step()
-watch.report(weights(net.encoder, net.decoder))
+finish(watch, weights(net.encoder, net.decoder), net.log_likelihood, "torch")

@@ -7,33 +7,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro
-from _common import BATCH, DIM, EPOCHS, HIDDEN, LATENT, RATE, Stopwatch, train_grey
+from _common import BATCH, EPOCHS, LATENT, RATE, SAMPLES, Stopwatch, finish
+from _jax_net import DECODER, ENCODER, bits, grey, layers, perceptron, weights
 from jax import Array
 from numpyro import distributions as dist
-from numpyro.infer import SVI, TraceMeanField_ELBO
-
-
-def layers(key: Array, *widths: int) -> list[tuple[Array, Array]]:
-    """Weights and biases with the ranges of torch's linear layers."""
-    made = []
-    for n_in, n_out in zip(widths, widths[1:], strict=False):
-        key, one, two = jax.random.split(key, 3)
-        uniform = partial(jax.random.uniform, minval=-(n_in**-0.5), maxval=n_in**-0.5)
-        made.append((uniform(one, (n_in, n_out)), uniform(two, (n_out,))))
-    return made
-
-
-def perceptron(parameters: list[tuple[Array, Array]], x: Array) -> Array:
-    """ReLU between affine maps."""
-    for weight, bias in parameters[:-1]:
-        x = jax.nn.relu(x @ weight + bias)
-    weight, bias = parameters[-1]
-    return x @ weight + bias
+from numpyro.infer import SVI, RenyiELBO, TraceMeanField_ELBO
 
 
 def model(x: Array) -> None:
     """p(x, z)."""
-    decoder = numpyro.param("decoder", layers(jax.random.key(1), LATENT, HIDDEN, HIDDEN, DIM))
+    decoder = numpyro.param("decoder", layers(jax.random.key(1), *DECODER))
     with numpyro.plate("data", len(x)):
         z = numpyro.sample("z", dist.Normal(jnp.zeros(LATENT), 1.0).to_event(1))
         logits = perceptron(decoder, z)
@@ -42,18 +25,14 @@ def model(x: Array) -> None:
 
 def guide(x: Array) -> None:
     """q(z|x)."""
-    encoder = numpyro.param("encoder", layers(jax.random.key(2), DIM, HIDDEN, HIDDEN, 2 * LATENT))
+    encoder = numpyro.param("encoder", layers(jax.random.key(2), *ENCODER))
     with numpyro.plate("data", len(x)):
         mu, log_variance = jnp.split(perceptron(encoder, x), 2, -1)
         numpyro.sample("z", dist.Normal(mu, jnp.exp(0.5 * log_variance)).to_event(1))
 
 
-def bits(key: Array, p: Array) -> Array:
-    """Drawn anew at every visit."""
-    return (jax.random.uniform(key, p.shape) < p).astype(jnp.float32)
-
-
 svi = SVI(model, guide, numpyro.optim.Adam(RATE), TraceMeanField_ELBO())
+importance = RenyiELBO(alpha=0.0, num_particles=SAMPLES)
 
 
 @partial(jax.jit, donate_argnums=0)
@@ -66,7 +45,21 @@ def epoch(state: Any, key: Array, data: Array) -> Any:
     return jax.lax.scan(lambda s, v: svi.update(s, bits(v[1], data[v[0]])), state, visits)
 
 
-data = jnp.asarray(train_grey().astype(np.float32) / 255)
+@jax.jit
+def log_likelihood(parameters: Any, x: Array, key: Array) -> Array:
+    """Of one image."""
+    return -importance.loss(key, parameters, model, guide, x[None])
+
+
+def mean_log_likelihood(x: np.ndarray) -> float:
+    """One image after the other."""
+    parameters, keys = svi.get_params(state), jax.random.split(key, len(x))
+    return float(
+        sum(log_likelihood(parameters, *pair) for pair in zip(x, keys, strict=True))
+    ) / len(x)
+
+
+data = grey()
 watch = Stopwatch(len(data) // BATCH)
 key = jax.random.key(0)
 state = svi.init(key, bits(key, data[:BATCH]))
@@ -76,10 +69,6 @@ for number in range(EPOCHS):
     state, losses = compiled(state, jax.random.fold_in(key, number), data)
     losses.block_until_ready()
     watch.epoch()
-trained = {
-    name: [(np.asarray(weight).T, np.asarray(bias)) for weight, bias in value]
-    for name, value in svi.get_params(state).items()
-}
-one, two, (weight, bias) = trained["encoder"]
-heads = [(weight[:LATENT], bias[:LATENT]), (weight[LATENT:], bias[LATENT:])]
-watch.report([one, two, *heads, *trained["decoder"]])
+trained = svi.get_params(state)
+trained_weights = weights(trained["encoder"], trained["decoder"])
+finish(watch, trained_weights, mean_log_likelihood, "jax", "numpyro")

@@ -4,7 +4,7 @@ import tempfile
 
 import lightning.pytorch as pl
 import torch
-from _common import BATCH, EPOCHS, RATE, Stopwatch, train_grey
+from _common import BATCH, EPOCHS, RATE, Stopwatch, finish, train_grey
 from _net import Net, weights
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch.utils.data import DataLoader, TensorDataset
@@ -41,4 +41,5 @@ with tempfile.TemporaryDirectory() as folder:
     loader = DataLoader(TensorDataset(data), batch_size=BATCH, shuffle=True)
     logger = TensorBoardLogger(folder)
     pl.Trainer(accelerator="cpu", max_epochs=EPOCHS, logger=logger).fit(module, loader)
-watch.report(weights(module.net.encoder, module.net.decoder))
+net = module.net
+finish(watch, weights(net.encoder, net.decoder), net.log_likelihood, "torch", "lightning")

@@ -5,7 +5,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from _common import BATCH, EPOCHS, HIDDEN, LATENT, RATE, Stopwatch, train_grey
+import numpy as np
+import torch
+from _common import BATCH, EPOCHS, HIDDEN, LATENT, RATE, SAMPLES, Stopwatch, finish, train_grey
 from _net import weights
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
@@ -45,4 +47,18 @@ with tempfile.TemporaryDirectory() as folder:
 
     model = vi.load(f"{folder}/run")
 watch = max(watches.values(), key=lambda watch: watch.steps)
-watch.report(weights(model.encoder, model.decoder, scale_of_output=2.0))
+
+
+def log_likelihood(x: np.ndarray) -> float:
+    """The library's own."""
+    images = torch.from_numpy(x).reshape(-1, *model.data_shape)
+    return vi.log_likelihood(model, images, SAMPLES).value.mean().item()
+
+
+finish(
+    watch,
+    weights(model.encoder, model.decoder, scale_of_output=2.0),
+    log_likelihood,
+    "torch",
+    "lightning",
+)

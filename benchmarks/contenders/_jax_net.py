@@ -1,0 +1,49 @@
+"""The network of the contenders that are written in JAX, and the data as they see them."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from _common import DIM, HIDDEN, LATENT, train_grey
+from jax import Array
+
+Layers = list[tuple[Array, Array]]
+ENCODER, DECODER = (DIM, HIDDEN, HIDDEN, 2 * LATENT), (LATENT, HIDDEN, HIDDEN, DIM)
+
+
+def layers(key: Array, *widths: int) -> Layers:
+    """Weights and biases with the ranges of torch's linear layers."""
+    made = []
+    for n_in, n_out in zip(widths, widths[1:], strict=False):
+        key, one, two = jax.random.split(key, 3)
+        uniform = partial(jax.random.uniform, minval=-(n_in**-0.5), maxval=n_in**-0.5)
+        made.append((uniform(one, (n_in, n_out)), uniform(two, (n_out,))))
+    return made
+
+
+def perceptron(parameters: Layers, x: Array) -> Array:
+    """ReLU between affine maps."""
+    for weight, bias in parameters[:-1]:
+        x = jax.nn.relu(x @ weight + bias)
+    weight, bias = parameters[-1]
+    return x @ weight + bias
+
+
+def grey() -> Array:
+    """Probabilities (N, 784)."""
+    return jnp.asarray(train_grey().astype(np.float32) / 255)
+
+
+def bits(key: Array, p: Array) -> Array:
+    """Drawn anew at every visit."""
+    return (jax.random.uniform(key, p.shape) < p).astype(jnp.float32)
+
+
+def weights(encoder: Layers, decoder: Layers) -> list[tuple[np.ndarray, np.ndarray]]:
+    """What the neutral ELBO asks for."""
+    one, two, (weight, bias), *others = (
+        (np.asarray(weight).T, np.asarray(bias)) for weight, bias in [*encoder, *decoder]
+    )
+    heads = [(weight[:LATENT], bias[:LATENT]), (weight[LATENT:], bias[LATENT:])]
+    return [one, two, *heads, *others]
