@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Integer
 from torch import Tensor
 
+from vi.data.bits import draw_bits
 from vi.options import Option
 
 
@@ -43,7 +44,8 @@ class Split(ABC):
 
     def batch(self, index: Integer[Tensor, " B"]) -> Batch:
         """The items of a block of indices, on the device of the split."""
-        return Batch(self.values(index), {k: v[index] for k, v in self.given.items()}, index)
+        given = {name: value.index_select(0, index) for name, value in self.given.items()}
+        return Batch(self.values(index), given, index)
 
     def frozen(self, seed: int) -> "Split":
         """The same data at every visit: a function of (seed, datum). Most data are so already."""
@@ -80,16 +82,12 @@ class Values(Split):
 
     def values(self, index: Integer[Tensor, " B"]) -> Tensor:
         """These items, divided by the number of levels."""
-        x = self.stored[index].to(torch.get_default_dtype())
+        x = self.stored.index_select(0, index).to(torch.get_default_dtype())
         return x if self.levels == 1 else x / self.levels
 
 
 class DynamicBits(Split):
-    """Fresh bits at every visit: x ~ Bernoulli(stored / levels), from the current random state.
-
-    Exact: an integer u, uniform on 0 .. levels - 1, is compared with the stored byte b, and
-    P(u < b) = b / levels. A comparison with one of 256 random bytes would give b / 256.
-    """
+    """Fresh bits at every visit: x ~ Bernoulli(stored / levels), from the current random state."""
 
     def __init__(
         self, stored: Tensor, given: dict[str, Tensor] | None = None, *, levels: int = 255
@@ -100,9 +98,7 @@ class DynamicBits(Split):
 
     def values(self, index: Integer[Tensor, " B"]) -> Tensor:
         """Bits of these items, drawn now."""
-        grey = self.stored[index]
-        u = torch.randint(0, self.levels, grey.shape, dtype=torch.uint8, device=grey.device)
-        return (u < grey).to(torch.get_default_dtype())
+        return draw_bits(self.stored.index_select(0, index), self.levels)
 
     def frozen(self, seed: int) -> Values:
         """Bits drawn once; asked again for the same seed, the same object."""

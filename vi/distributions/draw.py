@@ -58,7 +58,9 @@ class Points(NamedTuple):
 
     def mean(self, values: Tensor) -> Tensor:
         """E_q[f(z)] (B,) from the values f(z_k) (K, B)."""
-        return values.mean(0) if self.weights is None else (self.weights * values).sum(0)
+        if self.weights is not None:
+            return (self.weights * values).sum(0)
+        return values.squeeze(0) if len(values) == 1 else values.mean(0)
 
 
 def points(q: Distribution, num_samples: int) -> Points:

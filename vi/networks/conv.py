@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from vi.errors import ConfigurationError
 from vi.math import Shape
 from vi.networks.base import Network
+from vi.networks.products import Linear
 
 _KERNEL = 3
 
@@ -45,7 +46,7 @@ class ConvEncoder(Network):
             layers += [nn.Conv2d(n_in, n_out, _KERNEL, 2, 1), self.activation]
             n_in = n_out
         height, width = _sizes(in_shape, len(self.channels))[-1]
-        head = nn.Linear(n_in * height * width, math.prod(out_shape))
+        head = Linear(n_in * height * width, math.prod(out_shape))
         return _ImageToVector(nn.Sequential(*layers, nn.Flatten(), head), out_shape)
 
 
@@ -78,7 +79,7 @@ class ConvDecoder(Network):
         sizes = _sizes(out_shape, len(self.channels))[::-1]
         first = (self.channels[0], *sizes[0])
         layers: list[nn.Module] = [
-            nn.Linear(math.prod(in_shape) + context_dim, math.prod(first)),
+            Linear(math.prod(in_shape) + context_dim, math.prod(first)),
             nn.Unflatten(-1, first),
         ]
         for n_in, n_out, size in zip(

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from vi.math import Shape
 from vi.networks.base import Network, flatten_event
+from vi.networks.products import Linear
 
 
 class MLP(Network):
@@ -31,7 +32,7 @@ class MLP(Network):
         widths = [math.prod(in_shape) + context_dim, *self.hidden, math.prod(out_shape)]
         layers: list[nn.Module] = []
         for n_in, n_out in pairwise(widths):
-            layers += [nn.Linear(n_in, n_out), self.activation]
+            layers += [Linear(n_in, n_out), self.activation]
         return _Perceptron(nn.Sequential(*layers[:-1]), in_shape, out_shape)
 
 

@@ -1,5 +1,6 @@
 """Where a run computes: the device, and how many threads of the processor."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
@@ -13,6 +14,7 @@ DeviceName = Literal["auto", "cpu", "gpu"]
 # Parameters times batch size below which one thread is at least as fast as several: they would
 # spend the step waiting for each other, and on a shared machine very long.
 _SMALL_STEP = 10_000_000
+_LOOK_FOR_DRIVER = "PYTORCH_NVML_BASED_CUDA_CHECK"
 
 
 def chosen_device(name: DeviceName) -> torch.device:
@@ -27,6 +29,23 @@ def chosen_device(name: DeviceName) -> torch.device:
         )
     on_gpu = name == "gpu" or (name == "auto" and torch.cuda.is_available())
     return torch.device("cuda" if on_gpu else "cpu")
+
+
+@contextmanager
+def gpu_known(device: torch.device) -> Iterator[None]:
+    """Within this block nobody looks for the driver of a GPU that is not there.
+
+    Lightning has torch load the driver's library whenever it asks for a GPU, which Adam does in
+    every step: 40 microseconds.
+    """
+    before = os.environ.get(_LOOK_FOR_DRIVER)
+    if before is not None and device.type == "cpu" and not torch.cuda.is_available():
+        del os.environ[_LOOK_FOR_DRIVER]
+    try:
+        yield
+    finally:
+        if before is not None:
+            os.environ[_LOOK_FOR_DRIVER] = before
 
 
 @contextmanager

@@ -25,6 +25,7 @@ from vi.errors import ConfigurationError, NumericsError
 from vi.evaluation.base import Evaluation
 from vi.evaluation.importance_sampling import ImportanceSampling
 from vi.models.base import LatentVariableModel
+from vi.networks.products import products_by
 from vi.options import Option
 from vi.schemes.base import Scheme
 from vi.schemes.joint import Joint
@@ -36,7 +37,7 @@ from vi.training.callbacks.hyperparameters import Hyperparameters
 from vi.training.callbacks.ledger import EMLedger
 from vi.training.callbacks.pictures import Pictures
 from vi.training.callbacks.progress import ProgressBar
-from vi.training.devices import chosen_device, threads
+from vi.training.devices import chosen_device, gpu_known, threads
 from vi.training.evaluate import evaluate
 from vi.training.guards import check_data
 from vi.training.module import TrainingModule
@@ -132,13 +133,15 @@ def fit(
     device = chosen_device(settings_.device)
     if settings_.keep_memory and device.type == "cpu":
         keep_freed_memory()
-    with (
-        threads(settings_.threads, model, settings_.batch_size) as number,
-        computing_in(settings_.precision, model, device),
-    ):
-        facts = _train(pl_trainer, module, ckpt_path) | {"threads": number}
-    model = module.inferred
-    metrics = {**_measure(module, model, evaluation), **facts, **loaded.facts}
+    with products_by(settings_.products):
+        with (
+            threads(settings_.threads, model, settings_.batch_size),
+            computing_in(settings_.precision, model, device),
+            gpu_known(device),
+        ):
+            facts = _train(pl_trainer, module, ckpt_path) | {"threads": torch.get_num_threads()}
+        model = module.inferred
+        metrics = {**_measure(module, model, evaluation), **facts, **loaded.facts}
     if savable:
         save(model, run_dir / "model", facts=metrics, parts=parts, plugins=plugins)
     write_atomically(run_dir / "metrics.json", (json.dumps(metrics, indent=2) + "\n").encode())

@@ -1,5 +1,6 @@
 """The one Lightning module: manual optimisation, several optimiser steps a call."""
 
+import os
 import time
 from contextlib import nullcontext
 from typing import Any, cast
@@ -17,6 +18,7 @@ from vi.distributions.datum_noise import datum_noise
 from vi.errors import NumericsError
 from vi.math import mix
 from vi.models.base import LatentVariableModel
+from vi.networks import products
 from vi.schemes.base import Scheme
 from vi.training.blocks import IndexBlocks, InOrder
 from vi.training.means import Means, terms
@@ -202,9 +204,11 @@ class TrainingModule(pl.LightningModule):
         return self.seconds_before + time.perf_counter() - self.started
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep what the scheme has to know, and the account of evaluations."""
+        """Keep what the scheme has to know, the account of evaluations, and how it computed."""
         checkpoint["scheme"] = self.scheme.state_dict()
         checkpoint["spent"] = {"seconds": self._seconds(), **vars(self.evaluations)}
+        checkpoint["threads"] = torch.get_num_threads()
+        checkpoint["products"] = products.plans()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on from there."""
@@ -212,6 +216,9 @@ class TrainingModule(pl.LightningModule):
         spent = dict(checkpoint["spent"])
         self.seconds_before = spent.pop("seconds")
         self.evaluations = Evaluations(**spent)
+        products.adopt(checkpoint.get("products", {}))
+        if self.settings.threads is None and "threads" in checkpoint:
+            torch.set_num_threads(min(checkpoint["threads"], os.cpu_count() or 1))
 
     def _require_finite(self, means: Means, what: str) -> None:
         bad = means.first_not_finite()

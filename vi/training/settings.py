@@ -1,6 +1,7 @@
 """What a trainer is expected to be told, spelled once."""
 
 from vi.errors import ConfigurationError, require_positive
+from vi.networks.products import Library
 from vi.options import Option
 from vi.training.devices import DeviceName
 from vi.training.precision import Precision
@@ -20,6 +21,8 @@ class TrainerSettings(Option):
         threads: Of the processor; None is one for a small model, else torch's own choice.
         precision: Of the products inside networks; parameters, log-weights and the bound stay in
             single precision or better.
+        products: On the processor, auto computes each product of a linear layer by the faster of
+            oneDNN and torch's own library, as measured on this machine.
         keep_memory: On the processor, keep what a step freed for the next one.
         limit_train_batches: At most so many batches of an epoch, or this fraction of them.
         check_val_every_n_epochs: How often the validation data are evaluated.
@@ -40,6 +43,7 @@ class TrainerSettings(Option):
         device: DeviceName = "auto",
         threads: int | None = None,
         precision: Precision = "float32",
+        products: Library = "auto",
         keep_memory: bool = True,
         limit_train_batches: int | float | None = None,
         check_val_every_n_epochs: int = 1,
@@ -57,6 +61,7 @@ class TrainerSettings(Option):
         self.device: DeviceName = device
         self.threads = threads if threads is None else _positive("threads", threads)
         self.precision: Precision = precision
+        self.products: Library = products
         self.keep_memory = keep_memory
         self.limit_train_batches = limit_train_batches
         self.check_val_every_n_epochs = _positive(

@@ -1,0 +1,158 @@
+"""The linear layer that chooses its library computes what torch's computes."""
+
+import math
+
+import pytest
+import torch
+from torch.autograd import gradcheck, gradgradcheck
+from torch.nn.functional import linear
+
+import vi
+from vi.data.base import Batch, LoadedData, Values
+from vi.networks import products
+from vi.networks.products import Linear, Plan, products_by
+
+SIZE = "64x300x300, 1 threads"
+ROWS, WIDTH = 64, 300
+
+
+@pytest.fixture(params=[Plan(*[True] * 4), Plan(forward=True), Plan(of_weight=True)])
+def plan(request, monkeypatch):
+    """What is chosen for this size while the test runs."""
+    if products._oneDNN is None:
+        pytest.skip("this torch has no oneDNN")
+    monkeypatch.setattr(products, "_plans", {SIZE: request.param})
+    return request.param
+
+
+def layer_and_input():
+    x = torch.randn(ROWS, WIDTH, requires_grad=True)
+    return Linear(WIDTH, WIDTH), x
+
+
+def test_the_product_and_its_gradients_are_those_of_torch(plan):
+    """To 1e-5 of the largest entry. Caught: the gradient of the weight transposed."""
+    layer, x = layer_and_input()
+    of_y = torch.randn(ROWS, WIDTH)
+    arguments = (x, layer.weight, layer.bias)
+    y = layer(x)
+    assert "View" in type(y.grad_fn).__name__  # behind it is our own backward
+    ours = torch.autograd.grad(y, arguments, of_y)
+    with products_by("torch"):
+        plain = layer(x)
+    assert torch.equal(plain, linear(*arguments))
+    theirs = torch.autograd.grad(plain, arguments, of_y)
+    for a, b in zip([y, *ours], [plain, *theirs], strict=True):
+        assert a.shape == b.shape
+        assert (a - b).abs().max() <= 1e-5 * b.abs().max()
+
+
+def test_its_gradient_has_a_gradient(plan):
+    """Caught: a backward of oneDNN's products, which autograd knows no derivative of."""
+    layer, x = layer_and_input()
+
+    def penalty(by):
+        with products_by(by):
+            (of_x,) = torch.autograd.grad(layer(x).square().sum(), x, create_graph=True)
+            return torch.autograd.grad(of_x.square().mean(), layer.weight)[0]
+
+    ours, theirs = penalty("auto"), penalty("torch")
+    assert (ours - theirs).abs().max() <= 1e-5 * theirs.abs().max()
+
+
+def test_what_is_frozen_gets_no_gradient(plan):
+    layer, x = layer_and_input()
+    layer.weight.requires_grad_(False)
+    layer(x).sum().backward()
+    assert layer.weight.grad is None
+    assert x.grad is not None
+
+
+def test_leading_axes_are_kept(plan):
+    layer, x = layer_and_input()
+    with torch.no_grad():
+        y = layer(x.view(2, 32, WIDTH))
+    assert y.shape == (2, 32, WIDTH)
+    assert (y.flatten(0, 1) - linear(x, layer.weight, layer.bias)).abs().max() <= 1e-5
+
+
+def elbo_after_100_steps(by):
+    """In single precision, each step with its own data and its own noise."""
+    torch.manual_seed(0)
+    x = torch.bernoulli(torch.sigmoid(torch.randn(100, ROWS, 5) @ torch.randn(5, WIDTH)))
+    parts = (vi.MLP([WIDTH]), vi.MLP([WIDTH]), vi.DiagonalGaussian(3), vi.StandardNormal(3))
+    model, scheme, bound = vi.VAE((WIDTH,), *parts, vi.Bernoulli()), vi.Joint(), vi.ELBO()
+    optimizers, _ = scheme.configure(model, bound)
+    with products_by(by):
+        for step in range(100):
+            torch.manual_seed(step)
+            scheme.step(bound, model, Batch(x[step], {}), optimizers, torch.Tensor.backward)
+        with torch.no_grad():
+            return vi.ELBO(100)(model, x[0]).value.mean()
+
+
+def test_training_ends_where_it_would_have_ended(plan):
+    """The ELBO after 100 steps, to 1e-5 relative. Caught: a forward without its bias."""
+    ours, theirs = elbo_after_100_steps("auto"), elbo_after_100_steps("torch")
+    assert (ours - theirs).abs() <= 1e-5 * theirs.abs()
+
+
+def test_a_choice_is_measured_once_and_remembered(tmp_path, monkeypatch):
+    """For this user, processor and version of torch; another process takes it from there."""
+    monkeypatch.setattr(products, "_plans", {})
+    monkeypatch.setattr(products, "_memory", lambda: tmp_path / "made" / "memory.json")
+    products._remembered.cache_clear()
+    layer, x = layer_and_input()
+    layer(x)
+    chosen = products.plans()
+    assert list(chosen) == [SIZE]
+    assert len(chosen[SIZE]) == 4
+    monkeypatch.setattr(products, "_plans", {})
+    monkeypatch.setattr(products, "_measured", pytest.fail)
+    products._remembered.cache_clear()
+    layer(x)
+    assert products.plans() == chosen
+    products.adopt({SIZE: [False, True, False, True]})
+    assert products.plans()[SIZE] == [False, True, False, True]
+    products._remembered.cache_clear()
+
+
+@pytest.mark.parametrize("entry", ["double", "small", "autocast"])
+def test_everything_else_is_left_to_torch(entry, plan):
+    layer, x = layer_and_input()
+    if entry == "double":
+        layer, x = layer.double(), x.double()
+    if entry == "small":
+        x = x[:2]
+    with torch.autocast("cpu", torch.bfloat16, enabled=entry == "autocast"):
+        assert torch.equal(layer(x), linear(x, layer.weight, layer.bias))
+
+
+def test_log_p_of_bits_has_exact_gradients(float64):
+    """First and second derivatives against finite differences, and extreme logits."""
+    head = vi.Bernoulli()
+    head.set_event_shape((2, 3))
+    logits = (3 * torch.randn(4, 5, 6)).requires_grad_()
+    x = torch.rand(5, 2, 3).requires_grad_()
+    assert gradcheck(lambda a, b: head(a).log_prob(b), (logits, x))
+    assert gradgradcheck(lambda a, b: head(a).log_prob(b), (logits, x))
+    large = torch.tensor([[-1000.0, 25.0, -40.0, 0.0, 1000.0, 1e-300]])
+    bits = torch.tensor([[0.0, 1.0, 0.0], [1.0, 1.0, 0.0]])
+    exact = -math.log1p(math.exp(-25)) - math.log1p(math.exp(-40)) - 2 * math.log(2)
+    assert head(large).log_prob(bits).item() == pytest.approx(exact, abs=1e-14)
+
+
+def test_a_resumed_run_chooses_as_before(plan, tmp_path, monkeypatch):
+    """Also where a measurement would now say something else."""
+    x = torch.rand(2 * ROWS, WIDTH).round()
+    data = LoadedData(Values(x), None, Values(x[:10]), (WIDTH,))
+
+    def fit(**options):
+        parts = (vi.MLP([WIDTH]), vi.MLP([WIDTH]), vi.DiagonalGaussian(3), vi.StandardNormal(3))
+        options |= {"batch_size": ROWS, "callbacks": [], "progress_bar": False, "threads": 1}
+        vi.fit(vi.VAE((WIDTH,), *parts, vi.Bernoulli()), data, run_dir=tmp_path, **options)
+
+    fit(epochs=1)
+    monkeypatch.setattr(products, "_plans", {SIZE: Plan()})
+    fit(epochs=2, ckpt_path=tmp_path / "checkpoints" / "last.ckpt")
+    assert products.plans()[SIZE] == list(plan)

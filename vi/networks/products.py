@@ -1,0 +1,203 @@
+"""The products of linear layers by the faster of two libraries, found out once for each size.
+
+torch multiplies single-precision matrices on the processor with MKL. oneDNN comes along with torch
+and is up to twice as fast where MKL does not use what the processor can do, and slower elsewhere.
+Which one wins is measured when a product of that size is first asked for, in some milliseconds,
+and remembered for this user and this processor, so that a run repeated computes the same bits.
+"""
+
+import contextlib
+import json
+import math
+import os
+import platform
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.functional import linear
+
+Library = Literal["auto", "torch"]
+
+_SMALL = 1 << 22  # multiplications below which choosing would cost more than it could win
+_MARGIN = 0.95  # of the time of torch that oneDNN may take at most
+_OVERHEAD = 50e-6  # seconds that an own backward costs a layer in each step
+_REPEATS = 5
+_FOLDER = "amortized-vi/products"
+
+_oneDNN = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
+_library: Library = "auto"
+_plans: dict[str, "Plan"] = {}
+
+
+class Plan(NamedTuple):
+    """Which products of a linear layer oneDNN computes."""
+
+    inference: bool = False
+    forward: bool = False
+    of_input: bool = False
+    of_weight: bool = False
+
+
+class Linear(nn.Linear):
+    """y = x W' + b, as ``torch.nn.Linear``, forward and backward by the faster library.
+
+    The two differ in the order of their sums: by about 1e-6 of the result.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(.., in_features) -> (.., out_features)."""
+        if not _applies(input, self.weight):
+            return super().forward(input)
+        x = input.flatten(0, -2)
+        plan = _plan(x, self.weight)
+        if torch.is_grad_enabled():
+            if not any(plan[1:]):
+                return super().forward(input)
+            y = _Affine.apply(x, self.weight, self.bias, plan)
+        else:
+            y = _product(x, self.weight, self.bias, by_onednn=plan.inference)
+        return y.view(*input.shape[:-1], self.out_features)
+
+
+@contextmanager
+def products_by(library: Library) -> Iterator[None]:
+    """Within this block ``auto`` takes the faster library, ``torch`` what torch takes itself."""
+    global _library
+    before, _library = _library, library
+    try:
+        yield
+    finally:
+        _library = before
+
+
+def plans() -> dict[str, list[bool]]:
+    """What was chosen for the sizes met in this process."""
+    return {size: list(plan) for size, plan in _plans.items()}
+
+
+def adopt(plans: Mapping[str, Sequence[bool]]) -> None:
+    """Choose as another process did: a resumed run computes what it would have computed."""
+    _plans.update({size: Plan(*plan) for size, plan in plans.items()})
+
+
+def _applies(x: Tensor, weight: Tensor) -> bool:
+    return (
+        _library == "auto"
+        and x.numel() * len(weight) >= _SMALL
+        and x.dim() > 1
+        and x.dtype == weight.dtype == torch.float32
+        and x.device.type == weight.device.type == "cpu"
+        and _oneDNN is not None
+        and not torch.is_autocast_enabled("cpu")
+        and not torch.compiler.is_compiling()
+        and not torch._C._are_functorch_transforms_active()
+    )
+
+
+class _Affine(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, plan: Plan) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        ctx.plan = plan
+        return _product(x, weight, bias, by_onednn=plan.forward)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight = ctx.saved_tensors
+        of_y = grads[0].contiguous()
+        plan = Plan() if torch.is_grad_enabled() else ctx.plan  # only torch's are differentiable
+        needed = ctx.needs_input_grad
+        return (
+            _product(of_y, weight.t(), None, by_onednn=plan.of_input) if needed[0] else None,
+            _product(of_y.t(), x.t(), None, by_onednn=plan.of_weight) if needed[1] else None,
+            of_y.sum(0) if needed[2] else None,
+            None,
+        )
+
+
+def _product(
+    a: Float[Tensor, "M K"],
+    b: Float[Tensor, "N K"],
+    bias: Float[Tensor, " N"] | None = None,
+    *,
+    by_onednn: bool,
+) -> Float[Tensor, "M N"]:
+    """a b' + bias."""
+    if by_onednn and _oneDNN is not None:
+        return _oneDNN(a, b, bias, "none", [], "")
+    return linear(a, b, bias)
+
+
+def _plan(x: Float[Tensor, "N D"], weight: Float[Tensor, "H D"]) -> Plan:
+    """For a layer and batch of this size: what was measured here before, or a measurement."""
+    size = f"{len(x)}x{x.shape[1]}x{len(weight)}, {torch.get_num_threads()} threads"
+    plan = _plans.get(size)
+    if plan is None:
+        known = _remembered()
+        if size not in known:
+            known[size] = _measured(x.detach(), weight.detach())
+            with contextlib.suppress(OSError):  # a memory that cannot be written is harmless
+                _remember(known)
+        plan = _plans[size] = Plan(*known[size])
+    return plan
+
+
+@torch.no_grad()
+def _measured(x: Float[Tensor, "N D"], weight: Float[Tensor, "H D"]) -> Plan:
+    """oneDNN wherever it wins, if that is worth an own backward."""
+    of_y = torch.empty(len(x), len(weight)).normal_(generator=torch.Generator())
+    products = [(x, weight), (of_y, weight.t()), (of_y.t(), x.t())]
+    times = [_times(a, b) for a, b in products]
+    wins = [ours < _MARGIN * torchs for torchs, ours in times]
+    won = sum(torchs - ours for (torchs, ours), win in zip(times, wins, strict=True) if win)
+    return Plan(wins[0], *(wins if won > _OVERHEAD else ()))
+
+
+def _times(a: Tensor, b: Tensor) -> list[float]:
+    """Seconds by torch and by oneDNN, the shortest of a few: others disturb that least."""
+    best = [math.inf, math.inf]
+    for _ in range(_REPEATS):
+        for by_onednn in (False, True):
+            started = time.perf_counter()
+            _product(a, b, None, by_onednn=by_onednn)
+            best[by_onednn] = min(best[by_onednn], time.perf_counter() - started)
+    return best
+
+
+@cache
+def _remembered() -> dict[str, Sequence[bool]]:
+    with contextlib.suppress(OSError, ValueError):
+        return dict(json.loads(_memory().read_text(encoding="utf-8")))
+    return {}
+
+
+def _remember(known: Mapping[str, Sequence[bool]]) -> None:
+    file = _memory()
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_suffix(f".{os.getpid()}")
+    partial.write_text(json.dumps(known, indent=0), encoding="utf-8")
+    partial.replace(file)  # atomic: another process sees all of it or nothing
+
+
+@cache
+def _memory() -> Path:
+    """One file for each processor and version of torch."""
+    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(root) / _FOLDER / f"{_processor()}-torch{torch.__version__}.json"
+
+
+def _processor() -> str:
+    """Its name, as far as it decides what is fast."""
+    fields = ("model name", "cpu family", "model", "stepping")
+    with contextlib.suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n")[0].splitlines()
+        told = dict([part.strip() for part in line.split(":", 1)] for line in lines if ":" in line)
+        return "-".join(told.get(field, "") for field in fields).replace(" ", "_")
+    return platform.processor() or platform.machine()
