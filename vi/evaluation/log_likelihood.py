@@ -14,7 +14,7 @@ from vi.models.base import LatentVariableModel
 
 # Log-weights held at once: the decoder's activations are what needs the memory. Both are constants
 # so that the noise of a datum does not depend on the batch that it comes in.
-_SAMPLES, _DATA = 512, 16
+_SAMPLES, _DATA = 128, 16
 
 
 class LogLikelihood(NamedTuple):

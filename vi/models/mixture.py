@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.distributions import Distribution, OneHotCategorical
+from torch.distributions import Distribution
 
+from vi.distributions.one_hot import one_hot
 from vi.errors import ConfigurationError, DataError, NumericsError, require_positive
 from vi.initializations.base import Initialization
 from vi.math import Shape
@@ -109,7 +110,7 @@ class Mixture(ExactModel):
     def prior(self, **given: Tensor) -> Distribution:
         """p(z) = pi."""
         del given
-        return OneHotCategorical(logits=self.weight_logits, validate_args=False)
+        return one_hot(logits=self.weight_logits)
 
     def likelihood(self, z: Tensor, **given: Tensor) -> Distribution:
         """p(x|z) for z (..., C), one-hot or a mean of one-hots."""
@@ -119,7 +120,7 @@ class Mixture(ExactModel):
     def posterior(self, x: Tensor, **given: Tensor) -> Distribution:
         """p(z|x), the responsibilities."""
         del given
-        return OneHotCategorical(logits=self.log_joint_table(x), validate_args=False)
+        return one_hot(logits=self.log_joint_table(x))
 
     def log_joint(self, x: Tensor, z: Tensor, **given: Tensor) -> Tensor:
         """log p(x, z), (K, B) for z (K, B, C)."""
@@ -206,7 +207,7 @@ class Mixture(ExactModel):
             nearest = torch.cdist(rows, centres).argmin(1)
             hot = nn.functional.one_hot(nearest, self.num_components).to(rows)
             r = _CERTAINTY * hot + (1 - _CERTAINTY) / self.num_components
-            return OneHotCategorical(probs=r, validate_args=False)
+            return one_hot(probs=r)
 
         self.m_step(self._add_up(x, nearly_one_hot))
 

@@ -1,7 +1,7 @@
 """EM with the most probable z in place of all of them; of which k-means is one case."""
 
+import torch
 from torch.distributions import Distribution
-from torch.nn.functional import one_hot
 
 from vi.bounds.base import Bound
 from vi.distributions.point import Point
@@ -29,4 +29,4 @@ class HardEM(ExpectationMaximization):
     def complete(self, posterior: Distribution) -> Distribution:
         """The most probable z."""
         z = posterior.mean
-        return Point(one_hot(z.argmax(-1), z.shape[-1]).to(z.dtype))
+        return Point(torch.zeros_like(z).scatter_(-1, z.argmax(-1, keepdim=True), 1.0))

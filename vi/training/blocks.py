@@ -1,6 +1,6 @@
 """The order of the data: blocks of indices, cut where the trainer has to look."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -21,6 +21,8 @@ class IndexBlocks:
         seed: Of the whole run.
         steps_taken: The optimiser steps taken so far.
         device: Where the indices lie.
+        steps_per_call: How many steps a list may hold.
+        periods: A list ends at every multiple of these numbers of steps.
         same_order: Every epoch has the batches of the first one.
     """
 
@@ -32,6 +34,8 @@ class IndexBlocks:
         steps_taken: Callable[[], int],
         device: torch.device,
         *,
+        steps_per_call: Callable[[], int],
+        periods: Sequence[int],
         same_order: bool = False,
     ) -> None:
         self.n = n
@@ -39,6 +43,8 @@ class IndexBlocks:
         self.seed = seed
         self.steps_taken = steps_taken
         self.device = device
+        self.steps_per_call = steps_per_call
+        self.periods = periods
         self.same_order = same_order
 
     def __iter__(self) -> Iterator[list[Tensor]]:
@@ -57,10 +63,10 @@ class IndexBlocks:
         return torch.randperm(self.n, generator=generator).to(self.device)
 
     def _until_boundary(self, step: int) -> int:
-        s = self.settings
-        until_log = s.log_every_n_steps - step % s.log_every_n_steps
-        until_end = s.max_steps - step if s.max_steps is not None else s.steps_per_call
-        return min(s.steps_per_call, until_log, until_end)
+        limit = self.settings.max_steps
+        until_end = [] if limit is None else [limit - step]
+        until_period = [period - step % period for period in self.periods]
+        return min(self.steps_per_call(), *until_period, *until_end)
 
 
 class InOrder:

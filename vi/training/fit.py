@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import lightning
 import lightning.pytorch as pl
@@ -123,10 +123,11 @@ def fit(
     chosen = {"model": model, "bound": bound, "scheme": scheme, "trainer": settings_}
     values = {k: _values(v) for k, v in chosen.items()} | {"seed": seed, "data": name}
     callbacks = [LatentDiagnostics(), Pictures(), EMLedger()] if callbacks is None else callbacks
+    best, last = _checkpoints(run_dir)
     pl_trainer = _trainer(
         run_dir,
         settings_,
-        [*callbacks, Hyperparameters(values)],
+        [*callbacks, Hyperparameters(values), best, last],
         loggers,
         validate=loaded.val is not None,
     )
@@ -139,7 +140,9 @@ def fit(
             computing_in(settings_.precision, model, device),
             gpu_known(device),
         ):
-            facts = _train(pl_trainer, module, ckpt_path) | {"threads": torch.get_num_threads()}
+            facts = _train(pl_trainer, module, best, ckpt_path) | {
+                "threads": torch.get_num_threads()
+            }
         model = module.inferred
         metrics = {**_measure(module, model, evaluation), **facts, **loaded.facts}
     if savable:
@@ -212,15 +215,6 @@ def _trainer(
     if loggers is None:
         loggers = [TensorBoardLogger(run_dir, name="", version="", default_hp_metric=False)]
         loggers += [CSVLogger(run_dir, name="csv")]
-    checkpoints = ModelCheckpoint(
-        run_dir / "checkpoints",
-        filename="best",
-        monitor="val/bound",
-        mode="max",
-        save_last=True,
-        auto_insert_metric_name=False,
-        enable_version_counter=False,
-    )
     bar = [ProgressBar()] if settings.progress_bar else []
     with quiet():
         return pl.Trainer(
@@ -231,7 +225,7 @@ def _trainer(
             check_val_every_n_epoch=settings.check_val_every_n_epochs,
             num_sanity_val_steps=0,
             limit_val_batches=1.0 if validate else 0,
-            callbacks=[*callbacks, checkpoints, *bar],
+            callbacks=[*callbacks, *bar],
             enable_progress_bar=settings.progress_bar,
             enable_model_summary=False,
             inference_mode=False,  # some schemes refine q by its gradient
@@ -241,8 +235,20 @@ def _trainer(
         )
 
 
+def _checkpoints(run_dir: Path) -> tuple[ModelCheckpoint, ModelCheckpoint]:
+    """best.ckpt by the validation bound, and last.ckpt at the end of every epoch."""
+    place = {"dirpath": run_dir / "checkpoints", "enable_version_counter": False}
+    best = ModelCheckpoint(
+        filename="best", monitor="val/bound", mode="max", auto_insert_metric_name=False, **place
+    )
+    return best, ModelCheckpoint(filename="last", save_on_train_epoch_end=True, **place)
+
+
 def _train(
-    trainer: pl.Trainer, module: TrainingModule, ckpt_path: str | Path | None
+    trainer: pl.Trainer,
+    module: TrainingModule,
+    best_file: ModelCheckpoint,
+    ckpt_path: str | Path | None,
 ) -> dict[str, Any]:
     """Run the trainer, put the best weights in, and tell what happened."""
     started = time.perf_counter()
@@ -251,8 +257,7 @@ def _train(
         trainer.fit(module, ckpt_path=ckpt_path, weights_only=True)
     seconds = time.perf_counter() - started
     module.to(trainer.strategy.root_device)  # Lightning leaves it on the CPU, away from the data
-    checkpoints = cast(ModelCheckpoint, trainer.checkpoint_callback)
-    best = "" if module.scheme.keeps_last else checkpoints.best_model_path
+    best = "" if module.scheme.keeps_last else best_file.best_model_path
     if best:
         saved = torch.load(best, weights_only=True, map_location=module.device)
         module.load_state_dict(saved["state_dict"])
@@ -265,6 +270,7 @@ def _train(
         "weights": f"best val/bound, epoch {saved['epoch'] + 1}" if best else "last",
         "seed": module.seed,
         "device": str(trainer.strategy.root_device),
+        "threads": torch.get_num_threads(),
         "versions/vi": vi.__version__,
         "versions/torch": torch.__version__,
         "versions/lightning": lightning.__version__,

@@ -27,6 +27,7 @@ from vi.training.seeding import seed_generators
 from vi.training.settings import TrainerSettings
 
 _EVALUATION_BATCH = 500
+_CALL_SECONDS = 0.25
 _PROBE = 500  # held-out data that a scheme may look at after an epoch
 
 
@@ -67,6 +68,7 @@ class TrainingModule(pl.LightningModule):
         self.seed = seed
         scheme.num_data = len(data.train)
         self.evaluations = Evaluations()
+        self.step_seconds = 0.0  # of the latest steps
         self.seconds_before = 0.0  # of the run that this one goes on from
         self.train_means = Means()
         self.val_means = Means()
@@ -106,6 +108,8 @@ class TrainingModule(pl.LightningModule):
             self.seed,
             lambda: self.trainer.global_step,
             self.device,
+            steps_per_call=self._steps_per_call,
+            periods=[self.settings.log_every_n_steps, *self._file_periods()],
             same_order=self.scheme.fixed_data,
         )
 
@@ -116,23 +120,53 @@ class TrainingModule(pl.LightningModule):
 
     def training_step(self, blocks: list[Tensor], _: int) -> None:
         """Several optimiser steps."""
-        optimizers = self.trainer.optimizers
-        first = self.trainer.global_step
+        started = time.perf_counter()
         with counted(self.model, self.evaluations):
-            for step, index in enumerate(blocks, start=first):
-                seed_generators(mix(self.seed, step), self.device)
-                self.bound.at_step(step)
-                batch = self.data.train.batch(index)
-                estimate = self.scheme.step(
-                    self.bound, self.model, batch, optimizers, self._backward
-                )
-                self.train_means.add(terms(estimate))
-        self._count(len(blocks))
-        if self.trainer.global_step % self._steps_per_epoch() == 0:
+            taken = self._take_steps(blocks)
+        self._count(taken)
+        self.step_seconds = (time.perf_counter() - started) / taken
+        self._after_steps()
+
+    def _take_steps(self, blocks: list[Tensor]) -> int:
+        """How many were taken: all, if they may be."""
+        first, optimizers = self.trainer.global_step, self.trainer.optimizers
+        for step, index in enumerate(blocks, start=first):
+            seed_generators(mix(self.seed, step), self.device)
+            self.bound.at_step(step)
+            batch = self.data.train.batch(index)
+            estimate = self.scheme.step(self.bound, self.model, batch, optimizers, self._backward)
+            self.train_means.add(terms(estimate))
+            if self._spent_all():
+                return step + 1 - first
+        return len(blocks)
+
+    def _after_steps(self) -> None:
+        """What is due after this number of steps, before anything is validated or written."""
+        step = self.trainer.global_step
+        epoch_ends = step % self._steps_per_epoch() == 0
+        if epoch_ends:
             self.scheme.end_epoch(self.bound, self.model, self._probe())
-        if self.trainer.global_step % self.settings.log_every_n_steps == 0:
+        if epoch_ends or step % self.settings.log_every_n_steps == 0:
             self._log_training()
+        elif any(step % period == 0 for period in self._file_periods()):
+            self._require_finite(self.train_means, "loss")
+        if epoch_ends:
+            schedulers = self.lr_schedulers() or []
+            for scheduler in schedulers if isinstance(schedulers, list) else [schedulers]:
+                cast(LRScheduler, scheduler).step()
         self.trainer.should_stop |= self._spent_all()
+
+    def _steps_per_call(self) -> int:
+        chosen = self.settings.steps_per_call
+        if chosen != "auto":
+            return chosen
+        return max(1, int(_CALL_SECONDS / self.step_seconds)) if self.step_seconds else 1
+
+    def _file_periods(self) -> list[int]:
+        """After how many steps each periodic checkpoint is written."""
+        files = self.trainer.checkpoint_callbacks
+        periods = [getattr(file, "_every_n_train_steps", 0) for file in files]
+        return [period for period in periods if period > 0]
 
     def _backward(self, loss: Tensor) -> None:
         with tensor_cores() if self.settings.precision == "tf32" else nullcontext():
@@ -143,14 +177,9 @@ class TrainingModule(pl.LightningModule):
         return split.batch(torch.arange(min(_PROBE, len(split)), device=self.device))
 
     def on_train_epoch_end(self) -> None:
-        """Schedules step once an epoch."""
+        """Log what max_steps cut short."""
         self._log_training()
         self.trainer.should_stop |= self.scheme.converged
-        if self.trainer.global_step % self._steps_per_epoch():
-            return  # max_steps cut the epoch; a resumed run will end it
-        schedulers = self.lr_schedulers() or []
-        for scheduler in schedulers if isinstance(schedulers, list) else [schedulers]:
-            cast(LRScheduler, scheduler).step()
 
     def validation_step(self, index: Tensor, _: int) -> None:
         """The bound on validation data, with noise keyed by datum."""

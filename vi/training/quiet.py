@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 _EXPECTED = (
+    ".*Using ModelCheckpoint with manual optimization.*",  # steps are counted
     ".*does not have many workers.*",  # the data are resident; there is nothing to load
     ".*IterableDataset.*`__len__`.*",
     ".*Checkpoint directory .* exists and is not empty.*",  # a resumed run

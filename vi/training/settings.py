@@ -1,5 +1,7 @@
 """What a trainer is expected to be told, spelled once."""
 
+from typing import Literal
+
 from vi.errors import ConfigurationError, require_positive
 from vi.networks.products import Library
 from vi.options import Option
@@ -28,7 +30,8 @@ class TrainerSettings(Option):
         check_val_every_n_epochs: How often the validation data are evaluated.
         log_every_n_steps: How often the mean of the training terms is logged.
         steps_per_call: Optimiser steps inside one call of Lightning, which costs about a
-            millisecond; cut at every logging step and at the end of an epoch.
+            millisecond; auto takes as many as fit into a quarter of a second. Cut wherever
+            somebody looks: at logging steps, at files, and at the end of an epoch.
         progress_bar: Show progress and the closing table.
     """
 
@@ -48,7 +51,7 @@ class TrainerSettings(Option):
         limit_train_batches: int | float | None = None,
         check_val_every_n_epochs: int = 1,
         log_every_n_steps: int = 50,
-        steps_per_call: int = 50,
+        steps_per_call: int | Literal["auto"] = "auto",
         progress_bar: bool = True,
     ) -> None:
         self.max_epochs = _positive("max_epochs", max_epochs)
@@ -68,7 +71,9 @@ class TrainerSettings(Option):
             "check_val_every_n_epochs", check_val_every_n_epochs
         )
         self.log_every_n_steps = _positive("log_every_n_steps", log_every_n_steps)
-        self.steps_per_call = _positive("steps_per_call", steps_per_call)
+        self.steps_per_call: int | Literal["auto"] = steps_per_call
+        if steps_per_call != "auto":
+            _positive("steps_per_call", steps_per_call)
         self.progress_bar = progress_bar
         if limit_train_batches is not None:
             require_positive("trainer.limit_train_batches", limit_train_batches)
