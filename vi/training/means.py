@@ -34,10 +34,8 @@ class Means:
         """The mean of every column."""
         return {name: self.column(name).mean().item() for name in self.columns}
 
-    def first_not_finite(self) -> int | None:
-        """The first batch that holds a NaN or an infinity, or None."""
-        if all(self.column(name).isfinite().all() for name in self.columns):
-            return None
+    def first_not_finite(self) -> int:
+        """The first batch that holds a NaN or an infinity; there has to be one."""
         batches = zip(*self.columns.values(), strict=True)
         return next(i for i, b in enumerate(batches) if not all(c.isfinite().all() for c in b))
 

@@ -1,5 +1,6 @@
 """The one Lightning module: manual optimisation, several optimiser steps a call."""
 
+import math
 import os
 import time
 from contextlib import nullcontext
@@ -8,6 +9,7 @@ from typing import Any, cast
 import lightning.pytorch as pl
 import torch
 from lightning.fabric.utilities import move_data_to_device
+from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch import Tensor
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -93,6 +95,7 @@ class TrainingModule(pl.LightningModule):
     def on_train_start(self) -> None:
         """Count only whole epochs: Lightning counts one that max_steps cut as finished."""
         self.started = time.perf_counter()
+        self.backward_is_watched = self._is_backward_watched()
         whole = self.trainer.global_step // self._steps_per_epoch()
         progress: Any = self.trainer.fit_loop.epoch_progress.current
         progress.ready = progress.started = progress.processed = progress.completed = whole
@@ -130,13 +133,15 @@ class TrainingModule(pl.LightningModule):
     def _take_steps(self, blocks: list[Tensor]) -> int:
         """How many were taken: all, if they may be."""
         first, optimizers = self.trainer.global_step, self.trainer.optimizers
+        model, bound, scheme, train = self.model, self.bound, self.scheme, self.data.train
+        seed, device, limited = self.seed, self.device, self.settings.max_evaluations is not None
         for step, index in enumerate(blocks, start=first):
-            seed_generators(mix(self.seed, step), self.device)
-            self.bound.at_step(step)
-            batch = self.data.train.batch(index)
-            estimate = self.scheme.step(self.bound, self.model, batch, optimizers, self._backward)
+            seed_generators(mix(seed, step), device)
+            bound.at_step(step)
+            batch = train.batch(index)
+            estimate = scheme.step(bound, model, batch, optimizers, self._backward)
             self.train_means.add(terms(estimate))
-            if self._spent_all():
+            if limited and self._spent_all():
                 return step + 1 - first
         return len(blocks)
 
@@ -149,7 +154,7 @@ class TrainingModule(pl.LightningModule):
         if epoch_ends or step % self.settings.log_every_n_steps == 0:
             self._log_training()
         elif any(step % period == 0 for period in self._file_periods()):
-            self._require_finite(self.train_means, "loss")
+            self._finite_mean(self.train_means, "loss")
         if epoch_ends:
             schedulers = self.lr_schedulers() or []
             for scheduler in schedulers if isinstance(schedulers, list) else [schedulers]:
@@ -170,7 +175,17 @@ class TrainingModule(pl.LightningModule):
 
     def _backward(self, loss: Tensor) -> None:
         with tensor_cores() if self.settings.precision == "tf32" else nullcontext():
-            self.manual_backward(loss)
+            if self.backward_is_watched:
+                self.manual_backward(loss)
+            else:
+                loss.backward()
+
+    def _is_backward_watched(self) -> bool:
+        """By other processes, which wait for gradients, or by a callback; Lightning tells them."""
+        hooks = ("on_before_backward", "on_after_backward")
+        callbacks: list[Any] = cast(Any, self.trainer).callbacks
+        watching = any(is_overridden(hook, c, pl.Callback) for c in callbacks for hook in hooks)
+        return watching or self.trainer.world_size > 1
 
     def _probe(self) -> Batch:
         split = (self.data.val or self.data.train).frozen(self.seed)
@@ -193,8 +208,8 @@ class TrainingModule(pl.LightningModule):
         means, self.val_means = self.val_means, Means()
         if not means.columns:
             return
-        self._require_finite(means, "validation bound")
-        metrics = {f"val/{name}": value for name, value in means.mean().items()}
+        mean = self._finite_mean(means, "validation bound")
+        metrics = {f"val/{name}": value for name, value in mean.items()}
         self.log_dict(metrics, logger=False)
         self.record(metrics | self._spent())
 
@@ -208,10 +223,10 @@ class TrainingModule(pl.LightningModule):
         if not self.train_means.columns:
             return
         means, self.train_means = self.train_means, Means()
-        self._require_finite(means, "loss")
+        mean = self._finite_mean(means, "loss")
         groups = self.trainer.optimizers[0].param_groups  # none where the steps are exact
         rate = {"train/learning_rate": groups[0]["lr"]} if groups else {}
-        metrics = {f"train/{name}": value for name, value in means.mean().items()}
+        metrics = {f"train/{name}": value for name, value in mean.items()}
         self.record(metrics | rate | self._spent())
 
     def _spent(self) -> dict[str, float]:
@@ -249,10 +264,11 @@ class TrainingModule(pl.LightningModule):
         if self.settings.threads is None and "threads" in checkpoint:
             torch.set_num_threads(min(checkpoint["threads"], os.cpu_count() or 1))
 
-    def _require_finite(self, means: Means, what: str) -> None:
+    def _finite_mean(self, means: Means, what: str) -> dict[str, float]:
+        mean = means.mean()
+        if all(map(math.isfinite, mean.values())):
+            return mean
         bad = means.first_not_finite()
-        if bad is None:
-            return
         step = self.trainer.global_step
         if what == "loss":
             step += bad + 1 - len(means.columns["bound"])
