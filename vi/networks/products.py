@@ -90,13 +90,13 @@ def adopt(plans: Mapping[str, Sequence[bool]]) -> None:
 def _applies(x: Tensor, weight: Tensor) -> bool:
     return (
         _library == "auto"
+        and not torch.compiler.is_compiling()
         and x.numel() * len(weight) >= _SMALL
         and x.dim() > 1
         and x.dtype == weight.dtype == torch.float32
         and x.device.type == weight.device.type == "cpu"
         and _oneDNN is not None
         and not torch.is_autocast_enabled("cpu")
-        and not torch.compiler.is_compiling()
         and not torch._C._are_functorch_transforms_active()
     )
 
