@@ -98,7 +98,11 @@ def test_precision_is_refused_where_there_are_no_networks():
 
 
 def test_a_run_in_bf16_reaches_the_elbo_of_single_precision(tmp_path):
-    """Within 0.3 nats on the digits, and the weights differ: bf16 was at work."""
+    """Well within what the seed changes, and the weights differ: bf16 was at work.
+
+    Over 8 seeds this run ends at -30.11 with a standard deviation of 0.27 nats; in bf16 it ends
+    at most 0.003 from where the same seed ends in single precision.
+    """
     results = {}
     for precision in ("float32", "bf16"):
         torch.manual_seed(0)
@@ -115,7 +119,7 @@ def test_a_run_in_bf16_reaches_the_elbo_of_single_precision(tmp_path):
             **options,
         )
     a, b = (results[p].metrics["test/elbo"] for p in ("float32", "bf16"))
-    assert abs(a - b) < 0.3
+    assert abs(a - b) < 0.05
     weights = [next(results[p].model.parameters()) for p in ("float32", "bf16")]
     assert not torch.equal(*weights)
 
@@ -141,3 +145,36 @@ print(faults())
         for how in ("keep", "default")
     )
     assert kept <= 20 < default
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+def test_compiled_networks_compute_the_same(precision):
+    """The ELBO after 100 steps in single precision, to 1e-5 relative; and nothing stays behind.
+
+    In a process of its own: the compiler cannot read functions whose types are being checked.
+    """
+    program = """
+import sys, torch, vi
+from vi.data.base import Batch
+from vi.training.compiling import compiled
+from vi.training.precision import computing_in
+torch.manual_seed(0)
+cpu, (choice, precision) = torch.device("cpu"), sys.argv[1:]
+x = torch.bernoulli(torch.sigmoid(torch.randn(100, 64, 5) @ torch.randn(5, 20)))
+parts = vi.MLP([32]), vi.MLP([32]), vi.DiagonalGaussian(3), vi.StandardNormal(3), vi.Bernoulli()
+model, scheme, bound = vi.VAE((20,), *parts), vi.Joint(), vi.ELBO()
+optimizers, _ = scheme.configure(model, bound)
+with computing_in(precision, model, cpu), compiled(choice, model, cpu):
+    assert (model.encoder._compiled_call_impl is not None) == (choice == "on")
+    for batch in x:
+        scheme.step(bound, model, Batch(batch, {}), optimizers, torch.Tensor.backward)
+assert model.encoder._compiled_call_impl is None
+with torch.no_grad():
+    print(vi.ELBO(100)(model, x[0]).value.mean().item())
+"""
+    plain, ours = (
+        float(subprocess.check_output([sys.executable, "-c", program, choice, precision]))
+        for choice in ("off", "on")
+    )
+    assert abs(plain - ours) <= 1e-5 * abs(plain)

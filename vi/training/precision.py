@@ -59,6 +59,7 @@ def _around(network: nn.Module, precision: Precision, device: torch.device) -> I
     """Hooks, which a copy of the module takes along, and not another ``forward``."""
     entered: list[AbstractContextManager[Any]] = []
 
+    @torch.compiler.disable  # what is between the hooks is compiled
     def enter(module: nn.Module, _: Any) -> None:
         del module
         bf16 = precision == "bf16"
@@ -66,6 +67,7 @@ def _around(network: nn.Module, precision: Precision, device: torch.device) -> I
         context.__enter__()
         entered.append(context)
 
+    @torch.compiler.disable
     def leave(module: nn.Module, _: Any, output: Tensor | None) -> Tensor | None:
         entered.pop().__exit__(None, None, None)
         return None if output is None else output.to(next(module.parameters()).dtype)
