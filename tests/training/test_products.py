@@ -21,7 +21,8 @@ def plan(request, monkeypatch):
     """What is chosen for this size while the test runs."""
     if products._oneDNN is None:
         pytest.skip("this torch has no oneDNN")
-    monkeypatch.setattr(products, "_plans", {SIZE: request.param})
+    monkeypatch.setattr(products, "_plans", {})
+    products.adopt({SIZE: request.param})
     return request.param
 
 
@@ -153,6 +154,6 @@ def test_a_resumed_run_chooses_as_before(plan, tmp_path, monkeypatch):
         vi.fit(vi.VAE((WIDTH,), *parts, vi.Bernoulli()), data, run_dir=tmp_path, **options)
 
     fit(epochs=1)
-    monkeypatch.setattr(products, "_plans", {SIZE: Plan()})
+    products.adopt({SIZE: Plan()})
     fit(epochs=2, ckpt_path=tmp_path / "checkpoints" / "last.ckpt")
     assert products.plans()[SIZE] == list(plan)

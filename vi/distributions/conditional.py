@@ -2,6 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -62,6 +63,7 @@ class ConditionalDistribution(Option, nn.Module, ABC):
                 hint="give each model a head of its own",
             )
         self.event_shape = torch.Size(event_shape)
+        vars(self).pop("_layout", None)
 
     @property
     def out_shape(self) -> Shape:
@@ -77,12 +79,17 @@ class ConditionalDistribution(Option, nn.Module, ABC):
 
     def split(self, params: Tensor) -> tuple[Tensor, ...]:
         """Cut a network's output (*batch, *out_shape) into parameters (*batch, *param_shape)."""
-        shapes = self.param_shapes
-        rank = len(self.out_shape)
-        if params.shape[-rank:] == self.out_shape and rank > 1:
+        shapes, sizes, rank = self._layout
+        if rank > 1 and params.shape[-rank:] == self.out_shape:
             params = params.flatten(-rank)
-        pieces = params.split([math.prod(s) for s in shapes], dim=-1)
+        pieces = params.split(sizes, dim=-1) if len(sizes) > 1 else (params,)
         return tuple(
             p if len(s) == 1 else p.unflatten(-1, s) if s else p.squeeze(-1)
             for p, s in zip(pieces, shapes, strict=True)
         )
+
+    @cached_property
+    def _layout(self) -> tuple[tuple[Shape, ...], list[int], int]:
+        """Shapes and sizes of the parameters, and the rank of the network's output."""
+        shapes = self.param_shapes
+        return tuple(shapes), [math.prod(s) for s in shapes], len(self.out_shape)

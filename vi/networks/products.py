@@ -11,6 +11,7 @@ import json
 import math
 import os
 import platform
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -33,7 +34,7 @@ _FOLDER = "amortized-vi/products"
 
 _oneDNN = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
 _library: Library = "auto"
-_plans: dict[str, "Plan"] = {}
+_plans: dict[tuple[int, ...], "Plan"] = {}  # by rows, inputs, outputs and threads
 
 
 class Plan(NamedTuple):
@@ -79,12 +80,12 @@ def products_by(library: Library) -> Iterator[None]:
 
 def plans() -> dict[str, list[bool]]:
     """What was chosen for the sizes met in this process."""
-    return {size: list(plan) for size, plan in _plans.items()}
+    return {_name(size): list(plan) for size, plan in _plans.items()}
 
 
 def adopt(plans: Mapping[str, Sequence[bool]]) -> None:
     """Choose as another process did: a resumed run computes what it would have computed."""
-    _plans.update({size: Plan(*plan) for size, plan in plans.items()})
+    _plans.update({_size(name): Plan(*plan) for name, plan in plans.items()})
 
 
 def _applies(x: Tensor, weight: Tensor) -> bool:
@@ -137,16 +138,24 @@ def _product(
 
 def _plan(x: Float[Tensor, "N D"], weight: Float[Tensor, "H D"]) -> Plan:
     """For a layer and batch of this size: what was measured here before, or a measurement."""
-    size = f"{len(x)}x{x.shape[1]}x{len(weight)}, {torch.get_num_threads()} threads"
+    size = (*x.shape, len(weight), torch.get_num_threads())
     plan = _plans.get(size)
     if plan is None:
-        known = _remembered()
-        if size not in known:
-            known[size] = _measured(x.detach(), weight.detach())
+        known, name = _remembered(), _name(size)
+        if name not in known:
+            known[name] = _measured(x.detach(), weight.detach())
             with contextlib.suppress(OSError):  # a memory that cannot be written is harmless
                 _remember(known)
-        plan = _plans[size] = Plan(*known[size])
+        plan = _plans[size] = Plan(*known[name])
     return plan
+
+
+def _name(size: tuple[int, ...]) -> str:
+    return "{}x{}x{}, {} threads".format(*size)
+
+
+def _size(name: str) -> tuple[int, ...]:
+    return tuple(map(int, re.findall(r"\d+", name)))
 
 
 @torch.no_grad()
