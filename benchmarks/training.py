@@ -34,7 +34,7 @@ import vi
 from vi.data.binarize import fixed_bits
 
 _HERE = Path(__file__).parent
-_BATCH = 128
+_BATCH = int(os.environ.get("BENCH_BATCH", "128"))
 _BASES = ("plain_lightning", "pythae_vae", "numpyro_scan")
 _GMM = "gmm"
 
@@ -73,20 +73,27 @@ def measure(files: list[Path], repeats: int) -> Results:
     return results
 
 
-def prepare(folder: Path) -> None:
-    """Save the data for contenders that know no torch: bytes to train on, fixed bits to test."""
+def prepare(folder: Path, batch: int = _BATCH, most: int | None = None) -> None:
+    """Save the data for contenders that know no torch: bytes to train on, fixed bits to test.
+
+    Args:
+        folder: Where to.
+        batch: Only whole batches are kept.
+        most: Of them; None for all.
+    """
     data = vi.data.FashionMNIST(binarize="none", validation_size=0).load()
     train = data.train.stored.flatten(1)
-    np.save(folder / "train.npy", train[: len(train) // _BATCH * _BATCH].numpy())
+    batches = len(train) // batch if most is None else most
+    np.save(folder / "train.npy", train[: batches * batch].numpy())
     bits = fixed_bits(data.test.stored.flatten(1), 255, torch.Generator().manual_seed(0))
     np.save(folder / "test.npy", bits.numpy())
 
 
-def run(path: Path, folder: str) -> dict[str, Any] | None:
-    """One process; None if its packages are missing."""
+def run(path: Path, folder: str, **settings: str) -> dict[str, Any] | None:
+    """One process, with these variables in its environment; None if its packages are missing."""
     python = os.environ.get(f"BENCH_PYTHON_{path.stem.upper()}", sys.executable)
     command = [python, str(path), *arguments(path.stem)]
-    env = os.environ | {"BENCH_FOLDER": folder, "BENCH_STARTED": str(time.time())}
+    env = os.environ | settings | {"BENCH_FOLDER": folder, "BENCH_STARTED": str(time.time())}
     with Load() as load:
         done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     lines = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
@@ -115,7 +122,7 @@ def report(results: Results, repeats: int) -> str:
     loads = [result["others"] for result in everything]
     return f"""# Training a small VAE
 
-784-500-500-2x40-500-500-784, Fashion-MNIST in fresh bits, Adam, batch 128, float32; {repeats}
+784-500-500-2x40-500-500-784, Fashion-MNIST in fresh bits, Adam, batch {_BATCH}, float32; {repeats}
 interleaved repetitions, medians (range). Speed of the second epoch and its ratio to three others;
 seconds from the start of the process to its first step; IWAE-5000 of 100 test images after
 training, growth of the process's memory meanwhile; one neutral test ELBO of the trained weights.

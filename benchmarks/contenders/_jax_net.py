@@ -5,10 +5,14 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-from _common import DIM, HIDDEN, LATENT, train_grey
+from _common import DEVICE, DIM, HIDDEN, LATENT, train_grey
 from jax import Array
 
 Layers = list[tuple[Array, Array]]
+if DEVICE == "cpu":
+    jax.config.update("jax_platforms", "cpu")
+elif jax.default_backend() != "gpu":
+    raise ModuleNotFoundError("this JAX sees no GPU: pip install 'jax[cuda13]'")
 ENCODER, DECODER = (DIM, HIDDEN, HIDDEN, 2 * LATENT), (LATENT, HIDDEN, HIDDEN, DIM)
 
 
@@ -31,13 +35,13 @@ def perceptron(parameters: Layers, x: Array) -> Array:
 
 
 def grey() -> Array:
-    """Probabilities (N, 784)."""
-    return jnp.asarray(train_grey().astype(np.float32) / 255)
+    """Bytes (N, 784), resident on the device."""
+    return jnp.asarray(train_grey())
 
 
-def bits(key: Array, p: Array) -> Array:
-    """Drawn anew at every visit."""
-    return (jax.random.uniform(key, p.shape) < p).astype(jnp.float32)
+def bits(key: Array, x: Array) -> Array:
+    """Drawn anew at every visit: a byte is 1 with probability x / 255."""
+    return (jax.random.uniform(key, x.shape) < x / 255).astype(jnp.float32)
 
 
 def weights(encoder: Layers, decoder: Layers) -> list[tuple[np.ndarray, np.ndarray]]:

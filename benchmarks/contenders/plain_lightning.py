@@ -4,7 +4,7 @@ import tempfile
 
 import lightning.pytorch as pl
 import torch
-from _common import BATCH, EPOCHS, RATE, Stopwatch, finish, train_grey
+from _common import BATCH, DEVICE, EPOCHS, RATE, Stopwatch, finish, train_grey
 from _net import Net, weights
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch.utils.data import DataLoader, TensorDataset
@@ -40,6 +40,7 @@ module = Module(watch)
 with tempfile.TemporaryDirectory() as folder:
     loader = DataLoader(TensorDataset(data), batch_size=BATCH, shuffle=True)
     logger = TensorBoardLogger(folder)
-    pl.Trainer(accelerator="cpu", max_epochs=EPOCHS, logger=logger).fit(module, loader)
-net = module.net
+    trainer = pl.Trainer(accelerator=DEVICE, devices=1, max_epochs=EPOCHS, logger=logger)
+    trainer.fit(module, loader)
+net = module.net.cpu()
 finish(watch, weights(net.encoder, net.decoder), net.log_likelihood, "torch", "lightning")

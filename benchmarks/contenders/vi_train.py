@@ -1,26 +1,41 @@
-"""``python train.py`` with its default settings, timed from outside by a hook on the optimiser."""
+"""``python train.py`` with its default settings, timed from outside call by call."""
 
 import runpy
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from _common import BATCH, EPOCHS, HIDDEN, LATENT, RATE, SAMPLES, Stopwatch, finish, train_grey
+from _common import (
+    BATCH,
+    DEVICE,
+    EPOCHS,
+    HIDDEN,
+    LATENT,
+    RATE,
+    SAMPLES,
+    Stopwatch,
+    finish,
+    train_grey,
+)
 from _net import weights
-from torch.optim.optimizer import register_optimizer_step_post_hook
+
+from vi.training.module import TrainingModule
 
 steps_per_epoch = len(train_grey()) // BATCH
-watches: dict[object, Stopwatch] = {}  # by optimiser: a rehearsal before the run has its own
+watch = Stopwatch(steps_per_epoch)
+training_step = TrainingModule.training_step
 
 
-def stepped(optimizer: object, *_: object) -> None:
-    """Told by torch after every step of every optimiser."""
-    watches.setdefault(optimizer, Stopwatch(steps_per_epoch)).step()
+def timed(module: TrainingModule, *arguments: Any) -> None:
+    """Several optimiser steps, never beyond the end of an epoch."""
+    training_step(module, *arguments)
+    watch.reached(module.trainer.global_step)
 
 
-register_optimizer_step_post_hook(stepped)
+TrainingModule.training_step = timed
 with tempfile.TemporaryDirectory() as folder:
     sys.argv[1:] = [
         "data=fashion_mnist",
@@ -31,7 +46,8 @@ with tempfile.TemporaryDirectory() as folder:
         f"trainer.batch_size={BATCH}",
         f"trainer.max_epochs={EPOCHS}",
         "trainer.drop_last=true",
-        "trainer.device=cpu",
+        f"trainer.limit_train_batches={steps_per_epoch}",
+        f"trainer={DEVICE}",
         "evaluation.num_samples=1",
         f"hydra.run.dir={folder}/run",
         *sys.argv[1:],
@@ -46,7 +62,6 @@ with tempfile.TemporaryDirectory() as folder:
     import vi
 
     model = vi.load(f"{folder}/run")
-watch = max(watches.values(), key=lambda watch: watch.steps)
 
 
 def log_likelihood(x: np.ndarray) -> float:
