@@ -105,6 +105,7 @@ def test_data_options_set_standardize_and_the_command_line_overrules_them(chosen
     assert composed("train", chosen, train)["model"]["standardize"] is expected
 
 
+@pytest.mark.slow
 def test_two_epochs_from_the_command_line(real, tmp_path):
     real(FILE)
     chosen = ["data=geyser", "trainer.max_epochs=2", "evaluation.num_samples=10"]

@@ -201,6 +201,7 @@ def test_the_model_has_the_size_of_the_truth():
     assert plain["num_components"] == 7
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chosen", [*KINDS, "mixture_2d data.context=label"])
 def test_two_epochs_from_the_command_line(chosen, tmp_path):
     """The metrics hold the truth beside the model's number, which is below it."""
