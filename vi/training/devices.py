@@ -15,19 +15,25 @@ DeviceName = Literal["auto", "cpu", "gpu"]
 # spend the step waiting for each other, and on a shared machine very long.
 _SMALL_STEP = 10_000_000
 _LOOK_FOR_DRIVER = "PYTORCH_NVML_BASED_CUDA_CHECK"
+_OPENMP = "OMP_NUM_THREADS"
 
 
-def chosen_device(name: DeviceName) -> torch.device:
+def chosen_device(name: DeviceName, devices: int = 1) -> torch.device:
     """The device that a word stands for; auto is the GPU if there is one.
 
     Raises:
-        ConfigurationError: A GPU was asked for, and torch sees none.
+        ConfigurationError: More GPUs were asked for than torch sees.
     """
     if name == "gpu" and not torch.cuda.is_available():
         raise ConfigurationError(
             "device=gpu, but torch sees no CUDA device", hint="choose device=auto or device=cpu"
         )
     on_gpu = name == "gpu" or (name == "auto" and torch.cuda.is_available())
+    if on_gpu and devices > torch.cuda.device_count():
+        raise ConfigurationError(
+            f"devices={devices}, but torch sees {torch.cuda.device_count()} CUDA devices",
+            hint=f"trainer.devices={torch.cuda.device_count()} or trainer.device=cpu",
+        )
     return torch.device("cuda" if on_gpu else "cpu")
 
 
@@ -49,16 +55,21 @@ def gpu_known(device: torch.device) -> Iterator[None]:
 
 
 @contextmanager
-def threads(number: int | None, model: nn.Module, batch_size: int) -> Iterator[int]:
-    """Within this block torch computes with so many threads.
+def threads(
+    number: int | None, model: nn.Module, batch_size: int, devices: int = 1
+) -> Iterator[int]:
+    """Within this block torch computes with so many threads, in each process.
 
-    None is one thread for a small step, else torch's own choice: a function of the sizes alone, so
-    that a run computes the same bits again.
+    None is one thread for a small step, else torch's own choice, or its share of the processor: a
+    function of the sizes alone, so that a run computes the same bits again.
     """
     before = torch.get_num_threads()
     if number is None:
         parameters = sum(p.numel() for p in model.parameters())
-        number = 1 if parameters * batch_size < _SMALL_STEP else before
+        ours = before if devices == 1 else min(before, (os.cpu_count() or 1) // devices)
+        number = 1 if parameters * batch_size < _SMALL_STEP * devices else max(1, ours)
+    if devices > 1:
+        os.environ.setdefault(_OPENMP, str(number))  # else Lightning has its own opinion
     torch.set_num_threads(number)
     try:
         yield number

@@ -44,6 +44,12 @@ from vi.training.module import TrainingModule
 from vi.training.pictures import save_pictures
 from vi.training.precision import computing_in
 from vi.training.pretrained import save
+from vi.training.processes import (
+    check_gradients,
+    check_processes,
+    ending_together,
+    is_first,
+)
 from vi.training.quiet import quiet
 from vi.training.registry import describe
 from vi.training.report import print_report
@@ -80,6 +86,9 @@ def fit(
 ) -> FitResult:
     """Train, choose the best weights by the validation bound, measure, and save everything.
 
+    With several ``devices`` the script that calls this runs once for each of them, and this
+    returns in all of these processes; the first writes the files.
+
     Args:
         model: Trained in place; it comes back in evaluation mode with the best weights.
         data: A data set, loaded or not.
@@ -110,33 +119,38 @@ def fit(
     bound, scheme = bound or ELBO(), scheme or Joint()
     settings_ = _settings(trainer, epochs, settings)
     require_seed(seed)
+    check_processes(settings_, scheme)
+    first = is_first(settings_.devices)
     loaded = replace(data.load(seed), option=data) if isinstance(data, DataSet) else data
     check_data(loaded, model, settings_)
     name = str(loaded.facts.get("data/name", "data"))
     run_dir = Path(run_dir or Path("outputs") / name / f"{datetime.now():%Y-%m-%d_%H-%M-%S-%f}")
     parts = {"bound": bound} | ({"data": loaded.option} if loaded.option else {})
-    savable = _savable({"model": model, **parts}, plugins)
+    savable = first and _savable({"model": model, **parts}, plugins)
     module = TrainingModule(model, bound, scheme, loaded, settings_, seed)
     with computing_in(settings_.precision, model, torch.device("cpu")):
         rehearse(module)
+        if settings_.devices > 1:
+            check_gradients(model, bound, scheme, module.data.train)
     start(module, init_from, ckpt_path)
     chosen = {"model": model, "bound": bound, "scheme": scheme, "trainer": settings_}
     values = {k: _values(v) for k, v in chosen.items()} | {"seed": seed, "data": name}
     callbacks = [LatentDiagnostics(), Pictures(), EMLedger()] if callbacks is None else callbacks
+    drawn = any(isinstance(callback, Pictures) for callback in callbacks)
     best, last = _checkpoints(run_dir)
     pl_trainer = _trainer(
         run_dir,
         settings_,
-        [*callbacks, Hyperparameters(values), best, last],
+        [*(callbacks if first else _taking_part(callbacks)), Hyperparameters(values), best, last],
         loggers,
         validate=loaded.val is not None,
     )
     device = chosen_device(settings_.device)
     if settings_.keep_memory and device.type == "cpu":
         keep_freed_memory()
-    with products_by(settings_.products):
+    with products_by(settings_.products), ending_together(pl_trainer):
         with (
-            threads(settings_.threads, model, settings_.batch_size),
+            threads(settings_.threads, model, settings_.batch_size, settings_.devices),
             computing_in(settings_.precision, model, device),
             gpu_known(device),
         ):
@@ -145,10 +159,13 @@ def fit(
             }
         model = module.inferred
         metrics = {**_measure(module, model, evaluation), **facts, **loaded.facts}
+        run_dir = pl_trainer.strategy.broadcast(run_dir)
+        pl_trainer.strategy.barrier()
+    if not first:
+        return FitResult(model, metrics, run_dir)
     if savable:
         save(model, run_dir / "model", facts=metrics, parts=parts, plugins=plugins)
     write_atomically(run_dir / "metrics.json", (json.dumps(metrics, indent=2) + "\n").encode())
-    drawn = any(isinstance(callback, Pictures) for callback in callbacks)
     pictures = save_pictures(model, module.data, module.shape, run_dir, seed) if drawn else []
     ledger = run_dir / "ledger.png"
     pictures += [ledger] if ledger.is_file() else []
@@ -215,24 +232,31 @@ def _trainer(
     if loggers is None:
         loggers = [TensorBoardLogger(run_dir, name="", version="", default_hp_metric=False)]
         loggers += [CSVLogger(run_dir, name="csv")]
-    bar = [ProgressBar()] if settings.progress_bar else []
+    device = chosen_device(settings.device, settings.devices)
+    shown = settings.progress_bar and is_first(settings.devices)
     with quiet():
         return pl.Trainer(
-            accelerator="gpu" if chosen_device(settings.device).type == "cuda" else "cpu",
-            devices=1,
+            accelerator="gpu" if device.type == "cuda" else "cpu",
+            devices=settings.devices,
+            strategy="ddp" if settings.devices > 1 else "auto",
             max_epochs=settings.max_epochs,
             max_steps=settings.max_steps or -1,
             check_val_every_n_epoch=settings.check_val_every_n_epochs,
             num_sanity_val_steps=0,
             limit_val_batches=1.0 if validate else 0,
-            callbacks=[*callbacks, *bar],
-            enable_progress_bar=settings.progress_bar,
+            callbacks=[*callbacks, *([ProgressBar()] if shown else [])],
+            enable_progress_bar=shown,
             enable_model_summary=False,
             inference_mode=False,  # some schemes refine q by its gradient
             logger=list(loggers),
             log_every_n_steps=1,
             default_root_dir=run_dir,
         )
+
+
+def _taking_part(callbacks: Sequence[pl.Callback]) -> list[pl.Callback]:
+    """Those that do more than look on and write down what they see."""
+    return [c for c in callbacks if not isinstance(c, LatentDiagnostics | Pictures | EMLedger)]
 
 
 def _checkpoints(run_dir: Path) -> tuple[ModelCheckpoint, ModelCheckpoint]:
@@ -270,6 +294,7 @@ def _train(
         "weights": f"best val/bound, epoch {saved['epoch'] + 1}" if best else "last",
         "seed": module.seed,
         "device": str(trainer.strategy.root_device),
+        "devices": trainer.world_size,
         "threads": torch.get_num_threads(),
         "versions/vi": vi.__version__,
         "versions/torch": torch.__version__,

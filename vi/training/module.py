@@ -25,6 +25,7 @@ from vi.schemes.base import Scheme
 from vi.training.blocks import IndexBlocks, InOrder
 from vi.training.means import Means, terms
 from vi.training.precision import tensor_cores
+from vi.training.processes import Processes
 from vi.training.seeding import seed_generators
 from vi.training.settings import TrainerSettings
 
@@ -75,6 +76,8 @@ class TrainingModule(pl.LightningModule):
         self.train_means = Means()
         self.val_means = Means()
         self.latest: dict[str, float] = {}
+        self.processes = Processes()
+        self.weight = 1.0  # of the mean of this process among those of all
 
     def configure_optimizers(self) -> Any:
         """What the scheme says; an exact scheme has none."""
@@ -87,7 +90,8 @@ class TrainingModule(pl.LightningModule):
         return self.scheme.inference(self.model, self.bound)
 
     def setup(self, stage: str) -> None:
-        """Bring the data to the device."""
+        """Bring the data to the device, and look who is there."""
+        self.processes = Processes(self.trainer.global_rank, self.trainer.world_size)
         for split in (self.data.train, self.data.val, self.data.test):
             if split is not None:
                 split.to(self.device)
@@ -135,12 +139,15 @@ class TrainingModule(pl.LightningModule):
         first, optimizers = self.trainer.global_step, self.trainer.optimizers
         model, bound, scheme, train = self.model, self.bound, self.scheme, self.data.train
         seed, device, limited = self.seed, self.device, self.settings.max_evaluations is not None
+        processes = self.processes
         for step, index in enumerate(blocks, start=first):
-            seed_generators(mix(seed, step), device)
+            seed_generators(mix(seed, step, *processes.key), device)
             bound.at_step(step)
-            batch = train.batch(index)
+            share = processes.share(index)
+            self.weight = share.weight
+            batch = train.batch(share.index)
             estimate = scheme.step(bound, model, batch, optimizers, self._backward)
-            self.train_means.add(terms(estimate))
+            self.train_means.add(share.counting(terms(estimate)))
             if limited and self._spent_all():
                 return step + 1 - first
         return len(blocks)
@@ -165,7 +172,8 @@ class TrainingModule(pl.LightningModule):
         chosen = self.settings.steps_per_call
         if chosen != "auto":
             return chosen
-        return max(1, int(_CALL_SECONDS / self.step_seconds)) if self.step_seconds else 1
+        seconds = self.processes.total({"step": self.step_seconds})["step"] / self.processes.world
+        return max(1, int(_CALL_SECONDS / seconds)) if seconds else 1
 
     def _file_periods(self) -> list[int]:
         """After how many steps each periodic checkpoint is written."""
@@ -176,7 +184,7 @@ class TrainingModule(pl.LightningModule):
     def _backward(self, loss: Tensor) -> None:
         with tensor_cores() if self.settings.precision == "tf32" else nullcontext():
             if self.backward_is_watched:
-                self.manual_backward(loss)
+                self.manual_backward(loss * self.weight)
             else:
                 loss.backward()
 
@@ -199,9 +207,11 @@ class TrainingModule(pl.LightningModule):
     def validation_step(self, index: Tensor, _: int) -> None:
         """The bound on validation data, with noise keyed by datum."""
         assert self.data.val is not None  # else there are no blocks
-        batch = self.data.val.batch(index)
-        with datum_noise(self.seed, index):
-            self.val_means.add(terms(self.bound(self.inferred, batch.x, **batch.given)))
+        share = self.processes.share(index)
+        batch = self.data.val.batch(share.index)
+        with datum_noise(self.seed, share.index):
+            estimate = self.bound(self.inferred, batch.x, **batch.given)
+        self.val_means.add(share.counting(terms(estimate)))
 
     def on_validation_epoch_end(self) -> None:
         """Log the means for curves, early stopping and checkpoints."""
@@ -210,7 +220,7 @@ class TrainingModule(pl.LightningModule):
             return
         mean = self._finite_mean(means, "validation bound")
         metrics = {f"val/{name}": value for name, value in mean.items()}
-        self.log_dict(metrics, logger=False)
+        self.log_dict(metrics, logger=False, sync_dist=self.processes.world > 1)
         self.record(metrics | self._spent())
 
     def record(self, metrics: dict[str, float]) -> None:
@@ -232,11 +242,12 @@ class TrainingModule(pl.LightningModule):
     def _spent(self) -> dict[str, float]:
         """What the run has cost so far: the axes of a fair comparison."""
         n = len(self.data.train)
+        evaluations = self.processes.total(vars(self.evaluations))
         return {
             "spent/seconds": self._seconds(),
             "spent/epochs": self.trainer.global_step / self._steps_per_epoch(),
-            "spent/encoder_evaluations": self.evaluations.encoder / n,
-            "spent/decoder_evaluations": self.evaluations.decoder / n,
+            "spent/encoder_evaluations": evaluations["encoder"] / n,
+            "spent/decoder_evaluations": evaluations["decoder"] / n,
         }
 
     def _spent_all(self) -> bool:
@@ -250,7 +261,8 @@ class TrainingModule(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep what the scheme has to know, the account of evaluations, and how it computed."""
         checkpoint["scheme"] = self.scheme.state_dict()
-        checkpoint["spent"] = {"seconds": self._seconds(), **vars(self.evaluations)}
+        evaluations = self.processes.total(vars(self.evaluations))
+        checkpoint["spent"] = {"seconds": self._seconds(), **evaluations}
         checkpoint["threads"] = torch.get_num_threads()
         checkpoint["products"] = products.plans()
 
@@ -259,12 +271,13 @@ class TrainingModule(pl.LightningModule):
         self.scheme.load_state_dict(move_data_to_device(checkpoint["scheme"], self.device))
         spent = dict(checkpoint["spent"])
         self.seconds_before = spent.pop("seconds")
-        self.evaluations = Evaluations(**spent)
+        self.evaluations = Evaluations(**spent) if self.processes.rank == 0 else Evaluations()
         products.adopt(checkpoint.get("products", {}))
         if self.settings.threads is None and "threads" in checkpoint:
             torch.set_num_threads(min(checkpoint["threads"], os.cpu_count() or 1))
 
     def _finite_mean(self, means: Means, what: str) -> dict[str, float]:
+        means = self.processes.gathered(means)
         mean = means.mean()
         if all(map(math.isfinite, mean.values())):
             return mean

@@ -20,6 +20,7 @@ class TrainerSettings(Option):
         batch_size: Data in one step; the last batch of an epoch may be smaller.
         drop_last: Leave out the last batch of an epoch where it is smaller.
         device: auto takes the GPU if there is one.
+        devices: Processes, each with a device, that share every batch; batch_size is of all.
         threads: Of the processor; None is one for a small model, else torch's own choice.
         precision: Of the products inside networks; parameters, log-weights and the bound stay in
             single precision or better.
@@ -44,6 +45,7 @@ class TrainerSettings(Option):
         *,
         drop_last: bool = False,
         device: DeviceName = "auto",
+        devices: int = 1,
         threads: int | None = None,
         precision: Precision = "float32",
         products: Library = "auto",
@@ -62,6 +64,7 @@ class TrainerSettings(Option):
         self.batch_size = _positive("batch_size", batch_size)
         self.drop_last = drop_last
         self.device: DeviceName = device
+        self.devices = _positive("devices", devices)
         self.threads = threads if threads is None else _positive("threads", threads)
         self.precision: Precision = precision
         self.products: Library = products
@@ -77,6 +80,11 @@ class TrainerSettings(Option):
         self.progress_bar = progress_bar
         if limit_train_batches is not None:
             require_positive("trainer.limit_train_batches", limit_train_batches)
+        if batch_size < devices:
+            raise ConfigurationError(
+                f"trainer.batch_size={batch_size} leaves some of trainer.devices={devices} idle",
+                hint=f"trainer.batch_size={devices} or more; it is shared by all devices",
+            )
 
     def steps_per_epoch(self, n: int) -> int:
         """Optimiser steps in one pass over n data."""

@@ -1,0 +1,181 @@
+"""One run in several processes, each of which takes its share of every batch."""
+
+import copy
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import lightning.pytorch as pl
+import torch
+from jaxtyping import Integer
+from lightning.fabric.utilities.rank_zero import rank_zero_only
+from torch import Tensor, distributed
+
+from vi.bounds.base import Bound
+from vi.data.base import Split
+from vi.errors import ConfigurationError, NumericsError
+from vi.models.base import LatentVariableModel
+from vi.schemes.base import Scheme
+from vi.schemes.joint import Joint
+from vi.training.means import Means
+from vi.training.settings import TrainerSettings
+
+
+class Share(NamedTuple):
+    """The data of a batch that one process takes, and the weight of their mean among the means."""
+
+    index: Integer[Tensor, " B"]
+    weight: float
+
+    def counting(self, columns: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """The rows of what was computed for these data, if they weigh anything."""
+        return columns if self.weight else {name: rows[:0] for name, rows in columns.items()}
+
+
+@dataclass(frozen=True)
+class Processes:
+    """All processes of a run, seen by one of them.
+
+    ``gathered`` and ``total`` are meetings: all processes have to come.
+
+    Args:
+        rank: Which one this is.
+        world: How many there are.
+    """
+
+    rank: int = 0
+    world: int = 1
+
+    @property
+    def key(self) -> tuple[int, ...]:
+        """What belongs into the seed of noise that has to differ between processes."""
+        return (self.rank,) if self.world > 1 else ()
+
+    def share(self, index: Integer[Tensor, " N"]) -> Share:
+        """Every world-th datum of a batch, from the rank on.
+
+        The mean of weight times mean, over the processes, is the mean over the batch. Where
+        nothing is left for a process it takes the first datum, which then weighs nothing:
+        the others wait for its gradient.
+
+        >>> [tuple(Processes(rank, 2).share(torch.arange(5))) for rank in (0, 1)]
+        [(tensor([0, 2, 4]), 1.2), (tensor([1, 3]), 0.8)]
+        >>> Processes(rank=1, world=2).share(torch.tensor([7]))
+        Share(index=tensor([7]), weight=0.0)
+        """
+        if self.world == 1:
+            return Share(index, 1.0)
+        mine = index[self.rank :: self.world]
+        return Share(mine if len(mine) else index[:1], len(mine) * self.world / len(index))
+
+    def gathered(self, means: Means) -> Means:
+        """The same batches, whole again."""
+        if self.world == 1:
+            return means
+        columns = {
+            name: [rows.cpu() for rows in batches] for name, batches in means.columns.items()
+        }
+        everywhere = self._from_all(columns)
+        whole = Means()
+        for name in columns:
+            batches = zip(*(one[name] for one in everywhere), strict=True)
+            whole.columns[name] = [torch.cat(shares) for shares in batches]
+        return whole
+
+    def total(self, numbers: Mapping[str, float]) -> dict[str, float]:
+        """The sum over the processes of each number."""
+        if self.world == 1:
+            return dict(numbers)
+        everywhere = self._from_all(dict(numbers))
+        return {name: sum(one[name] for one in everywhere) for name in numbers}
+
+    def _from_all(self, ours: dict[str, Any]) -> list[dict[str, Any]]:
+        everywhere: list[Any] = [None] * self.world
+        distributed.all_gather_object(everywhere, ours)
+        return everywhere
+
+
+def is_first(devices: int) -> bool:
+    """Whether this process is the one that writes files and speaks; known before they meet."""
+    return devices == 1 or rank_zero_only.rank == 0
+
+
+def check_processes(settings: TrainerSettings, scheme: Scheme) -> None:
+    """Refuse what several processes would not compute as one does.
+
+    Raises:
+        ConfigurationError: Another scheme than joint, a budget of evaluations, or no script that
+            the other processes could run.
+    """
+    if settings.devices == 1:
+        return
+    several = f"trainer.devices={settings.devices}"
+    if not isinstance(scheme, Joint):
+        raise ConfigurationError(
+            f"{several} is for scheme=joint, and this one is {type(scheme).__name__}",
+            hint="trainer.devices=1 or scheme=joint",
+        )
+    if settings.max_evaluations is not None:
+        raise ConfigurationError(
+            f"trainer.max_evaluations is counted in one process, and {several}",
+            hint="trainer.devices=1, or trainer.max_steps instead",
+        )
+    if not hasattr(sys.modules["__main__"], "__file__"):
+        raise ConfigurationError(
+            f"{several} runs the script once for each device, and here there is no script",
+            hint="python train.py trainer.devices=2, or a script of your own that calls vi.fit",
+        )
+
+
+def check_gradients(
+    model: LatentVariableModel, bound: Bound, scheme: Scheme, train: Split
+) -> None:
+    """Refuse parameters that a step leaves without a gradient: the processes would wait for it.
+
+    Raises:
+        ConfigurationError: There is one, found in a step on copies of the parts.
+    """
+    scheme, bound, model = copy.deepcopy((scheme, bound, model))
+    optimizers, _ = scheme.configure(model, bound)
+    with torch.random.fork_rng([]):
+        batch = train.batch(torch.arange(min(2, len(train))))
+        scheme.step(bound, model, batch, optimizers, torch.Tensor.backward)
+    named = [*model.named_parameters(), *bound.named_parameters()]
+    idle = [name for name, p in named if p.requires_grad and p.grad is None]
+    if idle:
+        raise ConfigurationError(
+            f"several devices need a gradient of every parameter, and none reaches {idle[0]}",
+            hint="trainer.devices=1, or freeze it: parameter.requires_grad_(False)",
+        )
+
+
+@contextmanager
+def ending_together(trainer: pl.Trainer) -> Iterator[None]:
+    """Within this block an error in the first process leaves none of those it started behind.
+
+    A number that is not finite is seen by all, and each ends by itself.
+    """
+    try:
+        with _as_typed():
+            yield
+    except BaseException as error:
+        started = getattr(trainer.strategy.launcher, "procs", [])
+        for process in started if not isinstance(error, NumericsError) else ():
+            process.kill()
+        started.clear()  # else who watches over them would kill this one when they end
+        raise
+
+
+@contextmanager
+def _as_typed() -> Iterator[None]:
+    """``python -m vi train`` has taken its first word away, which the other processes need."""
+    spec = sys.modules["__main__"].__spec__
+    before = list(sys.argv)
+    if spec is not None and spec.name == "vi.__main__":
+        sys.argv.insert(1, "train")
+    try:
+        yield
+    finally:
+        sys.argv[:] = before
