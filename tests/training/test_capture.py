@@ -9,7 +9,7 @@ from torch.optim import SGD, Adam
 from torch.optim.lr_scheduler import ExponentialLR
 
 import vi
-from vi.data.base import Values
+from vi.data.base import LoadedData, Values
 from vi.diagnostics.evaluations import Evaluations, counted
 from vi.math import mix
 from vi.training.capture import CudaGraphs, ReplayedSteps
@@ -150,3 +150,32 @@ def test_every_replay_draws_anew():
     assert torch.equal(draws[0], draws[2])
     assert not torch.equal(draws[0], draws[1])
     assert torch.equal(draws[1], torch.randn(1000, device="cuda"))
+
+
+def test_nothing_is_recorded_while_the_objective_changes(tmp_path, monkeypatch):
+    """Caught: a weight of the KL of the time of recording."""
+    replayed = []
+
+    def counting(module, take):
+        def again(index):
+            replayed.append(module.bound.weight)
+            return take(index)
+
+        return again
+
+    monkeypatch.setattr("vi.training.module.TrainingModule._replayed", counting)
+    parts = (vi.MLP([8]), vi.MLP([8]), vi.DiagonalGaussian(2), vi.StandardNormal(2))
+    data = LoadedData(
+        Values(torch.rand(N, 6).round()), None, Values(torch.rand(5, 6).round()), (6,)
+    )
+    vi.fit(
+        vi.VAE((6,), *parts, vi.Bernoulli()),
+        data,
+        vi.Beta(vi.ELBO(), beta=2.0, warmup_steps=6),
+        epochs=3,
+        batch_size=BATCH,
+        run_dir=tmp_path,
+        callbacks=[],
+        progress_bar=False,
+    )
+    assert replayed == [2.0] * (3 * 4 - 6)

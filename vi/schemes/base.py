@@ -42,6 +42,8 @@ class Scheme(Option, ABC):
     phase. The other methods have defaults that suit a scheme without memory.
     """
 
+    repeats: bool = False
+    """Whether every step is the same work on the device, so that a recording of it will do."""
     fixed_data: bool = False
     """Whether every epoch must see the same data in the same batches."""
     keeps_last: bool = False

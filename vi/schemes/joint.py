@@ -15,6 +15,8 @@ from vi.schemes.gradient import GradientScheme, loss
 class Joint(GradientScheme):
     """One optimiser climbs the bound in theta and phi at once."""
 
+    repeats = True
+
     def parameter_groups(self, model: LatentVariableModel, bound: Bound) -> list[list[Parameter]]:
         """All in one."""
         return [[*model.parameters(), *bound.parameters()]]

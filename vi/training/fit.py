@@ -37,6 +37,7 @@ from vi.training.callbacks.hyperparameters import Hyperparameters
 from vi.training.callbacks.ledger import EMLedger
 from vi.training.callbacks.pictures import Pictures
 from vi.training.callbacks.progress import ProgressBar
+from vi.training.compiling import compiled
 from vi.training.devices import chosen_device, gpu_known, threads
 from vi.training.evaluate import evaluate
 from vi.training.guards import check_data
@@ -152,6 +153,7 @@ def fit(
         with (
             threads(settings_.threads, model, settings_.batch_size, settings_.devices),
             computing_in(settings_.precision, model, device),
+            compiled(settings_.compile, model, device),
             gpu_known(device),
         ):
             facts = _train(pl_trainer, module, best, ckpt_path) | {

@@ -3,6 +3,7 @@
 import math
 import os
 import time
+import warnings
 from contextlib import nullcontext
 from typing import Any, cast
 
@@ -23,6 +24,7 @@ from vi.models.base import LatentVariableModel
 from vi.networks import products
 from vi.schemes.base import Scheme
 from vi.training.blocks import IndexBlocks, InOrder
+from vi.training.capture import CudaGraphs, ReplayedSteps, Take
 from vi.training.means import Means, terms
 from vi.training.precision import tensor_cores
 from vi.training.processes import Processes
@@ -100,6 +102,8 @@ class TrainingModule(pl.LightningModule):
         """Count only whole epochs: Lightning counts one that max_steps cut as finished."""
         self.started = time.perf_counter()
         self.backward_is_watched = self._is_backward_watched()
+        self.take = self._step()
+        self.take_again = self._replayed(self.take)
         whole = self.trainer.global_step // self._steps_per_epoch()
         progress: Any = self.trainer.fit_loop.epoch_progress.current
         progress.ready = progress.started = progress.processed = progress.completed = whole
@@ -136,21 +140,44 @@ class TrainingModule(pl.LightningModule):
 
     def _take_steps(self, blocks: list[Tensor]) -> int:
         """How many were taken: all, if they may be."""
-        first, optimizers = self.trainer.global_step, self.trainer.optimizers
-        model, bound, scheme, train = self.model, self.bound, self.scheme, self.data.train
+        first = self.trainer.global_step
         seed, device, limited = self.seed, self.device, self.settings.max_evaluations is not None
-        processes = self.processes
+        processes, bound = self.processes, self.bound
         for step, index in enumerate(blocks, start=first):
             seed_generators(mix(seed, step, *processes.key), device)
             bound.at_step(step)
             share = processes.share(index)
             self.weight = share.weight
-            batch = train.batch(share.index)
-            estimate = scheme.step(bound, model, batch, optimizers, self._backward)
-            self.train_means.add(share.counting(terms(estimate)))
+            take = self.take_again if step >= bound.warmup_steps else self.take
+            self.train_means.add(share.counting(take(share.index)))
             if limited and self._spent_all():
                 return step + 1 - first
         return len(blocks)
+
+    def _step(self) -> Take:
+        """One optimiser step on a block of indices."""
+        model, bound, scheme, train = self.model, self.bound, self.scheme, self.data.train
+        optimizers, backward = self.trainer.optimizers, self._backward
+
+        def take(index: Tensor) -> dict[str, Tensor]:
+            return terms(scheme.step(bound, model, train.batch(index), optimizers, backward))
+
+        return take
+
+    def _replayed(self, take: Take) -> Take:
+        """The same by replaying a recording of it, where that is possible."""
+        alone_on_gpu = self.device.type == "cuda" and self.processes.world == 1
+        if not (alone_on_gpu and self.settings.cuda_graph):
+            return take
+        obstacles = {
+            f"the steps of {type(self.scheme).__name__} differ": not self.scheme.repeats,
+            "a callback watches the backward pass": self.backward_is_watched,
+        }
+        for obstacle, stands in obstacles.items():
+            if stands:
+                warnings.warn(f"no step is replayed as a CUDA graph: {obstacle}", stacklevel=2)
+                return take
+        return ReplayedSteps(take, self.trainer.optimizers, self.evaluations, CudaGraphs())
 
     def _after_steps(self) -> None:
         """What is due after this number of steps, before anything is validated or written."""

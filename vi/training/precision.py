@@ -59,7 +59,6 @@ def _around(network: nn.Module, precision: Precision, device: torch.device) -> I
     """Hooks, which a copy of the module takes along, and not another ``forward``."""
     entered: list[AbstractContextManager[Any]] = []
 
-    @torch.compiler.disable  # what is between the hooks is compiled
     def enter(module: nn.Module, _: Any) -> None:
         del module
         bf16 = precision == "bf16"
@@ -67,14 +66,14 @@ def _around(network: nn.Module, precision: Precision, device: torch.device) -> I
         context.__enter__()
         entered.append(context)
 
-    @torch.compiler.disable
     def leave(module: nn.Module, _: Any, output: Tensor | None) -> Tensor | None:
         entered.pop().__exit__(None, None, None)
         return None if output is None else output.to(next(module.parameters()).dtype)
 
+    not_compiled: Any = torch.compiler.disable  # but what is between the hooks may be
     hooks = [
-        network.register_forward_pre_hook(enter),
-        network.register_forward_hook(leave, always_call=True),
+        network.register_forward_pre_hook(not_compiled(enter)),
+        network.register_forward_hook(not_compiled(leave), always_call=True),
     ]
     try:
         yield

@@ -5,6 +5,7 @@ from typing import Literal
 from vi.errors import ConfigurationError, require_positive
 from vi.networks.products import Library
 from vi.options import Option
+from vi.training.compiling import Compile
 from vi.training.devices import DeviceName
 from vi.training.precision import Precision
 
@@ -26,6 +27,8 @@ class TrainerSettings(Option):
             single precision or better.
         products: On the processor, auto computes each product of a linear layer by the faster of
             oneDNN and torch's own library, as measured on this machine.
+        compile: Networks are translated by torch.compile; auto does so on a GPU.
+        cuda_graph: On a GPU, record the optimiser step and replay it.
         keep_memory: On the processor, keep what a step freed for the next one.
         limit_train_batches: At most so many batches of an epoch, or this fraction of them.
         check_val_every_n_epochs: How often the validation data are evaluated.
@@ -49,6 +52,8 @@ class TrainerSettings(Option):
         threads: int | None = None,
         precision: Precision = "float32",
         products: Library = "auto",
+        compile: Compile = "auto",
+        cuda_graph: bool = True,
         keep_memory: bool = True,
         limit_train_batches: int | float | None = None,
         check_val_every_n_epochs: int = 1,
@@ -68,6 +73,8 @@ class TrainerSettings(Option):
         self.threads = threads if threads is None else _positive("threads", threads)
         self.precision: Precision = precision
         self.products: Library = products
+        self.compile: Compile = compile
+        self.cuda_graph = cuda_graph
         self.keep_memory = keep_memory
         self.limit_train_batches = limit_train_batches
         self.check_val_every_n_epochs = _positive(
