@@ -17,7 +17,7 @@ from _machine import Load, foot
 from vi.training.quiet import quiet
 
 _HERE = Path(__file__).parent
-_SECTIONS = ("formulas", "loading", "framework", "sizes", "data_size", "memory")
+_SECTIONS = ("step", "formulas", "loading", "framework", "sizes", "data_size", "memory")
 
 
 def main() -> None:

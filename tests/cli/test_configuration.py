@@ -144,6 +144,17 @@ def test_one_bad_job_of_a_sweep_stops_it_before_the_first(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
+def test_a_sweep_has_one_directory_with_a_run_for_each_job(tmp_path):
+    """Caught: a directory named by what Hydra only knows within a job."""
+    options = ["latent_dim=2,3", "trainer.max_epochs=1"]
+    done = run(str(ROOT / "train.py"), "-m", *options, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (sweep,) = (tmp_path / "outputs" / "digits").iterdir()
+    assert sorted(p.name for p in sweep.iterdir() if p.is_dir()) == ["0", "1"]
+    assert all((sweep / job / "metrics.json").is_file() for job in "01")
+
+
 def test_missing_data_say_where_to_put_them(tmp_path):
     """Nothing half-made is left behind."""
     done = run(

@@ -13,6 +13,7 @@ import vi
 from vi.data.base import Batch
 from vi.math import mix
 from vi.schemes.gradient import FUSED_ADAM
+from vi.training.compiling import compiled
 from vi.training.precision import computing_in
 
 CPU = torch.device("cpu")
@@ -178,3 +179,13 @@ with torch.no_grad():
         for choice in ("off", "on")
     )
     assert abs(plain - ours) <= 1e-5 * abs(plain)
+
+
+def test_a_missing_compiler_is_named(monkeypatch):
+    """Asked for, it is an error; left to the machine, networks run as they are."""
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    model = small_vae()
+    with pytest.raises(vi.ConfigurationError, match="needs a C\\+\\+ compiler"):
+        compiled("on", model, CPU).__enter__()
+    with compiled("auto", model, CPU):
+        assert model.encoder._compiled_call_impl is None

@@ -12,9 +12,11 @@ from vi.distributions.draw import draw
 from vi.errors import require_positive
 from vi.models.base import LatentVariableModel
 
-# Log-weights held at once: the decoder's activations are what needs the memory. Both are constants
-# so that the noise of a datum does not depend on the batch that it comes in.
-_SAMPLES, _DATA = 128, 16
+# Log-weights held at once: the decoder's activations are what needs the memory, and those of two
+# thousand rows still fit a processor's cache. Constants, so that the noise of a datum does not
+# depend on the batch that it comes in.
+_DATA = 16
+_SAMPLES = {"cpu": 128, "cuda": 4096}
 
 
 class LogLikelihood(NamedTuple):
@@ -65,8 +67,9 @@ def _log_likelihood(
 ) -> LogLikelihood:
     q = model.posterior(x, **given)
     sums: list[tuple[Tensor, Tensor]] = []
-    for start in range(0, num_samples, _SAMPLES):
-        z, log_q = draw(q, min(_SAMPLES, num_samples - start))
+    size = _SAMPLES.get(x.device.type, _SAMPLES["cpu"])
+    for start in range(0, num_samples, size):
+        z, log_q = draw(q, min(size, num_samples - start))
         log_w = (model.log_joint(x, z, **given) - log_q).double()
         sums.append((log_w.logsumexp(0), (2 * log_w).logsumexp(0)))
     log_sum, log_sum_squares = (torch.stack(s).logsumexp(0) for s in zip(*sums, strict=True))

@@ -4,6 +4,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import Literal
 
 import torch
@@ -19,20 +20,21 @@ Compile = Literal["off", "on", "auto"]
 def compiled(choice: Compile, model: LatentVariableModel, device: torch.device) -> Iterator[None]:
     """Within this block the networks of a model are compiled, each by itself.
 
-    auto compiles on a GPU. On the processor that gains a few per cent after 15 to 20 seconds, so
-    it has to be asked for.
+    auto compiles on a GPU, where it can. On the processor it gains a few per cent after some
+    seconds of translation, so it has to be asked for.
 
     Raises:
-        ConfigurationError: There is no C++ compiler, which the processor's kernels need.
+        ConfigurationError: A compiler is missing that was asked for.
     """
-    if choice == "off" or (choice == "auto" and device.type == "cpu"):
+    missing = _missing(device)
+    if choice == "on" and missing:
+        raise ConfigurationError(
+            f"trainer.compile=on needs {missing}, and there is none",
+            hint=f"install {missing}, or choose trainer.compile=off",
+        )
+    if choice == "off" or (choice == "auto" and (missing or device.type == "cpu")):
         yield
         return
-    if device.type == "cpu" and shutil.which(os.environ.get("CXX", "g++")) is None:
-        raise ConfigurationError(
-            "trainer.compile=on needs a C++ compiler, and there is none",
-            hint="install g++, name one in CXX, or choose trainer.compile=off",
-        )
     found = list(networks(model))
     for network in found:
         network.compile()
@@ -41,3 +43,12 @@ def compiled(choice: Compile, model: LatentVariableModel, device: torch.device) 
     finally:
         for network in found:
             network._compiled_call_impl = None
+
+
+def _missing(device: torch.device) -> str | None:
+    """What torch.compile needs beside torch and does not find."""
+    if device.type == "cpu":
+        return None if shutil.which(os.environ.get("CXX", "g++")) else "a C++ compiler (g++)"
+    if find_spec("triton") is None:
+        return "triton"
+    return None if shutil.which(os.environ.get("CC", "gcc")) else "a C compiler (gcc)"

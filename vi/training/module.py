@@ -99,7 +99,7 @@ class TrainingModule(pl.LightningModule):
                 split.to(self.device)
 
     def on_train_start(self) -> None:
-        """Count only whole epochs: Lightning counts one that max_steps cut as finished."""
+        """Prepare the step, and count only whole epochs: Lightning counts one cut short too."""
         self.started = time.perf_counter()
         self.backward_is_watched = self._is_backward_watched()
         self.take = self._step()
