@@ -238,7 +238,8 @@ def test_what_cannot_be_shared_is_refused(chosen, message, tmp_path):
         fit(tmp_path, **{"devices": 2} | chosen)
 
 
-def test_a_parameter_without_a_gradient_is_refused(tmp_path, float64):
+def test_a_parameter_without_a_gradient_is_refused(tmp_path, float64, monkeypatch):
+    monkeypatch.setattr("__main__.__file__", "script.py", raising=False)  # workers have none
     bound = AtTheMean()
     bound.baseline = torch.nn.Parameter(torch.zeros(()))
     with pytest.raises(ConfigurationError, match="none reaches baseline"):
