@@ -14,6 +14,7 @@ from vi.distributions.draw import points
 from vi.distributions.kl import closed_form_kl
 from vi.networks.products import _times
 from vi.schemes.gradient import FUSED_ADAM
+from vi.training.allocator import keep_freed_memory
 
 _B, _D, _H, _Z = 128, 784, 500, 40
 _NOTE = f"""A VAE {_D}-{_H}-{_H}-2x{_Z}-{_H}-{_H}-{_D}, batch {_B}, the parts of a step one after
@@ -24,6 +25,7 @@ matrix products of a part alone, each by the faster of two libraries, its factor
 def section(*, quick: bool) -> str:
     """A table."""
     torch.manual_seed(0)
+    keep_freed_memory()
     model = _vi.perceptrons(_D, _H, _Z)
     split = DynamicBits(_vi.pictures(60_000, _D))
     optimizer = FUSED_ADAM(model.parameters())
