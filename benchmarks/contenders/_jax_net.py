@@ -1,11 +1,12 @@
 """The network of the contenders that are written in JAX, and the data as they see them."""
 
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from _common import DEVICE, DIM, HIDDEN, LATENT, train_grey
+from _common import BATCH, DEVICE, DIM, EPOCHS, HIDDEN, LATENT, Stopwatch, train_grey
 from jax import Array
 
 Layers = list[tuple[Array, Array]]
@@ -42,6 +43,18 @@ def grey() -> Array:
 def bits(key: Array, x: Array) -> Array:
     """Drawn anew at every visit: a byte is 1 with probability x / 255."""
     return (jax.random.uniform(key, x.shape) < x / 255).astype(jnp.float32)
+
+
+def run_epochs(epoch: Any, state: Any, key: Array, data: Array) -> tuple[Any, Stopwatch]:
+    """Compile a scan over the batches of an epoch, and run it; the last state and the times."""
+    watch = Stopwatch(len(data) // BATCH)
+    compiled = epoch.lower(state, key, data).compile()
+    watch.epoch()
+    for number in range(EPOCHS):
+        state, losses = compiled(state, jax.random.fold_in(key, number), data)
+        losses.block_until_ready()
+        watch.epoch()
+    return state, watch
 
 
 def weights(encoder: Layers, decoder: Layers) -> list[tuple[np.ndarray, np.ndarray]]:

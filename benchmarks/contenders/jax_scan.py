@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from _common import BATCH, EPOCHS, LATENT, RATE, SAMPLES, Stopwatch, finish
-from _jax_net import DECODER, ENCODER, Layers, bits, grey, layers, perceptron, weights
+from _common import BATCH, LATENT, RATE, SAMPLES, finish
+from _jax_net import DECODER, ENCODER, Layers, bits, grey, layers, perceptron, run_epochs, weights
 from jax import Array
 
 Parameters = dict[str, Layers]
@@ -67,15 +67,9 @@ def mean_log_likelihood(x: np.ndarray) -> float:
 
 
 data = grey()
-watch = Stopwatch(len(data) // BATCH)
 key = jax.random.key(0)
 one, two = jax.random.split(jax.random.key(1))
 start = {"encoder": layers(one, *ENCODER), "decoder": layers(two, *DECODER)}
 state = start, optimizer.init(start)
-compiled = epoch.lower(state, key, data).compile()
-watch.epoch()
-for number in range(EPOCHS):
-    state, losses = compiled(state, jax.random.fold_in(key, number), data)
-    losses.block_until_ready()
-    watch.epoch()
+state, watch = run_epochs(epoch, state, key, data)
 finish(watch, weights(**state[0]), mean_log_likelihood, "jax", "optax")

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro
-from _common import BATCH, EPOCHS, LATENT, RATE, SAMPLES, Stopwatch, finish
-from _jax_net import DECODER, ENCODER, bits, grey, layers, perceptron, weights
+from _common import BATCH, LATENT, RATE, SAMPLES, finish
+from _jax_net import DECODER, ENCODER, bits, grey, layers, perceptron, run_epochs, weights
 from jax import Array
 from numpyro import distributions as dist
 from numpyro.infer import SVI, RenyiELBO, TraceMeanField_ELBO
@@ -60,15 +60,9 @@ def mean_log_likelihood(x: np.ndarray) -> float:
 
 
 data = grey()
-watch = Stopwatch(len(data) // BATCH)
 key = jax.random.key(0)
 state = svi.init(key, bits(key, data[:BATCH]))
-compiled = epoch.lower(state, key, data).compile()
-watch.epoch()
-for number in range(EPOCHS):
-    state, losses = compiled(state, jax.random.fold_in(key, number), data)
-    losses.block_until_ready()
-    watch.epoch()
+state, watch = run_epochs(epoch, state, key, data)
 trained = svi.get_params(state)
 trained_weights = weights(trained["encoder"], trained["decoder"])
 finish(watch, trained_weights, mean_log_likelihood, "jax", "numpyro")

@@ -20,12 +20,13 @@ from torch.optim.lr_scheduler import ExponentialLR
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import vi
+from tests.tiny import D, mixture, vae
 from vi.data.base import DynamicBits, LoadedData, Values
 from vi.errors import NumericsError
 from vi.training.callbacks.early_stopping import EarlyStopping
 from vi.training.fit import FitResult
 
-N, D = 270, 6
+N = 270
 EPOCH = 14  # steps, of 20 data; the last has 10
 CALLS = [1, 7, 50]
 STEPS = 62
@@ -52,18 +53,6 @@ def grey():
     """Training data whose bits are drawn anew at every visit."""
     levels = torch.randint(0, 256, (N, D), generator=torch.Generator().manual_seed(1))
     return DynamicBits(levels.to(torch.uint8))
-
-
-def vae():
-    torch.manual_seed(0)
-    network = vi.MLP([4])
-    parts = (vi.DiagonalGaussian(2), vi.StandardNormal(2), vi.Bernoulli())
-    return vi.VAE((D,), network, network, *parts)
-
-
-def mixture():
-    torch.manual_seed(0)
-    return vi.BernoulliMixture((D,), 3)
 
 
 def flat(state):

@@ -12,13 +12,14 @@ from lightning.pytorch.loggers.logger import DummyLogger
 from torch.optim import Adam
 
 import vi
+from tests.tiny import D, mixture, vae
 from vi.data.base import DynamicBits, LoadedData, Values
 from vi.training.blocks import IndexBlocks
 from vi.training.callbacks.ledger import EMLedger
 from vi.training.fit import FitResult
 from vi.training.settings import TrainerSettings
 
-N, D = 50, 6
+N = 50
 
 
 @pytest.fixture(autouse=True)
@@ -33,18 +34,6 @@ def data(train=None):
     generator = torch.Generator().manual_seed(1)
     bits = lambda n: torch.randint(0, 2, (n, D), generator=generator, dtype=torch.uint8)
     return LoadedData(train or Values(bits(N)), Values(bits(13)), Values(bits(9)), (D,))
-
-
-def vae():
-    torch.manual_seed(0)
-    network = vi.MLP([4])
-    parts = (vi.DiagonalGaussian(2), vi.StandardNormal(2), vi.Bernoulli())
-    return vi.VAE((D,), network, network, *parts)
-
-
-def mixture():
-    torch.manual_seed(0)
-    return vi.BernoulliMixture((D,), 3)
 
 
 class Kept(DummyLogger):

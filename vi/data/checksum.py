@@ -2,10 +2,10 @@
 
 import contextlib
 import hashlib
-import os
 from pathlib import Path
 
-_CACHE = "amortized-vi/checksums"
+from vi.cache import cache_file, remember
+
 _HEX_DIGITS = 64
 
 
@@ -28,7 +28,7 @@ def checksum(path: Path, content: bytes) -> str:
             return remembered
     digest = hashlib.sha256(content).hexdigest()
     with contextlib.suppress(OSError, RuntimeError):  # a cache that cannot be written is harmless
-        _write(_marker(path), digest)
+        remember(_marker(path), digest)
     return digest
 
 
@@ -45,12 +45,4 @@ def combined(digests: dict[str, str]) -> str:
 def _marker(path: Path) -> Path:
     stat = path.stat()
     key = f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}"
-    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(root) / _CACHE / hashlib.sha256(key.encode()).hexdigest()[:32]
-
-
-def _write(marker: Path, digest: str) -> None:
-    marker.parent.mkdir(parents=True, exist_ok=True)
-    partial = marker.with_suffix(f".{os.getpid()}")
-    partial.write_text(digest, encoding="ascii")
-    partial.replace(marker)  # atomic: another process sees all of it or nothing
+    return cache_file("checksums", hashlib.sha256(key.encode()).hexdigest()[:32])

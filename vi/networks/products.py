@@ -9,7 +9,6 @@ and remembered for this user and this processor, so that a run repeated computes
 import contextlib
 import json
 import math
-import os
 import platform
 import re
 import time
@@ -24,13 +23,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
+from vi.cache import cache_file, remember
+
 Library = Literal["auto", "torch"]
 
 _SMALL = 1 << 22  # multiplications below which choosing would cost more than it could win
 _MARGIN = 0.95  # of the time of torch that oneDNN may take at most
 _OVERHEAD = 50e-6  # seconds that an own backward costs a layer in each step
 _REPEATS = 5
-_FOLDER = "amortized-vi/products"
 
 _oneDNN = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
 _library: Library = "auto"
@@ -144,8 +144,10 @@ def _plan(x: Float[Tensor, "N D"], weight: Float[Tensor, "H D"]) -> Plan:
         known, name = _remembered(), _name(size)
         if name not in known:
             known[name] = _measured(x.detach(), weight.detach())
-            with contextlib.suppress(OSError):  # a memory that cannot be written is harmless
-                _remember(known)
+            with contextlib.suppress(
+                OSError, RuntimeError
+            ):  # a memory that cannot be written is harmless
+                remember(_memory(), json.dumps(known, indent=0))
         plan = _plans[size] = Plan(*known[name])
     return plan
 
@@ -182,24 +184,15 @@ def _times(a: Tensor, b: Tensor) -> list[float]:
 
 @cache
 def _remembered() -> dict[str, Sequence[bool]]:
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(OSError, RuntimeError, ValueError):
         return dict(json.loads(_memory().read_text(encoding="utf-8")))
     return {}
-
-
-def _remember(known: Mapping[str, Sequence[bool]]) -> None:
-    file = _memory()
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_suffix(f".{os.getpid()}")
-    partial.write_text(json.dumps(known, indent=0), encoding="utf-8")
-    partial.replace(file)  # atomic: another process sees all of it or nothing
 
 
 @cache
 def _memory() -> Path:
     """One file for each processor and version of torch."""
-    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(root) / _FOLDER / f"{_processor()}-torch{torch.__version__}.json"
+    return cache_file("products", f"{_processor()}-torch{torch.__version__}.json")
 
 
 def _processor() -> str:

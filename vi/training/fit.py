@@ -130,9 +130,9 @@ def fit(
     savable = first and _savable({"model": model, **parts}, plugins)
     module = TrainingModule(model, bound, scheme, loaded, settings_, seed)
     with computing_in(settings_.precision, model, torch.device("cpu")):
-        rehearse(module)
-        if settings_.devices > 1:
-            check_gradients(model, bound, scheme, module.data.train)
+        rehearsed = rehearse(module)
+    if settings_.devices > 1:
+        check_gradients(*rehearsed)
     start(module, init_from, ckpt_path)
     chosen = {"model": model, "bound": bound, "scheme": scheme, "trainer": settings_}
     values = {k: _values(v) for k, v in chosen.items()} | {"seed": seed, "data": name}
@@ -156,9 +156,7 @@ def fit(
             compiled(settings_.compile, model, device),
             gpu_known(device),
         ):
-            facts = _train(pl_trainer, module, best, ckpt_path) | {
-                "threads": torch.get_num_threads()
-            }
+            facts = _train(pl_trainer, module, best, ckpt_path)
         model = module.inferred
         metrics = {**_measure(module, model, evaluation), **facts, **loaded.facts}
         run_dir = pl_trainer.strategy.broadcast(run_dir)

@@ -8,9 +8,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from vi.bounds.base import Bound
 from vi.data.base import Split
 from vi.errors import CheckpointError, ConfigurationError, ViError
-from vi.models.base import ExactModel
+from vi.models.base import ExactModel, LatentVariableModel
 from vi.training.module import TrainingModule
 from vi.training.pretrained import load, load_weights
 
@@ -18,8 +19,11 @@ _BLOCK = 4096  # data whose statistics are made at once
 _ENOUGH = 1 << 17  # data that a start is made from, so that it is bounded in memory
 
 
-def rehearse(module: TrainingModule) -> None:
+def rehearse(module: TrainingModule) -> tuple[LatentVariableModel, Bound]:
     """Find out before the run begins what would fail in its first step, on copies of the parts.
+
+    Returns:
+        The copies of model and bound, with the gradients of that step.
 
     Raises:
         ConfigurationError: The parts do not fit together, or the optimiser refuses its options.
@@ -31,6 +35,7 @@ def rehearse(module: TrainingModule) -> None:
         with torch.random.fork_rng([]):
             batch = module.data.train.batch(torch.arange(min(2, len(module.data.train))))
             scheme.step(bound, model, batch, optimizers, torch.Tensor.backward)
+        return model, bound
     except ViError:
         raise
     except (TypeError, ValueError, RuntimeError, NotImplementedError) as error:
