@@ -34,7 +34,13 @@ SEES = {
     4: {0, 2, 3},
     4.5: set(),
 }
-GROUND = {"math", "errors", "options", "lazy", "cache"}  # files beside the folders: below every floor
+GROUND = {
+    "math",
+    "errors",
+    "options",
+    "lazy",
+    "cache",
+}  # files beside the folders: below every floor
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 
