@@ -126,7 +126,8 @@ def report(results: Results, repeats: int) -> str:
 interleaved repetitions, medians (range). Speed of the second epoch and its ratio to three others;
 seconds from the start of the process to its first step; IWAE-5000 of 100 test images after
 training, growth of the process's memory meanwhile; one neutral test ELBO of the trained weights.
-`products_only` is the limit: the matrix products of a step and nothing else.
+`products_only` and `products_and_adam` are limits: the matrix products of a step on random numbers
+without and with the optimiser, and nothing else.
 
 | | samples/s |{"".join(f" / {base} |" for base in _BASES)} first step s | / {_BASES[0]} \
 | IWAE-5000 s | MB | nats | test ELBO |
