@@ -26,6 +26,14 @@ class ConfigurationError(ViError, ValueError):
     exit_code = 2
 
 
+class SupportMismatch(ConfigurationError):
+    """A posterior and a prior on different supports, (of q, of p) by name."""
+
+    def __init__(self, message: str, *, hint: str, supports: tuple[str, str]) -> None:
+        super().__init__(message, hint=hint)
+        self.supports = supports
+
+
 class DataError(ViError, ValueError):
     """Data that are missing, damaged or outside the support of the likelihood (exit code 3)."""
 

@@ -7,36 +7,46 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from torch.distributions import constraints
+from torch.distributions import Distribution, Independent, Normal, constraints
 
 import vi
 from vi.cli.compose import composed
 from vi.cli.train import train
 from vi.data.base import Batch
+from vi.distributions.prior import Prior
 from vi.training.registry import build, options
+
+DATA_SHAPE = (6,)
 
 
 @cache
-def _node(group: str, option: str) -> dict[str, Any]:
+def _composed(group: str, option: str) -> dict[str, Any]:
     return composed("train", [f"{group}={option}"], train)[group]
+
+
+def node(group: str, option: str, size: int | None = None) -> dict[str, Any]:
+    """What the configuration holds for this option, with so many samples or latents."""
+    return _with_size(_composed(group, option), size)
 
 
 def _recipe(group: str, option: str) -> Callable[..., Any]:
     """Makes the part of a yaml; a number of samples or a latent_dim may be given."""
 
     def make(size: int | None = None, *, num_samples: int | None = None, **values: Any) -> Any:
-        node = _with_size({**_node(group, option), **values}, size or num_samples)
-        return build(group, node)
+        described = {**node(group, option, size or num_samples), **values}
+        return build(group, described, supply={"data_shape": DATA_SHAPE, "context_dim": 0})
 
     return make
 
 
 def _with_size(node: dict[str, Any], size: int | None) -> dict[str, Any]:
-    """The node with its ``num_samples`` or ``latent_dim``, wherever it stands, set to size."""
+    """The node with what says how many samples or latents there are, wherever it stands."""
     if size is None:
         return node
     node = {k: _with_size(v, size) if isinstance(v, dict) else v for k, v in node.items()}
-    return node | {k: size for k in ("num_samples", "latent_dim") if k in node}
+    sizes = {"latent_dims": [1] * size}
+    sizes |= dict.fromkeys(("num_samples", "latent_dim", "num_categories"), size)
+    return node | {k: v for k, v in sizes.items() if k in node}
 
 
 def _globbed(group: str) -> dict[str, Callable[..., Any]]:
@@ -51,7 +61,7 @@ ELBO_FORMS = {k: BOUNDS[k] for k in ("elbo", "elbo_entropy", "elbo_log_weight")}
 POSTERIORS = _globbed("posterior")
 PRIORS = _globbed("prior")
 LIKELIHOODS = _globbed("likelihood")
-CONTINUOUS_LIKELIHOODS = {k: v for k, v in LIKELIHOODS.items() if v().support is constraints.real}
+REAL_LIKELIHOODS = {k: v for k, v in LIKELIHOODS.items() if v().support is constraints.real}
 
 
 def _fixture(name: str, recipes: dict) -> Callable:
@@ -68,7 +78,19 @@ make_log_weight_bound = _fixture("make_log_weight_bound", LOG_WEIGHT_BOUNDS)
 make_posterior = _fixture("make_posterior", POSTERIORS)
 make_prior = _fixture("make_prior", PRIORS)
 make_likelihood = _fixture("make_likelihood", LIKELIHOODS)
-make_continuous_likelihood = _fixture("make_continuous_likelihood", CONTINUOUS_LIKELIHOODS)
+make_real_likelihood = _fixture("make_real_likelihood", REAL_LIKELIHOODS)
+
+
+def distribution_of(prior: Prior, dtype: torch.dtype | None = None) -> Distribution:
+    """p(z), with some q(z|x) for a prior that is made of posteriors."""
+    weight = torch.linspace(-1, 1, 12, dtype=dtype).reshape(6, 2)
+    (dim,) = prior.event_shape
+
+    def posterior(x: Tensor, **given: Tensor) -> Distribution:
+        loc, log_scale = (x @ weight[:, i : i + 1].expand(-1, dim) for i in (0, 1))
+        return Independent(Normal(loc, (0.3 * log_scale).exp()), 1)
+
+    return prior(posterior)
 
 
 @pytest.fixture(autouse=True)

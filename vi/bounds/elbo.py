@@ -4,7 +4,7 @@ from torch import Tensor
 
 from vi.bounds.base import Bound, Estimate, log_weight_terms
 from vi.distributions.draw import points, points_and_log_prob
-from vi.distributions.kl import closed_form_kl
+from vi.distributions.kl import closed_form_entropy, closed_form_kl
 from vi.errors import require_positive
 from vi.models.base import LatentVariableModel
 
@@ -58,7 +58,7 @@ class EntropyELBO(Bound):
         q = model.posterior(x, **given)
         at = points(q, self.num_samples)
         log_joint = model.log_joint(x, at.z, **given)
-        energy, entropy = at.mean(log_joint), q.entropy()
+        energy, entropy = at.mean(log_joint), closed_form_entropy(q)
         elbo = energy + entropy
         terms = log_weight_terms(model, at, log_joint, elbo, **given)
         return Estimate(elbo, elbo, terms | {"energy": energy, "entropy": entropy})

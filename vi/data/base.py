@@ -27,9 +27,13 @@ class Batch(NamedTuple):
 class Split(ABC):
     """One part of a data set, resident on one device.
 
-    An implementer writes ``batch``; ``stored`` holds the data as their source gives them (bytes
-    where the source is bytes), ``given`` one tensor of N rows per conditioning variable.
+    An implementer writes ``values``; ``stored`` holds the data as their source gives them (bytes
+    where the source is bytes), ``given`` one tensor of N rows per conditioning variable. Where
+    entries are missing, ``observed`` (N, *event) is False; a batch has 0 there, and
+    ``given["observed"]`` beside it.
     """
+
+    observed: Tensor | None = None
 
     def __init__(self, stored: Tensor, given: dict[str, Tensor] | None = None) -> None:
         self.stored = stored
@@ -45,7 +49,17 @@ class Split(ABC):
     def batch(self, index: Integer[Tensor, " B"]) -> Batch:
         """The items of a block of indices, on the device of the split."""
         given = {name: value.index_select(0, index) for name, value in self.given.items()}
-        return Batch(self.values(index), given, index)
+        x = self.values(index)
+        if self.observed is not None:
+            given["observed"] = self.observed.index_select(0, index)
+            x = x.where(given["observed"], x.new_zeros(()))
+        return Batch(x, given, index)
+
+    def with_observed(self, observed: Tensor) -> "Split":
+        """The same data with some entries missing: where this (N, *event) is False."""
+        split = copy(self)
+        split.observed = observed
+        return split
 
     def frozen(self, seed: int) -> "Split":
         """The same data at every visit: a function of (seed, datum). Most data are so already."""
@@ -56,12 +70,16 @@ class Split(ABC):
         """The same data with another event shape of as many entries."""
         split = copy(self)
         split.stored = self.stored.reshape(len(self), *shape)
+        if self.observed is not None:
+            split.observed = self.observed.reshape(len(self), *shape)
         return split
 
     def to(self, device: torch.device | str) -> "Split":
         """The same split on another device."""
         self.stored = self.stored.to(device)
         self.given = {k: v.to(device) for k, v in self.given.items()}
+        if self.observed is not None:
+            self.observed = self.observed.to(device)
         return self
 
 
@@ -112,7 +130,8 @@ class DynamicBits(Split):
         u = torch.randint(
             0, self.levels, self.stored.shape, dtype=torch.uint8, generator=generator
         )
-        return Values((u.to(self.stored.device) < self.stored).to(torch.uint8), self.given)
+        bits = Values((u.to(self.stored.device) < self.stored).to(torch.uint8), self.given)
+        return bits if self.observed is None else bits.with_observed(self.observed)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""KL(q || p) in closed form, or an error that names what works instead."""
+"""KL(q || p) and H(q) in closed form, or an error that names what works instead."""
 
 import torch
 from torch import Tensor
@@ -46,6 +46,21 @@ def closed_form_kl(q: Distribution, p: Distribution) -> Tensor:
     except NotImplementedError:
         raise ConfigurationError(
             f"KL({_name(q)} || {_name(p)}) has no closed form",
+            hint="bound=elbo_log_weight estimates it with the samples of the bound",
+        ) from None
+
+
+def closed_form_entropy(q: Distribution) -> Tensor:
+    """H(q) = -E_q[log q(z)] in nats, (*batch).
+
+    Raises:
+        ConfigurationError: It has no closed form.
+    """
+    try:
+        return q.entropy()
+    except NotImplementedError:
+        raise ConfigurationError(
+            f"the entropy of {_name(q)} has no closed form",
             hint="bound=elbo_log_weight estimates it with the samples of the bound",
         ) from None
 

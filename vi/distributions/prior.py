@@ -15,7 +15,8 @@ from vi.options import Option
 class Prior(Option, nn.Module, ABC):
     """A distribution of the latent z, with or without parameters to learn.
 
-    An implementer writes ``support`` and ``forward``.
+    An implementer writes ``support`` and ``forward``. Comes for free: ``initialize``, ``decoded``
+    and ``decoded_shape``, which a prior may write itself.
 
     Args:
         event_shape: Shape of z.
@@ -28,9 +29,23 @@ class Prior(Option, nn.Module, ABC):
         self.event_shape = torch.Size(event_shape)
 
     @abstractmethod
-    def forward(self, posterior: Callable[[Tensor], Distribution] | None = None) -> Distribution:
+    def forward(self, posterior: Callable[..., Distribution] | None = None) -> Distribution:
         """The prior, with an empty batch_shape.
 
         Args:
-            posterior: x -> q(z|x), for priors made of posteriors; they never own it.
+            posterior: (x, context=...) -> q(z|x), for priors made of posteriors; they never own
+                it.
         """
+
+    def initialize(self, x: Tensor) -> None:
+        """Told training data (N, *event), all or many, before the first step of a fresh run."""
+        del x
+
+    @property
+    def decoded_shape(self) -> Shape:
+        """The shape of what the likelihood reads of z."""
+        return tuple(self.event_shape)
+
+    def decoded(self, z: Tensor) -> Tensor:
+        """What the likelihood reads of z (*batch, *event_shape): all of it."""
+        return z

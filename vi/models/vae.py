@@ -8,6 +8,7 @@ from torch.distributions import Distribution
 
 from vi.distributions.affine import affine
 from vi.distributions.conditional import ConditionalDistribution
+from vi.distributions.observed import Observed
 from vi.distributions.prior import Prior
 from vi.errors import ConfigurationError
 from vi.models.base import LatentVariableModel, require_same_latent
@@ -38,6 +39,7 @@ class VAE(LatentVariableModel):
     Reference: Kingma and Welling, 2014, https://arxiv.org/abs/1312.6114
     """
 
+    takes_missing = True
     data_loc: Tensor
     data_scale: Tensor
 
@@ -61,7 +63,7 @@ class VAE(LatentVariableModel):
         likelihood.set_event_shape(self.data_shape)
         conditional = {"context_dim": context_dim} if context_dim else {}
         self.encoder = encoder(self.data_shape, posterior.out_shape, **conditional)
-        self.decoder = decoder(tuple(prior.event_shape), likelihood.out_shape, **conditional)
+        self.decoder = decoder(prior.decoded_shape, likelihood.out_shape, **conditional)
         self.posterior_head = posterior
         self.prior_module = prior
         self.likelihood_head = likelihood
@@ -72,25 +74,43 @@ class VAE(LatentVariableModel):
     def prior(self, **given: Tensor) -> Distribution:
         """p(z), the same for every context."""
         del given
-        return self.prior_module(lambda x: self.posterior(x))
+        return self.prior_module(self.posterior)
 
     def likelihood(
-        self, z: Tensor, context: Tensor | None = None, **given: Tensor
+        self,
+        z: Tensor,
+        context: Tensor | None = None,
+        observed: Tensor | None = None,
+        **given: Tensor,
     ) -> Distribution:
-        """p(x|z)."""
+        """p(x|z), of the entries of x that are observed."""
+        z = self.prior_module.decoded(z)
         p = self.likelihood_head(self._run(self.decoder, z, context))
-        return affine(p, self.data_loc, self.data_scale) if self.standardize else p
+        p = affine(p, self.data_loc, self.data_scale) if self.standardize else p
+        return p if observed is None else Observed(p, observed)
 
-    def posterior(self, x: Tensor, context: Tensor | None = None, **given: Tensor) -> Distribution:
+    def posterior(
+        self,
+        x: Tensor,
+        context: Tensor | None = None,
+        observed: Tensor | None = None,
+        **given: Tensor,
+    ) -> Distribution:
         """q(z|x)."""
-        return self.posterior_at(self.variational_parameters(x, context))
+        return self.posterior_at(self.variational_parameters(x, context, observed))
 
     def variational_parameters(
-        self, x: Tensor, context: Tensor | None = None, **given: Tensor
+        self,
+        x: Tensor,
+        context: Tensor | None = None,
+        observed: Tensor | None = None,
+        **given: Tensor,
     ) -> Tensor:
-        """What the encoder says of x."""
+        """What the encoder says of x; entries that are not observed are 0 to it."""
         if self.standardize:
             x = (x - self.data_loc) / self.data_scale
+        if observed is not None:
+            x = x.where(observed, x.new_zeros(()))
         return self._run(self.encoder, x, context)
 
     def posterior_at(self, parameters: Tensor) -> Distribution:
@@ -102,11 +122,17 @@ class VAE(LatentVariableModel):
         return [*self.encoder.parameters(), *self.posterior_head.parameters()]
 
     def initialize(self, x: Tensor) -> None:
-        """Take mean and standard deviation of the training data, where ``standardize`` is set."""
+        """Start the prior, and take mean and standard deviation of the data to standardise.
+
+        Entries that are missing are NaN.
+        """
+        self.prior_module.initialize(x)
         if self.standardize:
-            scale = x.std(0, correction=min(1, len(x) - 1))
-            varies = scale > _CONSTANT * x.abs().amax(0)
-            self.data_loc.copy_(x.mean(0))
+            n = (~x.isnan()).sum(0)
+            mean = x.nanmean(0)
+            scale = ((x - mean).square().nansum(0) / (n - 1).clamp_min(1)).sqrt()
+            varies = scale > _CONSTANT * x.nan_to_num().abs().amax(0)
+            self.data_loc.copy_(mean)
             self.data_scale.copy_(scale.where(varies, torch.ones_like(scale)))
 
     def _run(self, network: nn.Module, x: Tensor, context: Tensor | None) -> Tensor:

@@ -30,6 +30,6 @@ class StandardNormal(Prior):
         self.register_buffer("loc", torch.zeros(latent_dim), persistent=False)
         self.register_buffer("scale", torch.ones(latent_dim), persistent=False)
 
-    def forward(self, posterior: Callable[[Tensor], Distribution] | None = None) -> Distribution:
+    def forward(self, posterior: Callable[..., Distribution] | None = None) -> Distribution:
         """The distribution with batch_shape () and event_shape (Z,)."""
         return Independent(Normal(self.loc, self.scale, validate_args=False), 1)

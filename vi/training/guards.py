@@ -23,6 +23,7 @@ def check_data(data: LoadedData, model: LatentVariableModel, settings: TrainerSe
     _check_shape(data, model)
     for name, split in (("training", data.train), ("validation", data.val), ("test", data.test)):
         if split is not None:
+            _check_missing(name, split, model)
             _check_values(name, split, data, model)
 
 
@@ -80,10 +81,14 @@ def _check_values(name: str, split: Split, data: LoadedData, model: LatentVariab
     low, high, outside = float("inf"), float("-inf"), 0
     for index in torch.arange(len(split)).split(_BLOCK):
         x = split.values(index.to(split.stored.device))
-        _check_finite(name, x, int(index[0]))
+        known = torch.ones_like(x, dtype=torch.bool)
+        if split.observed is not None:
+            known = split.observed[index.to(split.stored.device)]
+        _check_finite(name, x, known, int(index[0]))
         if head is not None:
-            outside += int((~head.support.check(x)).sum())
-        low, high = min(low, x.min().item()), max(high, x.max().item())
+            outside += int((~head.support.check(x[known])).sum())
+        low = min(low, x[known].min().item())
+        high = max(high, x[known].max().item())
     if head is not None and outside:
         raise DataError(
             f"{type(head).__name__} needs {head.needs}; got values in [{low:.2f}, {high:.2f}] "
@@ -92,13 +97,23 @@ def _check_values(name: str, split: Split, data: LoadedData, model: LatentVariab
         )
 
 
-def _check_finite(name: str, x: Tensor, offset: int) -> None:
-    for bad, word in ((x.isnan(), "NaN"), (x.isinf(), "infinite")):
+def _check_missing(name: str, split: Split, model: LatentVariableModel) -> None:
+    if split.observed is None or model.takes_missing:
+        return
+    raise DataError(
+        f"{int((~split.observed).sum())} entries are missing in the {name} data, and "
+        f"{type(model).__name__} needs all of them",
+        hint="model=vae leaves missing entries out of the likelihood",
+    )
+
+
+def _check_finite(name: str, x: Tensor, known: Tensor, offset: int) -> None:
+    for bad, word in ((x.isnan() & known, "NaN"), (x.isinf() & known, "infinite")):
         if bad.any():
             first = offset + int(bad.flatten(1).any(1).nonzero()[0])
             raise DataError(
                 f"{int(bad.sum())} {word} values in the {name} data (first: item {first})",
-                hint="remove or fill those items",
+                hint="remove or fill those items, or data.missing=mask leaves them out of p(x|z)",
             )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 import vi
-from vi.errors import ConfigurationError, ViError
+from vi.errors import ConfigurationError, SupportMismatch, ViError
 from vi.options import Option
 from vi.training.schema import did_you_mean, parameters, validate
 
@@ -184,6 +184,8 @@ def build(
     built |= {name: made(name, supply[name], name) for name in missing}
     try:
         return cls(**built)
+    except SupportMismatch as error:
+        raise ConfigurationError(str(error), hint=_on_one_support(error, plugins)) from None
     except ViError:
         raise
     except (TypeError, ValueError, RuntimeError, IndexError) as error:
@@ -191,6 +193,24 @@ def build(
             f"{path}: {str(error).partition(chr(10))[0]}",
             hint=f"see the docstring of {cls.__name__}",
         ) from error
+
+
+def _on_one_support(mismatch: SupportMismatch, plugins: Iterable[str]) -> str:
+    """The options that would fit the posterior, and those that would fit the prior."""
+    of_q, of_p = mismatch.supports
+    fits = {"prior": (of_q, "posterior"), "posterior": (of_p, "prior")}
+    return ", or ".join(
+        f"{group}={'|'.join(names)} for this {other}"
+        for group, (support, other) in fits.items()
+        if (names := _living_on(support, group, plugins))
+    )
+
+
+def _living_on(support: str, group: str, plugins: Iterable[str]) -> list[str]:
+    from vi.models.base import support_name  # torch is slow to import
+
+    classes = {o: resolve(target_of(group, o, plugins), group, plugins) for o in options(group)}
+    return [o for o, cls in classes.items() if support_name(cls.support) == support]
 
 
 def check(

@@ -76,9 +76,17 @@ def start(
         return
     with torch.random.fork_rng([]):
         torch.default_generator.manual_seed(module.seed)
-        model.initialize(train.values(_some(train)))
+        model.initialize(_known(train, _some(train)))
     if init_from is not None and isinstance(model, ExactModel):
         _start_exact(model, train, init_from)
+
+
+def _known(train: Split, index: Tensor) -> Tensor:
+    """The data of a block of indices, NaN where entries are missing."""
+    x = train.values(index)
+    if train.observed is None:
+        return x
+    return x.where(train.observed[index], torch.nan)
 
 
 def _some(train: Split) -> Tensor:

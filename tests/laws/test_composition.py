@@ -1,0 +1,104 @@
+"""Every posterior with every prior, likelihood and bound: it works, or says what would: N21."""
+
+from contextlib import suppress
+
+import pytest
+import torch
+from torch import Tensor
+from torch.distributions import Distribution
+
+import vi
+from tests.laws.conftest import BOUNDS, LIKELIHOODS, POSTERIORS, PRIORS, node
+from vi.distributions.kl import closed_form_entropy, closed_form_kl
+from vi.models.base import support_name
+from vi.training.registry import build
+
+LATENT_DIM, B = 3, 5
+
+
+def _vae(**options: str) -> vi.VAE:
+    """Six data entries, three latents and the rest as chosen."""
+    chosen = {"posterior": "diagonal_gaussian", "prior": "standard_normal"}
+    chosen |= {"likelihood": "gaussian_shared_scale", **options}
+    parts = {group: node(group, option, LATENT_DIM) for group, option in chosen.items()}
+    network = {"_target_": "vi.networks.mlp.MLP", "hidden": [5], "activation": {}}
+    network["activation"] = {"_target_": "torch.nn.Tanh"}
+    whole = {"_target_": "vi.models.vae.VAE", "encoder": network, "decoder": network, **parts}
+    return build("model", whole, supply={"data_shape": (6,), "context_dim": 0})
+
+
+def _fits(posterior: str, prior: str) -> bool:
+    supports = {support_name(PARTS[name](LATENT_DIM).support) for PARTS, name in (
+        (POSTERIORS, posterior), (PRIORS, prior))}  # fmt: skip
+    return len(supports) == 1
+
+
+def _works(bound: str, q: Distribution, p: Distribution) -> bool | None:
+    """Whether a bound can be computed, as far as this file knows the bound."""
+    relaxed = hasattr(q, "discrete")  # has draws, and no density that bounds could use
+    listed, drawn = q.has_enumerate_support, q.has_rsample and not relaxed
+    exact = {"kl": False, "entropy": False}
+    with suppress(vi.ConfigurationError):
+        exact["kl"] = closed_form_kl(q, p) is not None
+    with suppress(vi.ConfigurationError):
+        exact["entropy"] = closed_form_entropy(q) is not None
+    with_kl = exact["kl"] and (listed or drawn or relaxed)
+    known = {
+        "elbo": with_kl,
+        "beta": with_kl,
+        "elbo_log_weight": listed or drawn,
+        "elbo_entropy": exact["entropy"] and (listed or drawn),
+        "iwae": drawn,
+    }
+    return known.get(bound)
+
+
+@pytest.mark.parametrize("prior", PRIORS)
+@pytest.mark.parametrize("posterior", POSTERIORS)
+def test_posterior_prior_and_bound(posterior, prior):
+    """(B,) finite nats and a gradient for every parameter, or an error with the options that fit.
+
+    Caught: a prior whose parameters the KL forgot.
+    """
+    if not _fits(posterior, prior):
+        with pytest.raises(vi.ConfigurationError, match="lives on") as refusal:
+            _vae(posterior=posterior, prior=prior)
+        assert f"prior={_partner(PRIORS, POSTERIORS[posterior])}" in refusal.value.hint
+        assert f"posterior={_partner(POSTERIORS, PRIORS[prior])}" in refusal.value.hint
+        return
+    x = torch.randn(B, 6)
+    for bound in BOUNDS:
+        model = _vae(posterior=posterior, prior=prior)
+        works = _works(bound, model.posterior(x), model.prior())
+        if works is False:
+            with pytest.raises(vi.ConfigurationError) as refusal:
+                BOUNDS[bound]()(model, x)
+            assert "=" in refusal.value.hint
+        else:
+            _check(model, BOUNDS[bound](), x)
+
+
+def _partner(parts: dict, of) -> str:
+    """The first option that lives where another part lives; every support has one."""
+    supports = {option: support_name(make(LATENT_DIM).support) for option, make in parts.items()}
+    wanted = support_name(of(LATENT_DIM).support)
+    return next(option for option, support in supports.items() if support == wanted)
+
+
+@pytest.mark.parametrize("bound", BOUNDS)
+@pytest.mark.parametrize("likelihood", LIKELIHOODS)
+def test_likelihood_and_bound(likelihood, bound):
+    """The same for data that the likelihood itself has drawn. Caught: a detached log p(x|z)."""
+    model = _vae(likelihood=likelihood)
+    _check(model, BOUNDS[bound](), model.sample(B))
+
+
+def _check(model: vi.VAE, bound: vi.Bound, x: Tensor) -> None:
+    estimate = bound(model, x)
+    assert estimate.value.shape == (B,)
+    assert estimate.value.isfinite().all()
+    estimate.surrogate.mean().backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+        assert parameter.grad.abs().max() > 0, name

@@ -1,0 +1,132 @@
+"""Sums and integrals over everything that a distribution can give."""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.distributions import Distribution
+from torch.distributions.constraints import Constraint
+
+_CHUNK = 1 << 16  # points at once
+_NODES = 12  # of each Gauss-Legendre panel
+
+Points = tuple[Tensor, Tensor]
+
+
+def dimensions(support: Constraint) -> list[int]:
+    """The sizes of an event over whose support this file can sum."""
+    return {"Sphere": [2, 3], "OneHot": [2, 4], "Boolean": [1, 4]}.get(kind(support), [1, 2])
+
+
+def kind(support: Constraint) -> str:
+    """The name of a support without its bounds."""
+    return type(support).__name__.lstrip("_")
+
+
+def expectation(
+    p: Distribution, support: Constraint, f: Callable[[Tensor], Tensor] | None = None
+) -> Tensor:
+    """E_p[f(x)], (*batch), by a sum or an integral over the support; f = 1 if not given.
+
+    Args:
+        p: Batch of distributions with one axis of few entries in the event.
+        support: Of one entry of the event, or of the event where its entries hang together.
+        f: (S, *batch, *event) -> (S, *batch).
+    """
+    x, weight = _SUPPORTS[kind(support)](p, support)
+    total = torch.zeros(p.batch_shape)
+    for points, weights in zip(x.split(_CHUNK), weight.split(_CHUNK), strict=True):
+        values = 1.0 if f is None else f(points)
+        total = total + (weights * p.log_prob(points).exp() * values).sum(0)
+    return total
+
+
+def _panels(edges: Tensor) -> tuple[Tensor, Tensor]:
+    """Gauss-Legendre nodes and weights, a dozen between each two edges."""
+    nodes, weights = map(torch.from_numpy, np.polynomial.legendre.leggauss(_NODES))
+    half = (edges[1:] - edges[:-1])[:, None] / 2
+    centre = (edges[1:] + edges[:-1])[:, None] / 2
+    return (centre + half * nodes).flatten(), (half * weights).flatten()
+
+
+def _product(nodes: Tensor, weights: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+    """The same in several dimensions: (S, dim) and (S,)."""
+    grid = torch.cartesian_prod(*[nodes] * dim).reshape(-1, dim)
+    return grid, torch.cartesian_prod(*[weights] * dim).reshape(-1, dim).prod(-1)
+
+
+def _real(p: Distribution, support: Constraint) -> Points:
+    """Panels of half a standard deviation, with a corner at the mean, and tails to 1e8 of them."""
+    (dim,) = p.event_shape
+    tail = 16 * 4 ** torch.arange(12.0)
+    edges = torch.cat([-tail.flip(0), torch.arange(-15.5, 16, 0.5), tail])
+    grid, weight = _product(*_panels(edges), dim)
+    shape = (-1, *[1] * len(p.batch_shape))
+    x = p.mean.detach() + p.stddev.detach() * grid.reshape(*shape, dim)
+    return x, weight.reshape(shape) * p.stddev.detach().prod(-1)
+
+
+def _interval(p: Distribution, support: Constraint) -> Points:
+    """From 0 to 1, through the logit: panels that crowd towards both ends."""
+    (dim,) = p.event_shape
+    logit, weight = _panels(torch.arange(-36, 36.5, 0.5))
+    x = logit.sigmoid()
+    grid, weight = _product(x, weight * x * (-logit).sigmoid(), dim)
+    return _for_each(grid, weight, p)
+
+
+def _states(values: Tensor, p: Distribution) -> Points:
+    """Every combination of these values in the entries of the event."""
+    (dim,) = p.event_shape
+    grid, weight = _product(values, torch.ones_like(values), dim)
+    return _for_each(grid, weight, p)
+
+
+def _for_each(x: Tensor, weight: Tensor, p: Distribution) -> Points:
+    """The same points (S, D) and weights (S,) for every distribution of the batch."""
+    shape = (-1, *[1] * len(p.batch_shape))
+    points = x.reshape(*shape, x.shape[-1]).expand(-1, *p.batch_shape, -1)
+    return points, weight.reshape(shape).expand(-1, *p.batch_shape)
+
+
+def _counts(p: Distribution, support: Constraint) -> Points:
+    """0, 1, 2, .. far beyond the mean."""
+    most = int((p.mean + 60 * p.stddev).max()) + 60
+    return _states(torch.arange(float(most + 1)), p)
+
+
+def _grid(p: Distribution, support: Constraint) -> Points:
+    return _states(torch.arange(float(support.num)) / support.levels, p)  # pyright: ignore
+
+
+def _one_hot(p: Distribution, support: Constraint) -> Points:
+    rows = torch.eye(p.event_shape[-1])
+    return _for_each(rows, torch.ones(len(rows)), p)
+
+
+def _sphere(p: Distribution, support: Constraint) -> Points:
+    """The circle by the trapezoid rule, the sphere by it and Gauss-Legendre in the height."""
+    (dim,) = p.event_shape
+    num = 4000 if dim == 2 else 400
+    angle = torch.arange(num) * 2 * math.pi / num
+    circle = torch.stack([angle.cos(), angle.sin()], -1)
+    weight = torch.full((num,), 2 * math.pi / num)
+    if dim == 3:
+        height, by_height = _panels(torch.linspace(-1, 1, 41))
+        radius = (1 - height.square()).sqrt()[:, None, None]
+        around = torch.cat([radius * circle, height[:, None, None].expand(-1, num, 1)], -1)
+        circle, weight = around.flatten(0, 1), (by_height[:, None] * weight).flatten()
+    return _for_each(circle, weight, p)
+
+
+_SUPPORTS: dict[str, Callable[[Distribution, Constraint], Points]] = {
+    "Real": _real,
+    "Interval": _interval,
+    "Boolean": lambda p, support: _states(torch.tensor([0.0, 1.0]), p),
+    "IntegerGreaterThan": _counts,
+    "Grid": _grid,
+    "OneHot": _one_hot,
+    "Sphere": _sphere,
+}

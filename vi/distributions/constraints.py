@@ -1,0 +1,46 @@
+"""Supports that torch.distributions lacks."""
+
+from torch import Tensor
+from torch.distributions.constraints import Constraint
+
+
+class Sphere(Constraint):
+    """Vectors of length 1.
+
+    >>> import torch
+    >>> Sphere().check(torch.tensor([[0.6, 0.8], [1.0, 1.0]]))
+    tensor([ True, False])
+    """
+
+    event_dim = 1
+
+    def check(self, value: Tensor) -> Tensor:
+        """Up to the rounding of single precision."""
+        return (value.norm(dim=-1) - 1).abs() < 1e-4
+
+
+class Grid(Constraint):
+    """The numbers 0, 1 / levels, .., (num - 1) / levels.
+
+    >>> import torch
+    >>> Grid(256, levels=255).check(torch.tensor([0.0, 1.0, 128 / 255, 0.5]))
+    tensor([ True,  True,  True, False])
+    """
+
+    is_discrete = True
+
+    def __init__(self, num: int, levels: int = 1) -> None:
+        self.num, self.levels = num, levels
+
+    def check(self, value: Tensor) -> Tensor:
+        """Up to a hundredth of a step."""
+        index = value * self.levels
+        near = (index - index.round()).abs() < 1e-2
+        return near & (index > -0.5) & (index < self.num - 0.5)
+
+    def __repr__(self) -> str:
+        """What its entries are."""
+        return f"{type(self).__name__}(num={self.num}, levels={self.levels})"
+
+
+sphere = Sphere()

@@ -1,0 +1,61 @@
+"""The marginal of some entries of x: what is missing leaves the likelihood."""
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution, Independent
+
+from vi.errors import ConfigurationError
+from vi.math import Shape
+
+
+class Observed(Distribution):
+    """p(x_observed | z) = prod_{d observed} p(x_d|z), for entries that are independent given z.
+
+    Everything else (mean, variance, samples) is that of all entries.
+
+    Args:
+        whole: p(x|z), with batch_shape (*batch).
+        observed: True where an entry of x is known; broadcasts to (*batch, *event).
+
+    Raises:
+        ConfigurationError: The entries of x are not independent given z.
+
+    >>> from torch.distributions import Normal
+    >>> p = Independent(Normal(torch.zeros(2), 1.0), 1)
+    >>> Observed(p, torch.tensor([True, False])).log_prob(torch.tensor([0.0, torch.nan]))
+    tensor(-0.9189)
+    """
+
+    arg_constraints = {}  # pyright: ignore
+
+    def __init__(self, whole: Distribution, observed: Tensor) -> None:
+        super().__init__(whole.batch_shape, whole.event_shape, validate_args=False)
+        if not isinstance(whole, Independent) or whole.base_dist.event_shape:
+            raise ConfigurationError(
+                f"{type(whole).__name__} has no entries that could be missing one by one",
+                hint="choose a likelihood whose entries are independent given z",
+            )
+        self.whole, self.observed = whole, observed
+
+    @property
+    def mean(self) -> Tensor:
+        """Of all entries."""
+        return self.whole.mean
+
+    @property
+    def variance(self) -> Tensor:
+        """Of all entries."""
+        return self.whole.variance
+
+    def sample(self, sample_shape: Shape = ()) -> Tensor:
+        """All entries."""
+        return self.whole.sample(torch.Size(sample_shape))
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """In nats, (*batch); what stands in the missing entries does not matter."""
+        entries: Distribution = self.whole.base_dist  # pyright: ignore
+        inside = self.whole.mean.detach()  # a value whose log-density has a gradient
+        log_p = entries.log_prob(torch.where(self.observed, value, inside))
+        log_p = log_p.where(self.observed, log_p.new_zeros(()))
+        rank = self.whole.reinterpreted_batch_ndims  # pyright: ignore
+        return log_p.sum(tuple(range(-rank, 0))) if rank else log_p
