@@ -17,6 +17,7 @@ ROOT = Path(__file__).parent.parent.parent
 GROUPS = sorted(p.name for p in config_dir().iterdir() if p.is_dir() and p.name not in {"hydra"})
 PARTS = [g for g in GROUPS if g not in {"callbacks", "logger", "experiment", "debug"}]
 OPTIONS = [(group, option) for group in PARTS for option in options(group)]
+NESTED = {"activation": ("encoder", "mlp"), "normalization": ("encoder", "residual")}  # in what
 
 
 def run(*arguments, cwd, **environment):
@@ -40,15 +41,15 @@ def test_every_option_names_a_class_of_its_role(group, option):
 @pytest.mark.parametrize(("group", "option"), OPTIONS, ids=lambda x: x)
 def test_every_option_composes(group, option, tmp_path):
     """Every yaml alone passes the schema of its class; required values are given."""
-    if group == "activation":
-        chosen = [f"activation@encoder.activation={option}"]
-    else:
-        chosen = [f"{group}={option}"]
+    whole, its_option = NESTED.get(group, (group, option))
+    chosen = [f"{whole}={its_option}"]
+    if group in NESTED:
+        chosen.append(f"{group}@{whole}.{group}={option}")
     required = {"csv": "data.path=x", "npz": "data.path=x", "image_folder": "data.path=x"}
     if option in required:
         chosen.append(required[option])
     plain = composed("train", chosen, train)
-    node = plain["encoder"]["activation"] if group == "activation" else plain[group]
+    node = plain[whole][group] if group in NESTED else plain[group]
     assert node["_target_"] == target_of(group, option)
 
 

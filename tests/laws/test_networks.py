@@ -1,26 +1,55 @@
-"""Networks: any size, any leading axes, a context that is heard."""
+"""Networks: any size, any leading axes, a context that is heard, data that know no batch."""
 
+import copy
 import itertools
 
 import pytest
 import torch
 from torch import nn
+from torch.autograd import gradcheck, gradgradcheck
+from torch.nn import functional as F
 
 import vi
+from tests.laws.conftest import node
+from vi.networks.images import ImageDecoder, ImageEncoder
+from vi.training.registry import build, options, resolve, target_of
 
-IMAGES = [(1, 28, 28), (3, 29, 27), (1, 8, 8), (2, 5, 9), (1, 4, 4), (3, 32, 31), (1, 7, 4)]
-LEADING = [(), (5,), (2, 3), (2, 1, 3)]
+IMAGES = [(3, 13, 14), (1, 8, 8), (2, 5, 9), (1, 4, 4), (1, 7, 4)]
+LEADING = [(), (5,), (2, 1, 3)]
+IMAGE, VECTOR = (1, 9, 8), (4,)
+CHANNELS = {"encoder": [4, 6], "decoder": [6, 4]}
 
-ENCODERS = {
-    "mlp": vi.MLP([7], nn.Tanh()),
-    "affine": vi.MLP([]),
-    "conv": vi.ConvEncoder([4, 5], nn.Tanh()),
-}
-DECODERS = {
-    "mlp": vi.MLP([7], nn.Tanh()),
-    "affine": vi.MLP([]),
-    "conv": vi.ConvDecoder([5, 4], nn.Tanh()),
-}
+
+def _recipe(group, option):
+    """The network of a yaml, small and without kinks."""
+
+    def make(**values):
+        described = node(group, option)
+        tiny = {"channels": CHANNELS[group], "hidden": [7]}
+        tiny["activation"] = {"_target_": "torch.nn.Tanh"}
+        tiny = {name: value for name, value in tiny.items() if name in described}
+        return build(group, described | tiny | values)
+
+    return make
+
+
+def _affine():
+    return vi.MLP([])
+
+
+ENCODERS = {k: _recipe("encoder", k) for k in options("encoder")} | {"affine": _affine}
+DECODERS = {k: _recipe("decoder", k) for k in options("decoder")} | {"affine": _affine}
+ALL = [
+    *(pytest.param(make, IMAGE, VECTOR, id=f"{k}_encoder") for k, make in ENCODERS.items()),
+    *(pytest.param(make, VECTOR, IMAGE, id=f"{k}_decoder") for k, make in DECODERS.items()),
+]
+ON_IMAGES = [
+    (group, option)
+    for group in CHANNELS
+    for option in options(group)
+    if issubclass(resolve(target_of(group, option), group), ImageEncoder | ImageDecoder)
+]
+every_network = pytest.mark.parametrize(("make", "in_shape", "out_shape"), ALL)
 
 
 def _check(network, in_shape, out_shape, context_dim):
@@ -41,11 +70,11 @@ def _check(network, in_shape, out_shape, context_dim):
 @pytest.mark.parametrize("shape", IMAGES, ids=str)
 @pytest.mark.parametrize("name", ENCODERS)
 def test_encoder(name, shape, context_dim):
-    """Odd sizes too; equal to the loop over the leading axes: at most 1e-12.
+    """Odd sizes too; a datum alone gives what it gives in its batch: at most 1e-12.
 
     Caught: axes in another order before the reshape, sizes of the halvings rounded down.
     """
-    _check(ENCODERS[name], shape, (10,), context_dim)
+    _check(ENCODERS[name](), shape, (10,), context_dim)
 
 
 @pytest.mark.parametrize("context_dim", [0, 3])
@@ -53,31 +82,31 @@ def test_encoder(name, shape, context_dim):
 @pytest.mark.parametrize("name", DECODERS)
 def test_decoder(name, shape, context_dim):
     """The image comes out in its exact size. Caught: a context rolled by one row."""
-    _check(DECODERS[name], (4,), shape, context_dim)
+    _check(DECODERS[name](), VECTOR, shape, context_dim)
 
 
+@pytest.mark.parametrize("make", [vi.MLP, vi.GatedMLP])
 @pytest.mark.parametrize("in_shape", [(6,), (2, 3), ()])
 @pytest.mark.parametrize("out_shape", [(4,), (2, 2)])
 @pytest.mark.parametrize("context_dim", [0, 3])
-def test_mlp_takes_events_of_any_rank(in_shape, out_shape, context_dim):
-    _check(vi.MLP([5]), in_shape, out_shape, context_dim)
+def test_perceptrons_take_events_of_any_rank(make, in_shape, out_shape, context_dim):
+    _check(make([5]), in_shape, out_shape, context_dim)
 
 
-@pytest.mark.parametrize(
-    ("network", "in_shape", "out_shape"),
-    [
-        (ENCODERS["mlp"], (1, 9, 8), (4,)),
-        (ENCODERS["conv"], (1, 9, 8), (4,)),
-        (DECODERS["mlp"], (4,), (1, 9, 8)),
-        (DECODERS["conv"], (4,), (1, 9, 8)),
-    ],
-)
-def test_context_is_heard_by_its_own_row_only(network, in_shape, out_shape):
+@pytest.mark.parametrize("context_dim", [0, 3])
+@pytest.mark.parametrize("name", DECODERS)
+def test_decoders_take_latents_of_any_rank(name, context_dim):
+    """Such as categories, (Z, C). Caught: leading axes taken for those of the event."""
+    _check(DECODERS[name](), (2, 3), (1, 5, 4), context_dim)
+
+
+@every_network
+def test_context_is_heard_by_its_own_row_only(make, in_shape, out_shape):
     """One context (B, C) serves all K draws; changing row 1 changes row 1 of each and no other.
 
     Caught: a context times 0, a context rolled by one row.
     """
-    module = network(in_shape, out_shape, context_dim=2)
+    module = make()(in_shape, out_shape, context_dim=2)
     x, context = torch.randn(3, 4, *in_shape), torch.randn(4, 2)
     other = context.clone()
     other[1] += 1
@@ -88,39 +117,188 @@ def test_context_is_heard_by_its_own_row_only(network, in_shape, out_shape):
     assert (expanded - module(x, context)).abs().max() <= 1e-12
 
 
-@pytest.mark.parametrize("shape", [(1, 3, 8), (1, 8, 3), (64,), (8, 8)], ids=str)
-def test_conv_refuses_what_is_no_image_or_too_small(shape):
-    with pytest.raises(vi.ConfigurationError, match="encoder=conv with 2 layers needs images"):
-        vi.ConvEncoder([4, 5])(shape, (10,))
-    with pytest.raises(vi.ConfigurationError, match="decoder=conv with 2 layers") as refusal:
-        vi.ConvDecoder([5, 4])((10,), shape)
-    assert "decoder=mlp takes any shape" in refusal.value.hint
+@every_network
+def test_gradients(make, in_shape, out_shape):
+    """Of the input to second order, which stepping through a decoder takes; to every parameter."""
+    module = make()(in_shape, out_shape)
+    x = torch.randn(2, *in_shape, requires_grad=True)
+    assert gradcheck(module, x, fast_mode=True)
+    assert gradgradcheck(module, x, fast_mode=True)
+    module(x).square().sum().backward()
+    for name, parameter in module.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().max() > 0, name
 
 
-def test_each_call_makes_its_own_parameters():
+@every_network
+def test_single_precision(make, in_shape, out_shape):
+    """Follows double precision: 1e-5 of the largest output."""
+    single = make()(in_shape, out_shape).float()
+    x = torch.randn(5, *in_shape, dtype=torch.float32)
+    y, expected = single(x), copy.deepcopy(single).double()(x.double())
+    assert (y - expected).abs().max() <= 1e-5 * expected.abs().max()
+
+
+@every_network
+@pytest.mark.parametrize("scale", [0, 1e-30, 1e30])
+def test_extremes(make, in_shape, out_shape, scale):
+    """An empty image, and entries of any size: all finite."""
+    x = scale * torch.randn(3, *in_shape)
+    x.requires_grad_()
+    y = make()(in_shape, out_shape)(x)
+    assert y.isfinite().all()
+    (gradient,) = torch.autograd.grad(y.sum(), x)
+    assert gradient.isfinite().all()
+
+
+@every_network
+def test_each_call_makes_its_own_parameters(make, in_shape, out_shape):
     """One factory serves encoder and decoder without sharing weights."""
-    factory = vi.MLP([5])
-    one, two = factory((3,), (3,)), factory((3,), (3,))
+    factory = make()
+    one, two = factory(in_shape, out_shape), factory(in_shape, out_shape)
     assert not {id(p) for p in one.parameters()} & {id(p) for p in two.parameters()}
 
 
-def test_no_hidden_layers_is_an_affine_map():
+@pytest.mark.parametrize("shape", [(1, 3, 8), (1, 8, 3), (64,), (8, 8)], ids=str)
+@pytest.mark.parametrize(("group", "option"), ON_IMAGES)
+def test_what_is_no_image_or_too_small_is_refused(group, option, shape):
+    """With the name of the option and the numbers. Caught: the name of another option."""
+    network = _recipe(group, option)()
+    shapes = (shape, VECTOR) if group == "encoder" else (VECTOR, shape)
+    with pytest.raises(vi.ConfigurationError) as refusal:
+        network(*shapes)
+    assert str(refusal.value) == (
+        f"{group}={option} with 2 layers needs images (channels, height, width) of at least 4 x 4"
+        f", got shape {shape}"
+    )
+    assert f"{group}=mlp takes any shape" in refusal.value.hint
+
+
+@pytest.mark.parametrize(("group", "option"), ON_IMAGES)
+@pytest.mark.parametrize(
+    ("channels", "message"), [([], "at least one of {}.channels"), ([4, 0], "{}.channels must be")]
+)
+def test_layers_without_channels_are_refused(group, option, channels, message):
+    network = _recipe(group, option)(channels=channels)
+    with pytest.raises(vi.ConfigurationError, match=message.format(group)):
+        network(IMAGE, IMAGE)
+
+
+@pytest.mark.parametrize("make", [vi.MLP, vi.GatedMLP])
+def test_layers_without_units_are_refused(make):
+    with pytest.raises(vi.ConfigurationError, match="hidden must be greater than 0, got 0"):
+        make([5, 0])
+
+
+@pytest.mark.parametrize("make", [vi.MLP, vi.GatedMLP])
+def test_no_hidden_layers_is_an_affine_map(make):
     """f(a + b) - f(a) - f(b) + f(0) = 0: at most 1e-12."""
-    f = vi.MLP([])((6,), (4,))
+    f = make([])((6,), (4,))
     a, b = torch.randn(6), torch.randn(6)
     assert (f(a + b) - f(a) - f(b) + f(torch.zeros(6))).abs().max() <= 1e-12
 
 
+def test_a_gate_opens_and_closes():
+    """h = (A x + a) sigmoid(B x + b). Caught: the halves exchanged; a ReLU besides."""
+    x, image = torch.randn(5, 6), torch.randn(5, *IMAGE)
+    dense, glu, _ = vi.GatedMLP([7])((6,), (4,)).layers
+    h, gate = (F.linear(x, *half) for half in _halves(dense))
+    assert (glu(dense(x)) - h * gate.sigmoid()).abs().max() <= 1e-12
+    conv, glu, *_ = vi.GatedConvEncoder([4, 6])(IMAGE, VECTOR).layers
+    h, gate = (F.conv2d(image, *half, stride=2, padding=1) for half in _halves(conv))
+    assert (glu(conv(image)) - h * gate.sigmoid()).abs().max() <= 1e-12
+
+
+def _halves(layer):
+    """(A, a) and (B, b)."""
+    return zip(layer.weight.chunk(2), layer.bias.chunk(2), strict=True)
+
+
+@every_network
+def test_only_the_affine_map_is_affine(make, in_shape, out_shape):
+    """f(a + b) - f(a) - f(b) + f(0) is not 0. Caught: a layer without its gate or activation."""
+    f = make()(in_shape, out_shape)
+    a, b = 3 * torch.randn(2, 1, *in_shape)
+    bend = (f(a + b) - f(a) - f(b) + f(torch.zeros_like(a))).abs().max()
+    assert (bend > 1e-3) == (make is not _affine)
+
+
+def test_blocks_that_add_nothing_leave_convolutions():
+    """With the last product of each block 0, the encoder is that of ``ConvEncoder``.
+
+    Caught: a block that activates what it adds to.
+    """
+    plain = vi.NoNormalization()
+    module = vi.ResidualEncoder([4, 6], 3, normalization=plain)((1, 9, 8), (4,))
+    blocks = [layer for layer in module.layers if hasattr(layer, "branch")]
+    assert len(blocks) == 6
+    for block in blocks:
+        nn.init.zeros_(block.branch[-1].weight)
+        nn.init.zeros_(block.branch[-1].bias)
+    conv = vi.ConvEncoder([4, 6])((1, 9, 8), (4,))
+    kept = [layer for layer in module.layers if not hasattr(layer, "branch")]
+    weights = [p for layer in kept for p in layer.parameters()]
+    for ours, theirs in zip(conv.parameters(), weights, strict=True):
+        ours.data.copy_(theirs)
+    x = torch.randn(5, 1, 9, 8)
+    assert (module(x) - conv(x)).abs().max() <= 1e-12
+
+
+def test_groups_have_mean_0_and_variance_1():
+    """In each image for itself, also for a single one. Caught: statistics over the batch."""
+    x = 3 + 2 * torch.randn(1, 12, 5, 4)
+    y = vi.GroupNormalization(4)(12)(x).unflatten(1, (3, 4)).flatten(2)
+    assert y.mean(-1).abs().max() <= 1e-12
+    assert (y.var(-1, correction=0) - 1).abs().max() <= 1e-4  # an epsilon is below the root
+
+
+@pytest.mark.parametrize("group_size", [2, 3, 16])
+def test_groups_are_as_small_as_is_allowed(group_size):
+    """And never a single channel: of one pixel nothing would be left. Caught: gcd for the size."""
+    for channels in range(2, 70):
+        groups = vi.GroupNormalization(group_size)(channels).num_groups
+        size, rest = divmod(channels, groups)
+        assert rest == 0
+        assert size >= min(group_size, channels)
+        smaller = range(group_size, min(size, channels))
+        assert not [s for s in smaller if channels % s == 0]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: vi.GroupNormalization(1), "group_size must be greater than 1"),
+        (lambda: vi.GroupNormalization()(1), "needs at least 2 channels, got 1"),
+        (lambda: vi.ResidualEncoder([4], 0), "num_blocks must be greater than 0"),
+        (lambda: vi.ResidualDecoder([4], activation=nn.ReLU(inplace=True)), "in place"),
+    ],
+)
+def test_what_cannot_be_right_is_refused(make, message):
+    with pytest.raises(vi.ConfigurationError, match=message):
+        make()
+
+
 @pytest.mark.parametrize("likelihood", [vi.Bernoulli, vi.Gaussian])
 @pytest.mark.parametrize("shape", [(1, 9, 7), (3, 8, 8)], ids=str)
-def test_conv_vae_of_every_head(small_vae, data, likelihood, shape):
-    """Two images of parameters are stacked along the channels, and the sizes fit."""
+@pytest.mark.parametrize("option", sorted(options("encoder").keys() & options("decoder").keys()))
+def test_vae_of_every_head(small_vae, tmp_path, option, likelihood, shape):
+    """Two images of parameters are stacked along the channels; saved by name, it is the same."""
     model = small_vae(
         data_shape=shape,
-        encoder=vi.ConvEncoder([4, 5]),
-        decoder=vi.ConvDecoder([5, 4]),
+        encoder=ENCODERS[option](),
+        decoder=DECODERS[option](),
         likelihood=likelihood(),
     )
     x = torch.rand(5, *shape).round()
     assert vi.IWAE(3)(model, x).value.shape == (5,)
     assert model.sample(4).shape == (4, *shape)
+    again = vi.load(vi.save(model, tmp_path / "model"))
+    assert (again.reconstruct(x) - model.reconstruct(x)).abs().max() <= 1e-12
+
+
+@pytest.mark.parametrize("option", options("normalization"))
+def test_every_normalization(option):
+    """A datum alone gives what it gives in its batch, which may be that datum."""
+    target = {"_target_": target_of("normalization", option)}
+    for group, shapes in (("encoder", (IMAGE, VECTOR)), ("decoder", (VECTOR, IMAGE))):
+        _check(_recipe(group, "residual")(normalization=target), *shapes, 0)

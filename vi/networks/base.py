@@ -1,10 +1,11 @@
 """The role of a network: a factory that is told what goes in and what must come out."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
+from vi.errors import require_positive
 from vi.math import Shape
 from vi.options import Option
 
@@ -35,3 +36,13 @@ class Network(Option, ABC):
 def flatten_event(x: Tensor, rank: int) -> Tensor:
     """(*batch, *event) -> (*batch, D), for events of this rank."""
     return x if rank == 1 else x.flatten(-rank) if rank else x.unsqueeze(-1)
+
+
+def require_widths(name: str, widths: Sequence[int]) -> None:
+    """Refuse a layer without units.
+
+    Raises:
+        ConfigurationError: A width is not positive.
+    """
+    for width in widths:
+        require_positive(name, width)

@@ -30,6 +30,7 @@ _ROLES = {
     "likelihood": "vi.distributions.conditional.ConditionalDistribution",
     "logger": "lightning.pytorch.loggers.Logger",
     "model": "vi.models.base.LatentVariableModel",
+    "normalization": "vi.networks.normalization.Normalization",
     "optimizer": "torch.optim.Optimizer",
     "posterior": "vi.distributions.conditional.ConditionalDistribution",
     "prior": "vi.distributions.prior.Prior",

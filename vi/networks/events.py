@@ -1,0 +1,64 @@
+"""Networks on single events, made into networks on any leading axes, with a context."""
+
+import torch
+from torch import Tensor, nn
+
+from vi.math import Shape
+from vi.networks.base import flatten_event
+
+
+class OnVectors(nn.Module):
+    """Layers (N, D + C) -> (N, *) see each event as a vector, and the context after it.
+
+    Maps (*batch, *in_shape) and a context (*batch, C) to (*batch, *out_shape).
+
+    Args:
+        layers: Run once, on all events.
+        in_rank: Number of axes of an event.
+        out_shape: Of what the layers make of one.
+
+    >>> OnVectors(nn.Linear(7, 2), 2, (1, 2))(torch.ones(5, 3, 2, 2), torch.ones(3, 3)).shape
+    torch.Size([5, 3, 1, 2])
+    """
+
+    def __init__(self, layers: nn.Module, in_rank: int, out_shape: Shape) -> None:
+        super().__init__()
+        self.layers = layers
+        self.in_rank = in_rank
+        self.out_shape = out_shape
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """See the class."""
+        x = flatten_event(x, self.in_rank)
+        if context is not None:
+            x = torch.cat([x, context.expand(*x.shape[:-1], -1)], dim=-1)
+        y = self.layers(x.reshape(-1, x.shape[-1]))
+        return y.reshape(*x.shape[:-1], *self.out_shape)
+
+
+class OnImages(nn.Module):
+    """Layers (N, channels + C, H, W) -> (N, *) see the context as planes after the channels.
+
+    Maps (*batch, channels, H, W) and a context (*batch, C) to (*batch, *out_shape).
+
+    Args:
+        layers: Run once, on all images.
+        out_shape: Of what the layers make of one.
+
+    >>> layers = nn.Sequential(nn.Conv2d(4, 1, 3), nn.Flatten())
+    >>> OnImages(layers, (2, 1))(torch.ones(5, 3, 1, 4, 3), torch.ones(3, 3)).shape
+    torch.Size([5, 3, 2, 1])
+    """
+
+    def __init__(self, layers: nn.Module, out_shape: Shape) -> None:
+        super().__init__()
+        self.layers = layers
+        self.out_shape = out_shape
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """See the class."""
+        if context is not None:
+            planes = context[..., None, None].expand(*x.shape[:-3], -1, *x.shape[-2:])
+            x = torch.cat([x, planes], dim=-3)
+        y = self.layers(x.reshape(-1, *x.shape[-3:]))
+        return y.reshape(*x.shape[:-3], *self.out_shape)

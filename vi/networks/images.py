@@ -1,0 +1,130 @@
+"""The roles of networks for images of any size: an encoder, and the decoder that mirrors it."""
+
+import math
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from typing import ClassVar
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vi.errors import ConfigurationError
+from vi.math import Shape
+from vi.networks.base import Network, require_widths
+from vi.networks.events import OnImages, OnVectors
+from vi.networks.products import Linear
+
+Size = tuple[int, int]
+
+
+class ImageEncoder(Network):
+    """Layers that halve an image once for each of ``channels``, then one linear layer.
+
+    Sizes are rounded up, so odd ones are welcome. A context enters as constant planes beside the
+    image's channels. An implementer sets ``option``, the name in ``configs/encoder``, and
+    ``channels``, and writes ``layers``.
+    """
+
+    option: ClassVar[str]
+    channels: tuple[int, ...]
+
+    @abstractmethod
+    def layers(self, n_in: int) -> Iterator[nn.Module]:
+        """(N, n_in, H, W) -> (N, channels[-1], h, w), halved once for each of ``channels``."""
+
+    def __call__(self, in_shape: Shape, out_shape: Shape, context_dim: int = 0) -> nn.Module:
+        """See ``Network``.
+
+        Raises:
+            ConfigurationError: The input is no image, or smaller than the strides reduce.
+        """
+        _require_image("encoder", self.option, in_shape, self.channels)
+        layers = list(self.layers(in_shape[0] + context_dim))
+        n_in = self.channels[-1] * math.prod(_halved(in_shape, len(self.channels))[-1])
+        head = Linear(n_in, math.prod(out_shape))
+        return OnImages(nn.Sequential(*layers, nn.Flatten(), head), out_shape)
+
+
+class ImageDecoder(Network):
+    """One linear layer, then layers that double an image once for each of ``channels``.
+
+    The sizes are those of ``ImageEncoder`` backwards, so any image size comes out exactly. An
+    implementer sets ``option``, the name in ``configs/decoder``, and ``channels``, and writes
+    ``layers``.
+    """
+
+    option: ClassVar[str]
+    channels: tuple[int, ...]
+
+    @abstractmethod
+    def layers(self, n_in: int, sizes: Sequence[Size], n_out: int) -> Iterator[nn.Module]:
+        """(N, n_in) -> (N, n_out, H, W), through images of all these sizes; the last is H, W."""
+
+    def __call__(self, in_shape: Shape, out_shape: Shape, context_dim: int = 0) -> nn.Module:
+        """See ``Network``.
+
+        Raises:
+            ConfigurationError: The output is no image, or smaller than the strides reduce.
+        """
+        _require_image("decoder", self.option, out_shape, self.channels)
+        sizes = _halved(out_shape, len(self.channels))[::-1]
+        n_in = math.prod(in_shape) + context_dim
+        layers = nn.Sequential(*self.layers(n_in, sizes, out_shape[0]))
+        return OnVectors(layers, len(in_shape), out_shape)
+
+
+class Resize(nn.Module):
+    """Every pixel of the new size (height, width) takes the value of the nearest one.
+
+    Before a convolution this avoids the checkerboards of strided transposed convolutions (Odena,
+    Dumoulin and Olah, 2016, https://doi.org/10.23915/distill.00003).
+    """
+
+    def __init__(self, size: Size) -> None:
+        super().__init__()
+        self.size = size
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, h, w) -> (N, C, *size)."""
+        return F.interpolate(x, self.size)
+
+
+def halve(n_in: int, n_out: int) -> nn.Conv2d:
+    """A 3x3 convolution of stride 2: sizes are halved, rounding up."""
+    return nn.Conv2d(n_in, n_out, 3, stride=2, padding=1)
+
+
+def keep(n_in: int, n_out: int) -> nn.Conv2d:
+    """A 3x3 convolution that keeps the size."""
+    return nn.Conv2d(n_in, n_out, 3, padding=1)
+
+
+def small_image(n_in: int, channels: int, size: Size) -> tuple[nn.Module, nn.Module]:
+    """(N, n_in) -> (N, channels, *size), linear."""
+    shape = (channels, *size)
+    return Linear(n_in, math.prod(shape)), nn.Unflatten(-1, shape)
+
+
+def _halved(shape: Shape, times: int) -> list[Size]:
+    """(height, width) of the image and after each halving, rounding up."""
+    sizes = [(shape[1], shape[2])]
+    for _ in range(times):
+        height, width = sizes[-1]
+        sizes.append((-(-height // 2), -(-width // 2)))
+    return sizes
+
+
+def _require_image(group: str, option: str, shape: Shape, channels: Sequence[int]) -> None:
+    if not channels:
+        raise ConfigurationError(
+            f"{group}={option} needs at least one of {group}.channels, got none",
+            hint=f"{group}=mlp {group}.hidden=[] is an affine map",
+        )
+    require_widths(f"{group}.channels", channels)
+    least = 2 ** len(channels)
+    if len(shape) != 3 or min(shape[1:]) < least:
+        raise ConfigurationError(
+            f"{group}={option} with {len(channels)} layers needs images (channels, height, width) "
+            f"of at least {least} x {least}, got shape {tuple(shape)}",
+            hint=f"{group}=mlp takes any shape; fewer {group}.channels take smaller images",
+        )

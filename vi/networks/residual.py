@@ -1,0 +1,142 @@
+"""Residual networks for images of any size."""
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+from torch import Tensor, nn
+
+from vi.errors import ConfigurationError, require_positive
+from vi.networks.images import ImageDecoder, ImageEncoder, Resize, Size, halve, keep, small_image
+from vi.networks.normalization import GroupNormalization, Normalization
+
+
+class ResidualEncoder(ImageEncoder):
+    """3x3 convolutions of stride 2, residual blocks after each, then one linear layer.
+
+        x <- x + conv(act(norm(conv(act(norm(x))))))
+
+    act(norm(x)) follows the blocks of one size. Each convolution of stride 2 halves height and
+    width, rounding up, so odd sizes are welcome. A context enters as constant planes beside the
+    image's channels.
+
+    Args:
+        channels: Channels after each halving.
+        num_blocks: Residual blocks after each halving.
+        activation: ReLU if not given.
+        normalization: ``GroupNormalization()`` if not given.
+
+    Raises:
+        ConfigurationError: ``num_blocks`` is not positive, or the activation works in place.
+
+    Reference: He, Zhang, Ren and Sun, 2016, https://arxiv.org/abs/1603.05027
+
+    >>> import torch
+    >>> ResidualEncoder([32, 64])((1, 28, 28), (80,))(torch.zeros(5, 7, 1, 28, 28)).shape
+    torch.Size([5, 7, 80])
+    """
+
+    option = "residual"
+
+    def __init__(
+        self,
+        channels: Sequence[int],
+        num_blocks: int = 1,
+        activation: nn.Module | None = None,
+        normalization: Normalization | None = None,
+    ) -> None:
+        self.channels = tuple(channels)
+        self.residual = _Residual(num_blocks, activation, normalization)
+
+    def layers(self, n_in: int) -> Iterator[nn.Module]:
+        """See ``ImageEncoder``."""
+        for channels in pairwise((n_in, *self.channels)):
+            yield halve(*channels)
+            yield from self.residual.stage(channels[-1])
+
+
+class ResidualDecoder(ImageDecoder):
+    """One linear layer; then for each 3x3 convolution: residual blocks, double the size, convolve.
+
+        x <- x + conv(act(norm(conv(act(norm(x))))))
+
+    act(norm(x)) follows the blocks of one size. The sizes are those of ``ResidualEncoder``
+    backwards, so any image size comes out exactly.
+
+    Args:
+        channels: Channels before each doubling, from the smallest image to the largest.
+        num_blocks: Residual blocks before each doubling.
+        activation: ReLU if not given.
+        normalization: ``GroupNormalization()`` if not given.
+
+    Raises:
+        ConfigurationError: ``num_blocks`` is not positive, or the activation works in place.
+
+    Reference: He, Zhang, Ren and Sun, 2016, https://arxiv.org/abs/1603.05027
+
+    >>> import torch
+    >>> ResidualDecoder([64, 32])((40,), (1, 28, 28))(torch.zeros(5, 7, 40)).shape
+    torch.Size([5, 7, 1, 28, 28])
+    """
+
+    option = "residual"
+
+    def __init__(
+        self,
+        channels: Sequence[int],
+        num_blocks: int = 1,
+        activation: nn.Module | None = None,
+        normalization: Normalization | None = None,
+    ) -> None:
+        self.channels = tuple(channels)
+        self.residual = _Residual(num_blocks, activation, normalization)
+
+    def layers(self, n_in: int, sizes: Sequence[Size], n_out: int) -> Iterator[nn.Module]:
+        """See ``ImageDecoder``."""
+        smallest, *larger = sizes
+        yield from small_image(n_in, self.channels[0], smallest)
+        for channels, size in zip(pairwise((*self.channels, n_out)), larger, strict=True):
+            yield from self.residual.stage(channels[0])
+            yield Resize(size)
+            yield keep(*channels)
+
+
+class _Residual:
+    """What encoder and decoder are made of."""
+
+    def __init__(
+        self, num_blocks: int, activation: nn.Module | None, normalization: Normalization | None
+    ) -> None:
+        require_positive("num_blocks", num_blocks)
+        if getattr(activation, "inplace", False):
+            raise ConfigurationError(
+                "an activation in place would overwrite what a residual block adds to",
+                hint="activation.inplace=false",
+            )
+        self.num_blocks = num_blocks
+        self.activation = activation or nn.ReLU()
+        self.normalization = normalization or GroupNormalization()
+
+    def stage(self, channels: int) -> Iterator[nn.Module]:
+        """The blocks of one size, and the activation after the last one."""
+        for _ in range(self.num_blocks):
+            yield _Block(nn.Sequential(*self._convolved(channels), *self._convolved(channels)))
+        yield from self._activated(channels)
+
+    def _convolved(self, channels: int) -> Iterator[nn.Module]:
+        yield from self._activated(channels)
+        yield keep(channels, channels)
+
+    def _activated(self, channels: int) -> Iterator[nn.Module]:
+        yield self.normalization(channels)
+        yield self.activation
+
+
+class _Block(nn.Module):
+    """x + branch(x)."""
+
+    def __init__(self, branch: nn.Module) -> None:
+        super().__init__()
+        self.branch = branch
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.branch(x)
