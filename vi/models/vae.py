@@ -8,6 +8,7 @@ from torch.distributions import Distribution
 
 from vi.distributions.affine import affine
 from vi.distributions.conditional import ConditionalDistribution
+from vi.distributions.counts import exposed
 from vi.distributions.observed import Observed
 from vi.distributions.prior import Prior
 from vi.errors import ConfigurationError
@@ -81,12 +82,14 @@ class VAE(LatentVariableModel):
         z: Tensor,
         context: Tensor | None = None,
         observed: Tensor | None = None,
+        exposure: Tensor | None = None,
         **given: Tensor,
     ) -> Distribution:
-        """p(x|z), of the entries of x that are observed."""
+        """p(x|z), of the entries of x that are observed; ``exposure`` multiplies rates."""
         z = self.prior_module.decoded(z)
         p = self.likelihood_head(self._run(self.decoder, z, context))
         p = affine(p, self.data_loc, self.data_scale) if self.standardize else p
+        p = p if exposure is None else exposed(p, exposure)
         return p if observed is None else Observed(p, observed)
 
     def posterior(

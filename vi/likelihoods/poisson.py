@@ -1,0 +1,37 @@
+"""Independent counts whose variance is their mean."""
+
+from torch import Tensor
+from torch.distributions import Distribution, Independent, constraints
+
+from vi.distributions.conditional import ConditionalDistribution
+from vi.distributions.counts import LogRatePoisson
+from vi.math import Shape
+
+
+class Poisson(ConditionalDistribution):
+    """p(x|z) = prod_d lambda_d^x_d exp(-lambda_d) / x_d!, with log lambda_d from the decoder.
+
+    ``given["exposure"]`` (B,) or (B, 1), where the data have one, multiplies the rates.
+
+    >>> import torch
+    >>> likelihood = Poisson()
+    >>> likelihood.set_event_shape((3,))
+    >>> likelihood(torch.zeros(5, 3)).log_prob(torch.zeros(5, 3))[0]
+    tensor(-3.)
+    """
+
+    support = constraints.nonnegative_integer
+    needs = "counts 0, 1, 2, .."
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    @property
+    def param_shapes(self) -> tuple[Shape, ...]:
+        """log lambda."""
+        return (self.event_shape,)
+
+    def forward(self, params: Tensor) -> Distribution:
+        """(*batch, *out_shape) -> p(x|z) with batch_shape (*batch)."""
+        (log_rate,) = self.split(params)
+        return Independent(LogRatePoisson(log_rate), len(self.event_shape))
