@@ -43,9 +43,9 @@ def expectation(
     return total
 
 
-def _panels(edges: Tensor) -> tuple[Tensor, Tensor]:
-    """Gauss-Legendre nodes and weights, a dozen between each two edges."""
-    nodes, weights = map(torch.from_numpy, np.polynomial.legendre.leggauss(_NODES))
+def _panels(edges: Tensor, num: int = _NODES) -> tuple[Tensor, Tensor]:
+    """Gauss-Legendre nodes and weights, so many between each two edges."""
+    nodes, weights = map(torch.from_numpy, np.polynomial.legendre.leggauss(num))
     half = (edges[1:] - edges[:-1])[:, None] / 2
     centre = (edges[1:] + edges[:-1])[:, None] / 2
     return (centre + half * nodes).flatten(), (half * weights).flatten()
@@ -59,13 +59,30 @@ def _product(nodes: Tensor, weights: Tensor, dim: int) -> tuple[Tensor, Tensor]:
 
 def _real(p: Distribution, support: Constraint) -> Points:
     """Panels of half a standard deviation, with a corner at the mean, and tails to 1e8 of them."""
+    if hasattr(p, "components"):
+        return _mixture(p)
     (dim,) = p.event_shape
     tail = 16 * 4 ** torch.arange(12.0)
     edges = torch.cat([-tail.flip(0), torch.arange(-15.5, 16, 0.5), tail])
-    grid, weight = _product(*_panels(edges), dim)
+    few = getattr(p, "piecewise", False)  # a high order gains nothing where there are corners
+    grid, weight = _product(*_panels(edges, 3 if few else _NODES), dim)
     shape = (-1, *[1] * len(p.batch_shape))
     x = p.mean.detach() + p.stddev.detach() * grid.reshape(*shape, dim)
     return x, weight.reshape(shape) * p.stddev.detach().prod(-1)
+
+
+def _mixture(p: Distribution) -> Points:
+    """Around every component of a mixture, with its share of the density as partition of unity."""
+    c: Distribution = p.components  # pyright: ignore[reportAttributeAccessIssue]
+    grid, weight = _product(*_panels(torch.arange(-12.0, 13.0)), p.event_shape[0])
+    mean, sd = (t.detach().movedim(-2, 0) for t in (c.mean, c.stddev))
+    shape = (-1, *[1] * (mean.ndim - 1))
+    x = mean + sd * grid.reshape(*shape, grid.shape[-1])  # (S, C, *batch, D)
+    with torch.no_grad():
+        log_joint = p.log_weights + c.log_prob(x.unsqueeze(-2))  # pyright: ignore
+        share = log_joint.softmax(-1).diagonal(dim1=1, dim2=-1).movedim(-1, 1)
+    weight = weight.reshape(shape) * sd.prod(-1) * share
+    return x.flatten(0, 1), weight.flatten(0, 1)
 
 
 def _interval(p: Distribution, support: Constraint) -> Points:
@@ -124,6 +141,7 @@ def _sphere(p: Distribution, support: Constraint) -> Points:
 _SUPPORTS: dict[str, Callable[[Distribution, Constraint], Points]] = {
     "Real": _real,
     "Interval": _interval,
+    "OpenUnitInterval": _interval,
     "Boolean": lambda p, support: _states(torch.tensor([0.0, 1.0]), p),
     "IntegerGreaterThan": _counts,
     "Grid": _grid,

@@ -43,4 +43,22 @@ class Grid(Constraint):
         return f"{type(self).__name__}(num={self.num}, levels={self.levels})"
 
 
+class OpenUnitInterval(Constraint):
+    """The numbers between 0 and 1, without 0 and 1.
+
+    >>> import torch
+    >>> OpenUnitInterval().check(torch.tensor([0.0, 0.5, 1.0]))
+    tensor([False,  True, False])
+    """
+
+    def check(self, value: Tensor) -> Tensor:
+        """Strictly between them."""
+        return (value > 0) & (value < 1)
+
+    def __repr__(self) -> str:
+        """Its name."""
+        return type(self).__name__
+
+
 sphere = Sphere()
+open_unit_interval = OpenUnitInterval()

@@ -1,0 +1,82 @@
+"""Independent fractions."""
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution, Independent
+from torch.distributions.gamma import _standard_gamma
+from torch.nn.functional import softplus
+
+from vi.distributions.conditional import ConditionalDistribution
+from vi.distributions.constraints import open_unit_interval
+from vi.errors import require_positive
+from vi.math import Shape
+
+
+class BetaLikelihood(ConditionalDistribution):
+    """p(x|z) = prod_d x_d^(a_d - 1) (1 - x_d)^(b_d - 1) / B(a_d, b_d), 0 < x_d < 1.
+
+    The concentrations a and b are floor + softplus(output of the decoder).
+
+    Args:
+        floor: The least a and b. From 1 on the density stays finite at the ends; below 1 it may
+            have a pole there, and data near an end can make log p(x|z) as high as they like.
+
+    Raises:
+        ConfigurationError: floor <= 0.
+
+    >>> likelihood = BetaLikelihood()
+    >>> likelihood.set_event_shape((1,))
+    >>> likelihood(torch.tensor([-1000.0, -1000.0])).log_prob(torch.tensor([0.3]))
+    tensor(0.)
+    """
+
+    support = open_unit_interval
+    needs = "fractions with 0 < x < 1 (at 0 and 1 its density is zero or infinite)"
+
+    def __init__(self, floor: float = 1.0) -> None:
+        super().__init__()
+        require_positive("floor", floor)
+        self.floor = floor
+
+    @property
+    def param_shapes(self) -> tuple[Shape, ...]:
+        """The concentrations before softplus."""
+        return (self.event_shape, self.event_shape)
+
+    def forward(self, params: Tensor) -> Distribution:
+        """(*batch, *out_shape) -> p(x|z) with batch_shape (*batch)."""
+        a, b = (self.floor + softplus(raw) for raw in self.split(params))
+        return Independent(_Beta(a, b), len(self.event_shape))
+
+
+class _Beta(Distribution):
+    """torch's, with a log-density in double precision: its terms cancel where a and b are many."""
+
+    arg_constraints = {}  # pyright: ignore
+    support = open_unit_interval  # pyright: ignore
+
+    def __init__(self, a: Tensor, b: Tensor) -> None:
+        super().__init__(a.shape, validate_args=False)
+        self.a, self.b = a, b
+
+    @property
+    def mean(self) -> Tensor:
+        return self.a / (self.a + self.b)
+
+    @property
+    def variance(self) -> Tensor:
+        total = self.a + self.b
+        return self.mean * (self.b / total) / (total + 1)
+
+    @torch.no_grad()
+    def sample(self, sample_shape: Shape = ()) -> Tensor:
+        shape = self._extended_shape(sample_shape)
+        one, other = (_standard_gamma(c.expand(shape)) for c in (self.a, self.b))
+        info = torch.finfo(one.dtype)  # rounding must not leave the open interval
+        return (one / (one + other)).clamp(info.tiny, 1 - info.eps)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        x, a, b = value.double(), self.a.double(), self.b.double()
+        log_norm = a.lgamma() + b.lgamma() - (a + b).lgamma()
+        log_p = (a - 1) * x.log() + (b - 1) * (-x).log1p() - log_norm
+        return log_p.to(self.a.dtype)
