@@ -43,7 +43,7 @@ def test_prior_integrates_to_one(make_prior):
 def test_likelihood_integrates_to_one(make_likelihood):
     """In two sizes, at most 1e-9. Caught: a log-density 0.001 nats too high."""
     for dim in dimensions(make_likelihood().support):
-        head = make_likelihood()
+        head = make_likelihood().eval()
         head.set_event_shape((dim,))
         assert (expectation(head(_params(head, 2)), head.support) - 1).abs().max() <= 1e-9
 
@@ -52,7 +52,7 @@ def test_likelihood_integrates_to_one(make_likelihood):
 def test_standardised_likelihood_integrates_to_one(small_vae, make_real_likelihood, dim):
     """Carried back to the units of the data: at most 1e-9. Caught: 0.001 nats in ``affine``."""
     model = small_vae(data_shape=(dim,), likelihood=make_real_likelihood(), standardize=True)
-    model.initialize(torch.randn(50, dim) * torch.tensor([0.03, 40.0])[:dim] + 5)
+    model.eval().initialize(torch.randn(50, dim) * torch.tensor([0.03, 40.0])[:dim] + 5)
     p = model.likelihood(torch.randn(2, 2))
     assert (expectation(p, model.likelihood_head.support) - 1).abs().max() <= 1e-9
 

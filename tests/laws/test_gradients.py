@@ -157,10 +157,13 @@ def test_gradcheck_affine():
 
 
 def test_gradcheck_heads(make_posterior, make_likelihood):
-    """N9: log p of every head in its parameters, and in its own where it has some."""
-    likelihood = make_likelihood()
+    """N9: log p of every head in its parameters, and in its own where it has some.
+
+    In evaluation mode, in which every head has a density.
+    """
+    likelihood = make_likelihood().eval()
     likelihood.set_event_shape((3,))
-    for head in (make_posterior(3), likelihood):
+    for head in (make_posterior(3).eval(), likelihood):
         params = torch.randn(4, *head.out_shape, requires_grad=True)
         x = head(params).sample()
         own = tuple(head.parameters())

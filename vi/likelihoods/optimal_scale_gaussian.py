@@ -1,0 +1,129 @@
+"""Real data with Gaussian noise, whose scale is always the best one."""
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution, Independent, constraints
+
+from vi.distributions.conditional import ConditionalDistribution
+from vi.errors import ConfigurationError, require_positive
+from vi.math import Shape
+
+
+class OptimalScaleGaussian(ConditionalDistribution):
+    """p(x|z) = prod_d N(x_d; mu_d(z), s^2), with the s that maximises it: the sigma-VAE.
+
+    In training mode s^2 is the mean squared error of the batch that is scored, as a constant: at
+    the maximum the derivative with respect to s vanishes, so the gradient is that of
+    -D/2 log(mean squared error). In evaluation mode s^2 is a running mean of those, so that
+    p(x|z) is a density that does not depend on the batch. The maximum is that of the ELBO; under
+    a bound of several samples s is still the root of the mean squared error.
+
+    Args:
+        floor: The least s, in the units of the data (of their standard deviation where the model
+            standardises); without one the density is unbounded.
+        momentum: What a batch counts in the running mean; the first batches count alike.
+
+    Raises:
+        ConfigurationError: floor <= 0, or momentum is not in (0, 1].
+
+    Reference: Rybkin, Daniilidis and Levine, 2021, https://arxiv.org/abs/2006.13202
+
+    >>> likelihood = OptimalScaleGaussian()
+    >>> likelihood.set_event_shape((1,))
+    >>> x = torch.tensor([[-3.0], [3.0]])
+    >>> likelihood(torch.zeros(2, 1)).log_prob(x), likelihood.noise.scale
+    (tensor([-2.5176, -2.5176]), tensor(3.))
+    """
+
+    support = constraints.real
+
+    def __init__(self, floor: float = 1e-3, momentum: float = 0.01) -> None:
+        super().__init__()
+        self.noise = _Noise(floor, momentum)
+
+    @property
+    def param_shapes(self) -> tuple[Shape, ...]:
+        """mu."""
+        return (self.event_shape,)
+
+    def forward(self, params: Tensor) -> Distribution:
+        """(*batch, *out_shape) -> p(x|z) with batch_shape (*batch)."""
+        (loc,) = self.split(params)
+        normal = _OptimalNormal(loc, torch.ones_like(loc), self.noise)
+        return Independent(normal, len(self.event_shape))
+
+
+class _Noise(nn.Module):
+    """s of standardised errors: their own root mean square, or what that was in training."""
+
+    variance: Tensor
+    batches: Tensor
+
+    def __init__(self, floor: float, momentum: float) -> None:
+        super().__init__()
+        require_positive("floor", floor)
+        if not 0 < momentum <= 1:
+            raise ConfigurationError(
+                f"momentum must be in (0, 1], got {momentum:g}", hint="momentum=0.01"
+            )
+        self.floor, self.momentum = floor, momentum
+        self.register_buffer("variance", torch.ones(()))
+        self.register_buffer("batches", torch.zeros(()))
+
+    @property
+    def scale(self) -> Tensor:
+        """s of the running mean."""
+        return self.variance.sqrt().clamp_min(self.floor)
+
+    @torch.no_grad()
+    def forward(self, errors: Tensor) -> Tensor:
+        """s for these errors; one of exactly 0 stands for a missing entry (see ``Observed``)."""
+        if not self.training:
+            return self.scale
+        variance = errors.square().sum() / errors.count_nonzero().clamp_min(1)
+        self.batches += 1
+        self.variance.lerp_(variance, self.batches.reciprocal().clamp_min(self.momentum))
+        return variance.sqrt().clamp_min(self.floor)
+
+
+class _OptimalNormal(Distribution):
+    """N(loc, (scale s)^2), with s of the errors (x - loc) / scale."""
+
+    arg_constraints = {  # pyright: ignore
+        "loc": constraints.real,
+        "scale": constraints.positive,
+        "noise": constraints.dependent,
+    }
+    support = constraints.real  # pyright: ignore
+
+    def __init__(
+        self, loc: Tensor, scale: Tensor, noise: _Noise, *, validate_args: bool = False
+    ) -> None:
+        self.loc, self.scale, self.noise = loc, scale, noise
+        super().__init__(loc.shape, validate_args=validate_args)
+
+    @property
+    def mean(self) -> Tensor:
+        return self.loc
+
+    @property
+    def stddev(self) -> Tensor:
+        return self.scale * self.noise.scale
+
+    @property
+    def variance(self) -> Tensor:
+        return self.stddev.square()
+
+    @torch.no_grad()
+    def sample(self, sample_shape: Shape = ()) -> Tensor:
+        shape = self._extended_shape(sample_shape)
+        noise = torch.randn(shape, dtype=self.loc.dtype, device=self.loc.device)
+        return self.loc + self.stddev * noise
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        errors = (value - self.loc) / self.scale
+        s = self.noise(errors)
+        return -0.5 * (errors / s).square() - (self.scale * s * _ROOT).log()
+
+
+_ROOT = (2 * torch.pi) ** 0.5

@@ -1,0 +1,106 @@
+"""Real data with heavy-tailed noise."""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution, Independent, constraints
+from torch.distributions.gamma import _standard_gamma
+from torch.nn.functional import softplus
+
+from vi.distributions.conditional import ConditionalDistribution
+from vi.distributions.positive import PositiveParameter
+from vi.errors import require_positive
+from vi.math import Shape
+
+_LEAST_DF = 2.01  # at 2 the variance becomes infinite
+_MANY_DF = 100.0
+
+
+class StudentT(ConditionalDistribution):
+    """p(x|z) = prod_d t(x_d; df, mu_d(z), s_d(z)), with one learned df for all entries and data.
+
+    An outlier costs (df + 1) log |x - mu| nats and not a square. s = floor + softplus(output of
+    the decoder); the standard deviation is s sqrt(df / (df - 2)).
+
+    Args:
+        df: Where the degrees of freedom start; they stay above 2.01.
+        floor: The least s, in the units of the data (of their standard deviation where the model
+            standardises); without one the density is unbounded.
+
+    Raises:
+        ConfigurationError: floor <= 0, or df <= 2.01.
+
+    Reference: Takahashi, Iwata, Yamanaka, Yamada and Yagi, 2018,
+    https://doi.org/10.24963/ijcai.2018/374
+
+    >>> likelihood = StudentT(df=4.0, floor=1.0)
+    >>> likelihood.set_event_shape((1,))
+    >>> likelihood(torch.tensor([0.0, -1000.0])).log_prob(torch.zeros(1)).exp().item()
+    0.375
+    """
+
+    support = constraints.real
+
+    def __init__(self, df: float = 10.0, floor: float = 1e-2) -> None:
+        super().__init__()
+        require_positive("floor", floor)
+        self.df = PositiveParameter("df", df, floor=_LEAST_DF)
+        self.floor = floor
+
+    @property
+    def param_shapes(self) -> tuple[Shape, ...]:
+        """mu and the scale before softplus."""
+        return (self.event_shape, self.event_shape)
+
+    def forward(self, params: Tensor) -> Distribution:
+        """(*batch, *out_shape) -> p(x|z) with batch_shape (*batch)."""
+        loc, raw_scale = self.split(params)
+        t = _StudentT(self.df(), loc, self.floor + softplus(raw_scale))
+        return Independent(t, len(self.event_shape))
+
+
+class _StudentT(Distribution):
+    """torch's, but what depends on a shared df is computed once and holds for any df > 2."""
+
+    arg_constraints = {  # pyright: ignore
+        "df": constraints.greater_than(2),
+        "loc": constraints.real,
+        "scale": constraints.positive,
+    }
+    support = constraints.real  # pyright: ignore
+
+    def __init__(
+        self, df: Tensor, loc: Tensor, scale: Tensor, *, validate_args: bool = False
+    ) -> None:
+        self.df, self.loc, self.scale = df, loc, scale
+        super().__init__(loc.shape, validate_args=validate_args)
+
+    @property
+    def mean(self) -> Tensor:
+        return self.loc
+
+    @property
+    def variance(self) -> Tensor:
+        return self.scale.square() * self.df / (self.df - 2)
+
+    @torch.no_grad()
+    def sample(self, sample_shape: Shape = ()) -> Tensor:
+        shape = self._extended_shape(sample_shape)
+        half_chi2 = _standard_gamma((self.df / 2).expand(shape))
+        noise = torch.randn(shape, dtype=self.loc.dtype, device=self.loc.device)
+        return self.loc + self.scale * noise * (self.df / (2 * half_chi2)).sqrt()
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        z = (value - self.loc) / self.scale
+        kernel = (self.df + 1) / 2 * (z.square() / self.df).log1p()
+        return -kernel - self.scale.log() - _log_normaliser(self.df)
+
+
+def _log_normaliser(df: Tensor) -> Tensor:
+    """log(sqrt(pi df) Gamma(df / 2) / Gamma((df + 1) / 2)), by Stirling's series for many df."""
+    few, many = df.double().clamp_max(_MANY_DF), df.double().clamp_min(_MANY_DF)
+    exact = 0.5 * (math.pi * few).log() + (few / 2).lgamma() - ((few + 1) / 2).lgamma()
+    u = 1 / many
+    series = 0.5 * math.log(2 * math.pi) + u / 4 - u**3 / 24 + u**5 / 20
+    return torch.where(df < _MANY_DF, exact, series).to(df.dtype)
