@@ -1,10 +1,13 @@
 """KL(q || p) and H(q) in closed form, or an error that names what works instead."""
 
+import math
+
 import torch
 from torch import Tensor
 from torch.distributions import (
     Distribution,
     Independent,
+    Laplace,
     MultivariateNormal,
     Normal,
     kl_divergence,
@@ -37,6 +40,8 @@ def closed_form_kl(q: Distribution, p: Distribution) -> Tensor:
             return kl.sum(tuple(range(-_rank(q), 0)))
         case Normal(), Normal():
             return _kl_normal_normal(q, p)
+        case Laplace(), Normal():
+            return _kl_laplace_normal(q, p)
         case MultivariateNormal(), Independent(base_dist=Normal() as factors) if _rank(p) == 1:
             return _kl_full_diagonal(q, factors)
         case Independent(base_dist=Normal() as factors), MultivariateNormal() if _rank(q) == 1:
@@ -78,6 +83,17 @@ def _kl_normal_normal(q: Normal, p: Normal) -> Tensor:
     ratio = q.scale / p.scale
     shift = (q.loc - p.loc) / p.scale
     return 0.5 * (ratio.square() + shift.square() - 1) - ratio.log()
+
+
+def _kl_laplace_normal(q: Laplace, p: Normal) -> Tensor:
+    """b^2 / s^2 + (m_q - m_p)^2 / (2 s^2) - log(b / s) + log(pi / 2) / 2 - 1.
+
+    torch takes the logarithm of the squared ratio here too.
+    """
+    ratio = q.scale / p.scale
+    shift = (q.loc - p.loc) / p.scale
+    constant = 0.5 * math.log(math.pi / 2) - 1
+    return ratio.square() + 0.5 * shift.square() - ratio.log() + constant
 
 
 def _kl_full_diagonal(q: MultivariateNormal, p: Normal) -> Tensor:
