@@ -1,0 +1,187 @@
+"""The Gaussian with a few directions beside independent noise."""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.distributions import (
+    Distribution,
+    Independent,
+    MultivariateNormal,
+    Normal,
+    constraints,
+    register_kl,
+)
+from torch.distributions.utils import lazy_property
+
+from vi.math import Shape
+
+
+class LowRankNormal(Distribution):
+    """N(z; m, S (I + U U') S) with S = diag(s): the covariance W W' + S^2 with W = S U.
+
+    What is inverted is the capacitance I + U' U, (R, R), which does not know the scales: neither
+    their size nor their spread harms it.
+
+    Args:
+        loc: m, (*batch, Z).
+        scale: s, (*batch, Z).
+        factor: U, (*batch, Z, R).
+
+    Reference: Rezende, Mohamed and Wierstra, 2014, https://arxiv.org/abs/1401.4082, section 4.3
+
+    >>> q = LowRankNormal(torch.zeros(2), torch.tensor([1.0, 2.0]), torch.ones(2, 1))
+    >>> q.covariance_matrix
+    tensor([[2., 2.],
+            [2., 8.]])
+    """
+
+    arg_constraints = {}  # pyright: ignore
+    support = constraints.real_vector  # pyright: ignore
+    has_rsample = True
+
+    def __init__(self, loc: Tensor, scale: Tensor, factor: Tensor) -> None:
+        super().__init__(loc.shape[:-1], loc.shape[-1:], validate_args=False)
+        self.loc, self.scale, self.factor = loc, scale, factor
+
+    @property
+    def mean(self) -> Tensor:
+        """m."""
+        return self.loc
+
+    @property
+    def variance(self) -> Tensor:
+        """s_d^2 (1 + |u_d|^2)."""
+        return self.scale.square() * (1 + self.factor.square().sum(-1))
+
+    @property
+    def covariance_matrix(self) -> Tensor:
+        """S (I + U U') S, (*batch, Z, Z)."""
+        directions = self.scale.unsqueeze(-1) * self.factor
+        return directions @ directions.mT + self.scale.square().diag_embed()
+
+    @lazy_property
+    def capacitance_tril(self) -> Tensor:
+        """The Cholesky factor of I + U' U, (*batch, R, R)."""
+        gram = self.factor.mT @ self.factor
+        identity = torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device)
+        return torch.linalg.cholesky_ex(gram + identity).L  # nothing waits for the device
+
+    @lazy_property
+    def log_stretch(self) -> Tensor:
+        """1/2 log det (I + U U'), (*batch): what the directions add to the volume."""
+        return self.capacitance_tril.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+
+    @property
+    def half_log_det(self) -> Tensor:
+        """1/2 log det of the covariance, (*batch)."""
+        return self.scale.log().sum(-1) + self.log_stretch
+
+    @lazy_property
+    def _gain(self) -> Tensor:
+        """(I + U' U)^-1 U', (*batch, R, Z): the directions' part in what is seen."""
+        return torch.cholesky_solve(self.factor.mT, self.capacitance_tril)
+
+    def squared_length(self, y: Tensor) -> Tensor:
+        """y' (I + U U')^-1 y of y (.., *batch, Z): min_e |y - U e|^2 + |e|^2.
+
+        The sum of squares loses no digits where y lies along a long direction.
+        """
+        e = torch.einsum("...rz,...z->...r", self._gain, y)
+        rest = y - torch.einsum("...zr,...r->...z", self.factor, e)
+        return rest.square().sum(-1) + e.square().sum(-1)
+
+    @property
+    def residual(self) -> Tensor:
+        """The diagonal of (I + U U')^-1, (*batch, Z)."""
+        return 1 - (self.factor * self._gain.mT).sum(-1)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """In nats."""
+        return self._log_density((value - self.loc) / self.scale)
+
+    def rsample(self, sample_shape: Shape = ()) -> Tensor:
+        """m + S (e + U f), with e and f standard normal."""
+        return self.loc + self.scale * self._standardised(sample_shape)
+
+    def rsample_and_log_prob(self, sample_shape: Shape = ()) -> tuple[Tensor, Tensor]:
+        """Draws and their log-density in nats, which does not go through m and S again."""
+        y = self._standardised(sample_shape)
+        return self.loc + self.scale * y, self._log_density(y)
+
+    def entropy(self) -> Tensor:
+        """In nats."""
+        return 0.5 * self.event_shape[0] * (1 + math.log(2 * math.pi)) + self.half_log_det
+
+    def _standardised(self, sample_shape: Shape) -> Tensor:
+        z, r = self.factor.shape[-2:]
+        shape = (*sample_shape, *self.batch_shape, z + r)
+        noise = torch.randn(shape, dtype=self.loc.dtype, device=self.loc.device)
+        e, f = noise.split([z, r], -1)
+        return e + torch.einsum("...zr,...r->...z", self.factor, f)
+
+    def _log_density(self, y: Tensor) -> Tensor:
+        squares = self.squared_length(y) + self.event_shape[0] * math.log(2 * math.pi)
+        return -0.5 * squares - self.half_log_det
+
+
+def _kl(squares: Tensor, q_half_log_det: Tensor, p_half_log_det: Tensor, dim: int) -> Tensor:
+    """(tr(P^-1 Q) + (m_q - m_p)' P^-1 (m_q - m_p) - Z + log det P - log det Q) / 2.
+
+    ``squares`` are the first two terms.
+    """
+    return 0.5 * (squares - dim) + p_half_log_det - q_half_log_det
+
+
+def _factors(distribution: Independent) -> Normal:
+    factors = distribution.base_dist
+    if not isinstance(factors, Normal) or distribution.reinterpreted_batch_ndims != 1:
+        raise NotImplementedError
+    return factors
+
+
+def _half_log_det(q: MultivariateNormal) -> Tensor:
+    return q.scale_tril.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+
+
+@register_kl(LowRankNormal, Independent)
+def _kl_low_rank_diagonal(q: LowRankNormal, independent: Independent) -> Tensor:
+    p = _factors(independent)
+    ratio, shift = q.scale / p.scale, (q.loc - p.loc) / p.scale
+    squares = (ratio * (1 + q.factor.square().sum(-1)) * ratio + shift.square()).sum(-1)
+    return 0.5 * (squares - q.event_shape[0]) - ratio.log().sum(-1) - q.log_stretch
+
+
+@register_kl(Independent, LowRankNormal)
+def _kl_diagonal_low_rank(independent: Independent, p: LowRankNormal) -> Tensor:
+    q = _factors(independent)
+    ratio, shift = q.scale / p.scale, (q.loc - p.loc) / p.scale
+    squares = (ratio.square() * p.residual).sum(-1) + p.squared_length(shift)
+    return _kl(squares, q.scale.log().sum(-1), p.half_log_det, p.event_shape[0])
+
+
+@register_kl(LowRankNormal, LowRankNormal)
+def _kl_low_rank_low_rank(q: LowRankNormal, p: LowRankNormal) -> Tensor:
+    ratio, shift = q.scale / p.scale, (q.loc - p.loc) / p.scale
+    directions = (ratio.unsqueeze(-1) * q.factor).movedim(-1, 0)
+    squares = (ratio.square() * p.residual).sum(-1) + p.squared_length(directions).sum(0)
+    squares = squares + p.squared_length(shift)
+    return _kl(squares, q.half_log_det, p.half_log_det, p.event_shape[0])
+
+
+@register_kl(MultivariateNormal, LowRankNormal)
+def _kl_full_low_rank(q: MultivariateNormal, p: LowRankNormal) -> Tensor:
+    columns = (q.scale_tril / p.scale.unsqueeze(-1)).movedim(-1, 0)
+    shift = (q.loc - p.loc) / p.scale
+    squares = p.squared_length(columns).sum(0) + p.squared_length(shift)
+    return _kl(squares, _half_log_det(q), p.half_log_det, p.event_shape[0])
+
+
+@register_kl(LowRankNormal, MultivariateNormal)
+def _kl_low_rank_full(q: LowRankNormal, p: MultivariateNormal) -> Tensor:
+    directions = q.scale.unsqueeze(-1) * q.factor
+    root = torch.cat([q.scale.diag_embed(), directions], -1)
+    shift = (q.loc - p.loc).unsqueeze(-1)
+    whitened = (torch.linalg.solve_triangular(p.scale_tril, c, upper=False) for c in (root, shift))
+    squares = sum(w.square().sum((-2, -1)) for w in whitened)
+    return _kl(squares, q.half_log_det, _half_log_det(p), q.event_shape[0])  # pyright: ignore
