@@ -2,9 +2,10 @@
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, MultivariateNormal, constraints
+from torch.distributions import Distribution, constraints
 
 from vi.distributions.conditional import ConditionalDistribution
+from vi.distributions.full_normal import FullNormal
 from vi.errors import require_positive
 from vi.math import Shape
 
@@ -23,10 +24,15 @@ class FullGaussian(ConditionalDistribution):
     """
 
     support = constraints.real
+    entries: Tensor
 
     def __init__(self, latent_dim: int) -> None:
         require_positive("latent_dim", latent_dim)
         super().__init__((latent_dim,))
+        numbers = torch.arange(latent_dim**2).view(latent_dim, latent_dim)
+        rows, columns = torch.tril_indices(latent_dim, latent_dim, -1)
+        entries = torch.cat([numbers.diagonal(), numbers[rows, columns]])
+        self.register_buffer("entries", entries, persistent=False)
 
     @property
     def param_shapes(self) -> tuple[Shape, ...]:
@@ -37,8 +43,7 @@ class FullGaussian(ConditionalDistribution):
     def forward(self, params: Tensor) -> Distribution:
         """(*batch, 2 Z + Z (Z - 1) / 2) -> q with batch_shape (*batch) and event_shape (Z,)."""
         loc, log_diagonal, below = self.split(params)
-        scale_tril = log_diagonal.exp().diag_embed()
         (z,) = self.event_shape
-        rows, columns = torch.tril_indices(z, z, -1, device=params.device)
-        scale_tril[..., rows, columns] = below
-        return MultivariateNormal(loc, scale_tril=scale_tril, validate_args=False)
+        flat = params.new_zeros(*loc.shape[:-1], z * z)
+        flat = flat.index_copy(-1, self.entries, torch.cat([log_diagonal.exp(), below], -1))
+        return FullNormal(loc, flat.unflatten(-1, (z, z)))
