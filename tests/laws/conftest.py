@@ -21,7 +21,7 @@ DATA_SHAPE = (6,)
 
 @cache
 def _composed(group: str, option: str) -> dict[str, Any]:
-    return composed("train", [f"{group}={option}"], train)[group]
+    return composed("train", [f"{group}={option}", "num_components=3"], train)[group]
 
 
 def node(group: str, option: str, size: int | None = None) -> dict[str, Any]:
@@ -40,17 +40,19 @@ def _recipe(group: str, option: str) -> Callable[..., Any]:
 
 
 def _with_size(node: dict[str, Any], size: int | None) -> dict[str, Any]:
-    """The node with what says how many samples or latents there are, wherever it stands."""
+    """The node with so many samples or latents, and small networks, wherever they stand."""
     if size is None:
         return node
     node = {k: _with_size(v, size) if isinstance(v, dict) else v for k, v in node.items()}
-    sizes = {"latent_dims": [1] * size}
+    sizes = {"latent_dims": [1] * size, "hidden": [5]}
     sizes |= dict.fromkeys(("num_samples", "latent_dim", "num_categories"), size)
     return node | {k: v for k, v in sizes.items() if k in node}
 
 
 def _globbed(group: str) -> dict[str, Callable[..., Any]]:
-    return {option: _recipe(group, option) for option in options(group)}
+    """An option that must be told something has no recipe, and laws of its own."""
+    files = options(group).items()
+    return {option: _recipe(group, option) for option, f in files if "???" not in f.read_text()}
 
 
 # {id: recipe}; a recipe is called within the test, so that its tensors have the test's dtype. A

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.distributions import Independent, Normal, constraints
 
+from tests.laws.conftest import distribution_of
 from vi.distributions.conditional import ConditionalDistribution
 
 
@@ -91,5 +92,5 @@ def test_likelihoods_of_any_event(make_likelihood, event_shape, batch):
 def test_posteriors_have_the_event_of_the_latent(make_posterior, make_prior):
     q = make_posterior(3)(torch.randn(2, 5, *make_posterior(3).out_shape))
     assert (q.batch_shape, q.event_shape) == ((2, 5), (3,))
-    p = make_prior(3)()
+    p = distribution_of(make_prior(3))
     assert (p.batch_shape, p.event_shape) == ((), (3,))

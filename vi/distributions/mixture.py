@@ -1,0 +1,80 @@
+"""A mixture of distributions of one kind."""
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution
+from torch.distributions.constraints import Constraint
+
+from vi.math import Shape
+
+
+class FiniteMixture(Distribution):
+    """p(z) = sum_c w_c p_c(z), of any events.
+
+    Args:
+        logits: log w_c up to a constant, (*batch, C).
+        components: p_c, with batch_shape (*batch, C).
+
+    >>> from torch.distributions import Normal
+    >>> components = Normal(torch.tensor([-1.0, 1.0]), 1.0)
+    >>> p = FiniteMixture(torch.zeros(2), components)
+    >>> p.mean, p.variance, p.log_prob(torch.zeros(5)).shape
+    (tensor(0.), tensor(2.), torch.Size([5]))
+    """
+
+    arg_constraints = {}  # pyright: ignore
+
+    def __init__(self, logits: Tensor, components: Distribution) -> None:
+        super().__init__(logits.shape[:-1], components.event_shape, validate_args=False)
+        self.log_weights = logits.log_softmax(-1)
+        self.components = components
+
+    @property
+    def support(self) -> Constraint:  # pyright: ignore
+        """Of the components."""
+        return self.components.support  # pyright: ignore
+
+    @property
+    def mean(self) -> Tensor:
+        """sum_c w_c E_c[z]."""
+        return self._average(self.components.mean)
+
+    @property
+    def variance(self) -> Tensor:
+        """The mean of the variances and the variance of the means."""
+        between = self.components.mean - self.mean.unsqueeze(self._axis)
+        return self._average(self.components.variance + between.square())
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """log sum_c w_c p_c(value) in nats."""
+        log_p = self.components.log_prob(value.unsqueeze(self._axis))
+        return (self.log_weights + log_p).logsumexp(-1)
+
+    def sample(self, sample_shape: Shape = ()) -> Tensor:
+        """A component, then z of it: (*sample_shape, *batch, *event)."""
+        with torch.no_grad():
+            return self.draw_from(self._draw_components(sample_shape))
+
+    def draw_from(self, index: Tensor) -> Tensor:
+        """One z of each of these components (.., *batch): (.., *batch, *event)."""
+        rank = index.ndim - len(self.batch_shape)
+        every = self.components.sample(index.shape[:rank])
+        index = index.reshape(*index.shape, *[1] * -self._axis)
+        return every.take_along_dim(index, self._axis).squeeze(self._axis)
+
+    def _draw_components(self, sample_shape: Shape) -> Tensor:
+        """Where a uniform number falls among the cumulative weights; nothing waits for it."""
+        shape = (*sample_shape, *self.batch_shape, 1)
+        weights = self.log_weights.exp()
+        uniform = torch.rand(shape, dtype=weights.dtype, device=weights.device)
+        return (uniform >= weights.cumsum(-1)[..., :-1]).sum(-1)
+
+    @property
+    def _axis(self) -> int:
+        """Of the components in (*batch, C, *event), from the end."""
+        return -1 - len(self.event_shape)
+
+    def _average(self, values: Tensor) -> Tensor:
+        weights = self.log_weights.exp()
+        weights = weights.reshape(*weights.shape, *[1] * len(self.event_shape))
+        return (weights * values).sum(self._axis)

@@ -1,0 +1,46 @@
+"""The posterior that is a mixture of Gaussians."""
+
+from torch import Tensor
+from torch.distributions import Distribution, constraints
+
+from vi.distributions.conditional import ConditionalDistribution
+from vi.distributions.normal_mixture import NormalMixture
+from vi.errors import require_positive
+from vi.math import Shape
+
+
+class GaussianMixturePosterior(ConditionalDistribution):
+    """q(z|x) = sum_c w_c(x) N(z; mu_c(x), diag(s_c(x)^2)), for posteriors of several modes.
+
+    Draws have the implicit gradient, which may be taken once; the KL has no closed form.
+
+    Args:
+        latent_dim: Z, the number of latent dimensions.
+        num_components: C; the network gives C (1 + 2 Z) numbers.
+
+    Reference: Figurnov, Mohamed and Mnih, 2018, https://arxiv.org/abs/1805.08498
+
+    >>> import torch
+    >>> q = GaussianMixturePosterior(2, num_components=3)(torch.zeros(5, 15))
+    >>> q.batch_shape, q.event_shape, q.log_prob(torch.zeros(5, 2))[0]
+    (torch.Size([5]), torch.Size([2]), tensor(-1.8379))
+    """
+
+    support = constraints.real
+
+    def __init__(self, latent_dim: int, num_components: int) -> None:
+        require_positive("latent_dim", latent_dim)
+        require_positive("num_components", num_components)
+        super().__init__((latent_dim,))
+        self.num_components = num_components
+
+    @property
+    def param_shapes(self) -> tuple[Shape, ...]:
+        """The logits of w, mu and log s."""
+        of_each = (self.num_components, *self.event_shape)
+        return ((self.num_components,), of_each, of_each)
+
+    def forward(self, params: Tensor) -> Distribution:
+        """(*batch, C (1 + 2 Z)) -> q with batch_shape (*batch) and event_shape (Z,)."""
+        logits, loc, log_scale = self.split(params)
+        return NormalMixture(logits, loc, log_scale.exp())

@@ -1,0 +1,42 @@
+"""The prior that is a learned mixture of Gaussians."""
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+from torch.distributions import Distribution, constraints
+
+from vi.distributions.normal_mixture import NormalMixture
+from vi.distributions.prior import Prior
+from vi.errors import require_positive
+
+
+class GaussianMixturePrior(Prior):
+    """p(z) = sum_c w_c N(z; m_c, diag(s_c^2)), with learned w, m and s.
+
+    The components start with equal weights, unit scales and standard normal means.
+
+    Args:
+        latent_dim: Z, the number of latent dimensions.
+        num_components: C.
+
+    Reference: Dilokthanakul et al., 2016, https://arxiv.org/abs/1611.02648
+
+    >>> p = GaussianMixturePrior(2, num_components=10)()
+    >>> p.batch_shape, p.event_shape, p.sample((5,)).shape
+    (torch.Size([]), torch.Size([2]), torch.Size([5, 2]))
+    """
+
+    support = constraints.real
+
+    def __init__(self, latent_dim: int, num_components: int) -> None:
+        require_positive("latent_dim", latent_dim)
+        require_positive("num_components", num_components)
+        super().__init__((latent_dim,))
+        self.logits = nn.Parameter(torch.zeros(num_components))
+        self.loc = nn.Parameter(torch.randn(num_components, latent_dim))
+        self.log_scale = nn.Parameter(torch.zeros(num_components, latent_dim))
+
+    def forward(self, posterior: Callable[..., Distribution] | None = None) -> Distribution:
+        """The distribution with batch_shape () and event_shape (Z,)."""
+        return NormalMixture(self.logits, self.loc, self.log_scale.exp())

@@ -1,0 +1,112 @@
+"""The prior that is a mixture of posteriors."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution, constraints
+
+from vi.distributions.mixture import FiniteMixture
+from vi.distributions.prior import Prior
+from vi.errors import ConfigurationError, DataError, require_positive
+
+Posterior = Callable[..., Distribution]
+
+
+class VampPrior(Prior):
+    """p(z) = sum_c w_c q(z|u_c), with learned pseudo-inputs u_c: the best p(z) were all the data.
+
+    The posterior is given at every call and stays the model's own. A model that conditions on a
+    context has a learned pseudo-context beside each pseudo-input.
+
+    Args:
+        data_shape: Event shape of x, and of u_c.
+        latent_dim: Z.
+        num_components: C, the number of pseudo-inputs.
+        context_dim: Width of ``context`` on which the posterior conditions.
+        learn_weights: If not, w_c = 1/C.
+        from_data: Start at random items of the training data, a missing entry at the mean of the
+            others; else at standard normal numbers.
+
+    Reference: Tomczak and Welling, 2018, https://arxiv.org/abs/1705.07120
+
+    >>> from torch.distributions import Independent, Normal
+    >>> prior = VampPrior(data_shape=(3,), latent_dim=3, num_components=10)
+    >>> p = prior(lambda x: Independent(Normal(x, 1.0), 1))
+    >>> p.batch_shape, p.event_shape, p.sample((5,)).shape
+    (torch.Size([]), torch.Size([3]), torch.Size([5, 3]))
+    """
+
+    support = constraints.real
+    logits: Tensor
+
+    def __init__(
+        self,
+        data_shape: Sequence[int],
+        latent_dim: int,
+        num_components: int,
+        context_dim: int = 0,
+        *,
+        learn_weights: bool = False,
+        from_data: bool = True,
+    ) -> None:
+        require_positive("latent_dim", latent_dim)
+        require_positive("num_components", num_components)
+        super().__init__((latent_dim,))
+        self.from_data = from_data
+        self.inputs = nn.Parameter(torch.randn(num_components, *data_shape))
+        if context_dim:
+            self.contexts = nn.Parameter(torch.randn(num_components, context_dim))
+        if learn_weights:
+            self.logits = nn.Parameter(torch.zeros(num_components))
+        else:
+            self.register_buffer("logits", torch.zeros(num_components), persistent=False)
+
+    def forward(self, posterior: Posterior | None = None) -> Distribution:
+        """The distribution with batch_shape () and event_shape (Z,).
+
+        Raises:
+            ConfigurationError: No posterior is given.
+        """
+        if posterior is None:
+            raise ConfigurationError(
+                "VampPrior is a mixture of posteriors q(z|u), and none is given",
+                hint="call it as a model does, prior(model.posterior)",
+            )
+        given = {"context": self.contexts} if hasattr(self, "contexts") else {}
+        return _Posteriors(self.logits, self.inputs, given, posterior)
+
+    @torch.no_grad()
+    def initialize(self, x: Tensor) -> None:
+        """Start at random items of x, unless ``from_data`` is off.
+
+        Raises:
+            DataError: There are more pseudo-inputs than data.
+        """
+        if not self.from_data:
+            return
+        count = len(self.inputs)
+        if count > len(x):
+            raise DataError(
+                f"{count} pseudo-inputs are more than the {len(x)} training data to start from",
+                hint=f"prior.num_components={len(x)} or less, or prior.from_data=false",
+            )
+        items = x[torch.randperm(len(x))[:count]]
+        self.inputs.copy_(items.where(~items.isnan(), x.nanmean(0).nan_to_num()))
+
+
+class _Posteriors(FiniteMixture):
+    """sum_c w_c q(z|u_c), which asks for as many q as it draws."""
+
+    def __init__(
+        self, logits: Tensor, inputs: Tensor, given: Mapping[str, Tensor], posterior: Posterior
+    ) -> None:
+        super().__init__(logits, posterior(inputs, **given))
+        self.inputs, self.given, self.posterior = inputs, given, posterior
+
+    def draw_from(self, index: Tensor) -> Tensor:
+        """One z of each of these components (..): (.., Z)."""
+        rows = index.flatten()
+        given = {name: value[rows] for name, value in self.given.items()}
+        z = self.posterior(self.inputs[rows], **given).sample()
+        return z.reshape(*index.shape, *self.event_shape)
