@@ -9,6 +9,7 @@ from torch.distributions import Distribution
 
 import vi
 from tests.laws.conftest import BOUNDS, LIKELIHOODS, POSTERIORS, PRIORS, node
+from vi.distributions.chain import Chain
 from vi.distributions.kl import closed_form_entropy, closed_form_kl
 from vi.models.base import support_name
 from vi.training.registry import build
@@ -43,9 +44,11 @@ def _works(bound: str, q: Distribution, p: Distribution) -> bool | None:
     with suppress(vi.ConfigurationError):
         exact["entropy"] = closed_form_entropy(q) is not None
     with_kl = exact["kl"] and (listed or drawn or relaxed)
+    layered = isinstance(q, Chain) and isinstance(p, Chain) and q.from_last == p.from_last
     known = {
         "elbo": with_kl,
         "beta": with_kl,
+        "elbo_layers": layered if isinstance(q, Chain) else with_kl,
         "elbo_log_weight": listed or drawn,
         "elbo_entropy": exact["entropy"] and (listed or drawn),
         "iwae": drawn,
@@ -102,3 +105,55 @@ def _check(model: vi.VAE, bound: vi.Bound, x: Tensor) -> None:
         assert parameter.grad is not None, name
         assert parameter.grad.isfinite().all(), name
         assert parameter.grad.abs().max() > 0, name
+
+
+PARTS = {"posterior": POSTERIORS, "prior": PRIORS, "likelihood": LIKELIHOODS}
+OPTIONS = [(group, option) for group, parts in PARTS.items() for option in parts]
+
+
+def _with_option(group: str, option: str) -> vi.VAE:
+    """A VAE with this option, and a partner that lives where it lives."""
+    others = {"posterior": ("prior", PRIORS), "prior": ("posterior", POSTERIORS)}
+    chosen = {group: option}
+    if group in others:
+        other, parts = others[group]
+        chosen[other] = _partner(parts, PARTS[group][option])
+    return _vae(**chosen)
+
+
+@pytest.mark.parametrize(("group", "option"), OPTIONS)
+def test_saved_and_loaded(group, option, tmp_path):
+    """By option names and weights: the same numbers bit by bit. Caught: a scale not in the state."""
+    model = _with_option(group, option).eval()
+    x = model.sample(B)
+    again = vi.load(vi.save(model, tmp_path / "model"))
+    with torch.no_grad():
+        z = model.posterior(x).sample((4,))
+        for one, other in (
+            (model.log_joint(x, z), again.log_joint(x, z)),
+            (model.posterior(x).log_prob(z), again.posterior(x).log_prob(z)),
+        ):
+            assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize(("group", "option"), [o for o in OPTIONS if o[0] != "prior"])
+@pytest.mark.parametrize("size", [69.0, 100.0])
+def test_extreme_outputs_of_a_network(group, option, size):
+    """exp(69) = 1e30, logits of 100: log p of an ordinary value stays finite, and so its gradient.
+
+    Caught: log(sigmoid(l)) in place of logsigmoid.
+    """
+    head = PARTS[group][option](*([LATENT_DIM] if group == "posterior" else []))
+    if group == "likelihood":
+        head.set_event_shape((LATENT_DIM,))
+    x = head.eval()(torch.zeros(head.out_shape)).sample((4,))
+    for signs in (torch.ones(head.out_shape), -torch.ones(head.out_shape), _signs(head.out_shape)):
+        params = (size * signs).requires_grad_()
+        log_p = head(params).log_prob(x)
+        assert log_p.isfinite().all()
+        (gradient,) = torch.autograd.grad(log_p.sum(), params)
+        assert gradient.isfinite().all()
+
+
+def _signs(shape: tuple[int, ...]) -> Tensor:
+    return 2 * torch.randint(0, 2, shape) - 1.0

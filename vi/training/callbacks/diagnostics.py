@@ -1,20 +1,24 @@
 """What the latents do, as curves."""
 
+from contextlib import suppress
+
 import lightning.pytorch as pl
 import torch
 
 from vi.data.base import Batch
 from vi.diagnostics.active_units import active_units
 from vi.diagnostics.kl_per_dimension import kl_per_dimension
+from vi.diagnostics.kl_per_layer import kl_per_layer
+from vi.distributions.datum_noise import datum_noise
 from vi.errors import ConfigurationError, require_positive
 from vi.training.module import TrainingModule
 
 
 class LatentDiagnostics(pl.Callback):
-    """Logs ``val_kl_per_dimension/<d>`` and ``val/active_units`` at every validation.
+    """Logs ``val/active_units`` at every validation, and where the KL goes.
 
-    Where q or p does not factorise there is no KL per dimension, and only the active units are
-    logged.
+    ``val_kl_per_dimension/<d>`` where q and p factorise over the dimensions,
+    ``val_kl_per_layer/<l>`` where they are made of layers, neither elsewhere.
 
     Args:
         max_data: Validation data to look at.
@@ -37,8 +41,10 @@ class LatentDiagnostics(pl.Callback):
 
     @staticmethod
     def _kl(module: TrainingModule, batch: Batch) -> dict[str, float]:
-        try:
+        with suppress(ConfigurationError):
             kl = kl_per_dimension(module.inferred, batch.x, **batch.given)
-        except ConfigurationError:
-            return {}
-        return {f"val_kl_per_dimension/{d:03d}": value for d, value in enumerate(kl.tolist())}
+            return {f"val_kl_per_dimension/{d:03d}": value for d, value in enumerate(kl.tolist())}
+        with suppress(ConfigurationError), datum_noise(module.seed, range(len(batch.x))):
+            kl = kl_per_layer(module.inferred, batch.x, **batch.given)
+            return {f"val_kl_per_layer/{n}": value for n, value in enumerate(kl.tolist(), 1)}
+        return {}

@@ -1,0 +1,67 @@
+"""The evidence lower bound of several layers of latents, with a closed-form KL for each of them."""
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution
+
+from vi.bounds.base import Bound, Estimate
+from vi.distributions.chain import Chain
+from vi.distributions.datum_noise import keyed_draw
+from vi.distributions.draw import Points, points
+from vi.distributions.kl import closed_form_kl
+from vi.errors import ConfigurationError, require_positive
+from vi.models.base import LatentVariableModel
+
+
+class LayeredELBO(Bound):
+    """E_q[log p(x|z) - sum_l KL(q(z_l|z_>l, x) || p(z_l|z_>l))].
+
+    Only the layers above z_l are drawn for its KL, so that less is left to chance than in the mean
+    of log-weights; with one layer it is the ``ELBO``. Its terms add ``kl_layer_1``, ....
+
+    Args:
+        num_samples: K, the draws in the Monte-Carlo mean.
+
+    Raises:
+        ConfigurationError: q and p draw their layers in different orders, or a layer has no
+            closed-form KL.
+
+    Reference: Sonderby, Raiko, Maaloe, Sonderby and Winther, 2016, https://arxiv.org/abs/1602.02282
+    """
+
+    def __init__(self, num_samples: int = 1) -> None:
+        super().__init__()
+        require_positive("num_samples", num_samples)
+        self.num_samples = num_samples
+
+    def forward(self, model: LatentVariableModel, x: Tensor, **given: Tensor) -> Estimate:
+        """See ``Bound``."""
+        q, p = model.posterior(x, **given), model.prior(**given)
+        if isinstance(q, Chain):
+            at, of_q, of_p = self._layers(q, p)
+        else:
+            at, of_q, of_p = points(q, self.num_samples), [q], [p]
+        reconstruction = at.mean(model.likelihood(at.z, **given).log_prob(x))
+        draws = at.z.shape[:2]
+        kls = [
+            at.mean(closed_form_kl(*pair).expand(draws)) for pair in zip(of_q, of_p, strict=True)
+        ]
+        kl = torch.stack(kls).sum(0)
+        elbo = reconstruction - kl
+        terms = {"elbo": elbo, "kl": kl, "reconstruction": reconstruction}
+        layers = {f"kl_layer_{number}": each for number, each in enumerate(kls, start=1)}
+        return Estimate(elbo, elbo, terms | (layers if len(kls) > 1 else {}))
+
+    def _layers(
+        self, q: Chain, p: Distribution
+    ) -> tuple[Points, list[Distribution], list[Distribution]]:
+        """Draws, and both distributions of every layer at them."""
+        if not isinstance(p, Chain) or p.from_last != q.from_last:
+            raise ConfigurationError(
+                "q(z|x) and p(z) do not draw their layers in the same order, so that no layer has "
+                "a KL of its own",
+                hint="bound=elbo_log_weight takes any order; model=ladder has one order for both",
+            )
+        with keyed_draw(self.num_samples, q.batch_shape):
+            z, of_q = q.rsample_and_conditionals((self.num_samples,))
+        return Points(z), of_q, p.conditionals(z)

@@ -1,0 +1,74 @@
+"""Two and more layers of latents, generated from the top downwards."""
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution, constraints
+
+from vi.distributions.chain import Chain, Layers, diagonal_gaussian
+from vi.distributions.prior import Prior
+from vi.errors import require_positive
+from vi.math import Shape
+from vi.networks.mlp import MLP
+
+
+class ChainPrior(Prior):
+    """p(z) = N(z_L; 0, I) p(z_(L-1)|z_L) .. p(z_1|z_2), each a diagonal Gaussian.
+
+    Args:
+        latent_dims: Z_1, .., Z_L; z is one vector of their sum.
+        hidden: Widths of the hidden layers between two layers of latents.
+        activation: Between those; tanh if not given.
+        decode_all: The likelihood reads every layer; else only z_1.
+
+    Raises:
+        ConfigurationError: A layer without dimensions.
+
+    Reference: Burda, Grosse and Salakhutdinov, 2016, https://arxiv.org/abs/1509.00519, section 3
+
+    >>> ChainPrior([3, 2], hidden=[10])().event_shape, ChainPrior([3, 2]).decoded_shape
+    (torch.Size([5]), (3,))
+    """
+
+    support = constraints.real
+    top: Tensor
+
+    def __init__(
+        self,
+        latent_dims: Sequence[int],
+        hidden: Sequence[int] = (100,),
+        activation: nn.Module | None = None,
+        *,
+        decode_all: bool = False,
+    ) -> None:
+        for latent_dim in latent_dims:
+            require_positive("latent_dims", latent_dim)
+        super().__init__((sum(latent_dims),))
+        self.latent_dims = tuple(latent_dims)
+        self.decode_all = decode_all
+        between = MLP(hidden, activation or nn.Tanh())
+        self.downwards = nn.ModuleList(
+            between((above,), (2 * below,)) for above, below in pairwise(self.latent_dims[::-1])
+        )
+        self.register_buffer("top", torch.zeros(2 * self.latent_dims[-1]), persistent=False)
+
+    def forward(self, posterior: Callable[..., Distribution] | None = None) -> Distribution:
+        """The distribution with batch_shape () and event_shape (Z_1 + .. + Z_L,)."""
+
+        def layers() -> Layers:
+            z = yield diagonal_gaussian(self.top)
+            for network in self.downwards:
+                z = yield diagonal_gaussian(network(z))
+
+        return Chain(layers, self.latent_dims, torch.Size(), from_last=True)
+
+    @property
+    def decoded_shape(self) -> Shape:
+        """(Z_1,), or all where ``decode_all``."""
+        return tuple(self.event_shape) if self.decode_all else (self.latent_dims[0],)
+
+    def decoded(self, z: Tensor) -> Tensor:
+        """z_1, or all where ``decode_all``."""
+        return z if self.decode_all else z[..., : self.latent_dims[0]]
