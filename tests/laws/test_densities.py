@@ -29,7 +29,7 @@ def test_posterior_integrates_to_one(make_posterior):
     for dim in dimensions(make_posterior(2).support):
         head = make_posterior(dim)
         q = head(_params(head, 2))
-        assert (expectation(q, head.support) - 1).abs().max() <= _tolerance(q)
+        assert (expectation(_scored(q), head.support) - 1).abs().max() <= _tolerance(q)
 
 
 def test_prior_integrates_to_one(make_prior):
