@@ -123,7 +123,7 @@ def _with_option(group: str, option: str) -> vi.VAE:
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS)
 def test_saved_and_loaded(group, option, tmp_path):
-    """By option names and weights: the same numbers bit by bit. Caught: a scale not in the state."""
+    """By option names and weights: the same numbers bit by bit."""
     model = _with_option(group, option).eval()
     x = model.sample(B)
     again = vi.load(vi.save(model, tmp_path / "model"))
@@ -139,10 +139,7 @@ def test_saved_and_loaded(group, option, tmp_path):
 @pytest.mark.parametrize(("group", "option"), [o for o in OPTIONS if o[0] != "prior"])
 @pytest.mark.parametrize("size", [69.0, 100.0])
 def test_extreme_outputs_of_a_network(group, option, size):
-    """exp(69) = 1e30, logits of 100: log p of an ordinary value stays finite, and so its gradient.
-
-    Caught: log(sigmoid(l)) in place of logsigmoid.
-    """
+    """exp(69) = 1e30, logits of 100: log p of an ordinary value stays finite, and so its gradient."""
     head = PARTS[group][option](*([LATENT_DIM] if group == "posterior" else []))
     if group == "likelihood":
         head.set_event_shape((LATENT_DIM,))

@@ -9,6 +9,7 @@ from torch.nn.functional import linear
 
 import vi
 from vi.data.base import Batch, LoadedData, Values
+from vi.distributions.datum_noise import datum_noise, keyed_draw
 from vi.networks import products
 from vi.networks.products import Linear, Plan, products_by
 
@@ -157,3 +158,19 @@ def test_a_resumed_run_chooses_as_before(plan, tmp_path, monkeypatch):
     products.adopt({SIZE: Plan()})
     fit(epochs=2, ckpt_path=tmp_path / "checkpoints" / "last.ckpt")
     assert products.plans()[SIZE] == list(plan)
+
+
+def test_a_measurement_leaves_random_numbers_alone(monkeypatch):
+    """Also within a draw whose noise belongs to the data, where flows and chains have networks.
+
+    Caught: a measurement on random numbers.
+    """
+    monkeypatch.setattr(products, "_plans", {})
+    monkeypatch.setattr(products, "_remembered", dict)
+    monkeypatch.setattr(products, "remember", lambda *_: None)
+    layer, x = layer_and_input()
+    with datum_noise(0, range(4)), keyed_draw(ROWS // 4, torch.Size([4])), torch.no_grad():
+        state = torch.get_rng_state()
+        layer(x)
+        assert torch.equal(torch.get_rng_state(), state)
+    assert list(products.plans()) == [SIZE]

@@ -1,4 +1,4 @@
-"""The evidence lower bound of several layers of latents, with a closed-form KL for each of them."""
+"""The evidence lower bound of several layers of latents, with a closed-form KL for each."""
 
 import torch
 from torch import Tensor

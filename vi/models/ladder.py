@@ -16,11 +16,11 @@ from vi.networks.mlp import MLP
 
 
 class Ladder(LatentVariableModel):
-    """p(x, z) = N(z_L; 0, I) p(z_(L-1)|z_L) .. p(z_1|z_2 .. z_L) p(x|z), q(z|x) in the same order.
+    """p(x, z) = p(z_L) p(z_(L-1)|z_L) .. p(z_1|z_2 .. z_L) p(x|z), q(z|x) in the same order.
 
-    Upwards, features d_1 .. d_L of x each propose a Gaussian for their layer. Downwards, the layers
-    drawn so far give p(z_l|z_>l); q(z_l|z_>l, x) is its product with what d_l proposes, so that
-    inference has to say only what generation does not know yet:
+    p(z_L) = N(0, I). Upwards, features d_1 .. d_L of x each propose a Gaussian for their layer.
+    Downwards, the layers drawn so far give p(z_l|z_>l); q(z_l|z_>l, x) is its product with what
+    d_l proposes, so that inference has to say only what generation does not know yet:
 
         1 / s_q^2 = 1 / s_p^2 + 1 / s_d^2,    m_q = s_q^2 (m_p / s_p^2 + m_d / s_d^2).
 
