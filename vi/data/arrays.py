@@ -10,6 +10,7 @@ from torch import Tensor
 
 from vi.data.files import Contents, file_facts, read, read_npz
 from vi.data.grey_images import GreyImages
+from vi.data.missing import mask_nan
 from vi.data.partition import require_fractions
 from vi.data.source import Items, Source, random_source
 from vi.errors import ConfigurationError, DataError
@@ -31,12 +32,17 @@ class NPZ(GreyImages):
         binarize: dynamic, static or none; only for bytes.
         validation_fraction: Of the items; 0 means no validation split.
         test_fraction: Of the items; 0 means that the training items are the test split.
-        split_seed: Of the random split; not the run's seed, so that runs can be compared.
+        split_seed: Of the random split and of what is hidden; not the run's seed, so that runs can
+            be compared.
+        missing: What NaN means: ``refuse`` has training refuse it, with ``mask`` such entries are
+            missing and leave the likelihood.
+        hidden: The fraction of the entries that is hidden at random, in every split.
 
     Raises:
-        ConfigurationError: The fractions leave nothing to train on, ``levels`` is not positive, or
-            bits are asked of values that are not bytes.
-        DataError: The file cannot be read, has no such array, or it holds no numbers.
+        ConfigurationError: The fractions leave nothing to train on, ``levels`` is not positive,
+            ``hidden`` is not in [0, 1), or bits are asked of values that are not bytes.
+        DataError: The file cannot be read, has no such array, it holds no numbers, or an entry is
+            missing in all training items.
     """
 
     def __init__(
@@ -48,11 +54,14 @@ class NPZ(GreyImages):
         validation_fraction: float = 0.1,
         test_fraction: float = 0.1,
         split_seed: int = 0,
+        missing: Literal["refuse", "mask"] = "refuse",
+        hidden: float = 0.0,
     ) -> None:
-        super().__init__(binarize)
+        super().__init__(binarize, hidden)
         require_fractions(validation_fraction, test_fraction)
         _require_levels(levels)
         self.path, self.key, self.levels = path, key, levels
+        self.missing = missing
         self.fractions = (validation_fraction, test_fraction)
         self.split_seed = split_seed
 
@@ -66,7 +75,7 @@ class NPZ(GreyImages):
         key = self.key or _only(contents, arrays)
         stored = _tensor(contents, arrays, key)
         return random_source(
-            Items(stored),
+            self._items(stored),
             contents.path,
             fractions=self.fractions,
             seed=self.split_seed,
@@ -80,10 +89,13 @@ class NPZ(GreyImages):
         keys = [key for key in ("train", "val", "test") if key in arrays]
         parts = {key: _tensor(contents, arrays, key) for key in keys}
         _require_equal(contents, parts)
-        val = Items(parts["val"]) if "val" in parts else None
+        items = {key: self._items(part) for key, part in parts.items()}
         facts = {**facts, "data/split": "the file's own"}
         levels = max(self._levels(part) for part in parts.values())
-        return Source(Items(parts["train"]), val, Items(parts["test"]), levels, facts=facts)
+        return Source(items["train"], items.get("val"), items["test"], levels, facts=facts)
+
+    def _items(self, stored: Tensor) -> Items:
+        return mask_nan(Items(stored)) if self.missing == "mask" else Items(stored)
 
     def _levels(self, stored: Tensor) -> int:
         grey = stored.dtype == torch.uint8 and stored.numel() > 0 and stored.max() > 1

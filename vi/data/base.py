@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from copy import copy
 from dataclasses import dataclass, field, replace
+from operator import is_not
 from typing import Any, NamedTuple
 
 import torch
@@ -112,7 +113,7 @@ class DynamicBits(Split):
     ) -> None:
         super().__init__(stored, given)
         self.levels = levels
-        self._frozen: tuple[int, Tensor, Values] | None = None
+        self._frozen: tuple[int, tuple[Tensor, Tensor | None], Values] | None = None
 
     def values(self, index: Integer[Tensor, " B"]) -> Tensor:
         """Bits of these items, drawn now."""
@@ -120,9 +121,9 @@ class DynamicBits(Split):
 
     def frozen(self, seed: int) -> Values:
         """Bits drawn once; asked again for the same seed, the same object."""
-        known = self._frozen
-        if known is None or known[0] != seed or known[1] is not self.stored:
-            known = self._frozen = (seed, self.stored, self._drawn(seed))
+        known, ours = self._frozen, (self.stored, self.observed)
+        if known is None or known[0] != seed or any(map(is_not, known[1], ours)):
+            known = self._frozen = (seed, ours, self._drawn(seed))
         return known[2]
 
     def _drawn(self, seed: int) -> Values:
@@ -131,7 +132,8 @@ class DynamicBits(Split):
             0, self.levels, self.stored.shape, dtype=torch.uint8, generator=generator
         )
         bits = Values((u.to(self.stored.device) < self.stored).to(torch.uint8), self.given)
-        return bits if self.observed is None else bits.with_observed(self.observed)
+        bits.observed = self.observed
+        return bits
 
 
 @dataclass(frozen=True)

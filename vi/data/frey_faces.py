@@ -23,8 +23,10 @@ class FreyFaces(GreyImages):
         dir: The data folder; None means VI_DATA_DIR, else ``data``. Its ``Freyfaces`` holds
             ``freyfaces.npz``.
         binarize: dynamic, static or none.
+        hidden: The fraction of the pixels that is hidden at random, in every split.
 
     Raises:
+        ConfigurationError: ``hidden`` is not in [0, 1).
         DataError: The file is missing or damaged.
     """
 
@@ -34,9 +36,12 @@ class FreyFaces(GreyImages):
     )
 
     def __init__(
-        self, dir: str | None = None, binarize: Literal["dynamic", "static", "none"] = "none"
+        self,
+        dir: str | None = None,
+        binarize: Literal["dynamic", "static", "none"] = "none",
+        hidden: float = 0.0,
     ) -> None:
-        super().__init__(binarize)
+        super().__init__(binarize, hidden)
         self.dir = dir
 
     def read(self) -> Source:

@@ -4,21 +4,34 @@ from abc import abstractmethod
 from typing import Literal
 
 from vi.data.base import DataSet, LoadedData
+from vi.data.missing import hide, require_hidden
 from vi.data.source import Source, assemble
 
 
 class GreyImages(DataSet):
     """Abstract: pictures whose grey levels may be read as probabilities of bits.
 
-    An implementer writes ``read``; binarisation, contexts and facts come for free.
+    An implementer writes ``read``; binarisation, hidden pixels, contexts and facts come for free.
 
     Args:
         binarize: ``dynamic`` draws training bits anew at every visit and evaluation bits once,
             ``static`` draws all bits once, the same for every run, ``none`` keeps x in [0, 1].
+        hidden: The fraction of the pixels of every split that is hidden at random, a function of
+            (split_seed, split, datum): the model trains without them, ``python -m vi impute``
+            compares what it makes of them with the truth.
+
+    Raises:
+        ConfigurationError: ``hidden`` is not in [0, 1).
     """
 
-    def __init__(self, binarize: Literal["dynamic", "static", "none"]) -> None:
+    split_seed: int = 0
+
+    def __init__(
+        self, binarize: Literal["dynamic", "static", "none"], hidden: float = 0.0
+    ) -> None:
+        require_hidden(hidden)
         self.binarize = binarize
+        self.hidden = hidden
 
     @abstractmethod
     def read(self) -> Source:
@@ -29,5 +42,6 @@ class GreyImages(DataSet):
         """
 
     def load(self, seed: int = 0) -> LoadedData:
-        """Read the files and binarise."""
-        return assemble(self.read(), seed=seed, binarize=self.binarize)
+        """Read the files, hide pixels and binarise."""
+        source = hide(self.read(), self.hidden, self.split_seed)
+        return assemble(source, seed=seed, binarize=self.binarize)

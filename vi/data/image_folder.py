@@ -31,10 +31,13 @@ class ImageFolder(GreyImages):
         context: ``label`` gives the name of the subfolder as ``given["context"]``, one-hot.
         validation_fraction: Of the pictures; 0 means no validation split.
         test_fraction: Of the pictures; 0 means that the training pictures are the test split.
-        split_seed: Of the random split; not the run's seed, so that runs can be compared.
+        split_seed: Of the random split and of what is hidden; not the run's seed, so that runs can
+            be compared.
+        hidden: The fraction of the pixels that is hidden at random, in every split.
 
     Raises:
-        ConfigurationError: The fractions leave nothing to train on, or ``size`` is not positive.
+        ConfigurationError: The fractions leave nothing to train on, ``size`` is not positive, or
+            ``hidden`` is not in [0, 1).
         DataError: There is no such folder, no picture, one that cannot be read, or one of another
             size; labels are asked for and a picture is in no subfolder.
     """
@@ -50,8 +53,9 @@ class ImageFolder(GreyImages):
         validation_fraction: float = 0.1,
         test_fraction: float = 0.1,
         split_seed: int = 0,
+        hidden: float = 0.0,
     ) -> None:
-        super().__init__(binarize)
+        super().__init__(binarize, hidden)
         require_fractions(validation_fraction, test_fraction)
         _require_positive(size)
         self.path, self.size, self.grey, self.context = path, size, grey, context

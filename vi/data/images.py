@@ -26,9 +26,11 @@ class IDXImages(GreyImages, ABC):
         binarize: dynamic, static or none.
         validation_size: How many of the last training pictures validate; 0: train on all 60,000.
         context: ``label`` gives the class as ``given["context"]``, one-hot, ten wide.
+        hidden: The fraction of the pixels that is hidden at random, in every split.
 
     Raises:
-        ConfigurationError: ``validation_size`` leaves nothing to train on.
+        ConfigurationError: ``validation_size`` leaves nothing to train on, or ``hidden`` is not in
+            [0, 1).
         DataError: The files are missing and cannot be downloaded, or are damaged.
     """
 
@@ -42,8 +44,9 @@ class IDXImages(GreyImages, ABC):
         binarize: Literal["dynamic", "static", "none"] = "dynamic",
         validation_size: int = 10_000,
         context: Literal["label"] | None = None,
+        hidden: float = 0.0,
     ) -> None:
-        super().__init__(binarize)
+        super().__init__(binarize, hidden)
         require_size("validation_size", validation_size, _N)
         self.dir = dir
         self.validation_size = validation_size

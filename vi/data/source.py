@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Int64, Integer
+from jaxtyping import Bool, Int64, Integer
 from torch import Tensor
 
 from vi.data.base import LoadedData, Split
@@ -17,18 +17,29 @@ from vi.errors import DataError
 
 @dataclass(frozen=True)
 class Items:
-    """Some items of a data set: ``stored`` (N, *event), and labels (N,) from 0 to C - 1."""
+    """Some items of a data set.
+
+    Args:
+        stored: Their values, (N, *event).
+        labels: From 0 to C - 1, (N,).
+        given: What else a model conditions on, a row for each item, by name.
+        observed: False where an entry is missing, (N, *event); None where nothing is.
+    """
 
     stored: Tensor
     labels: Int64[Tensor, " N"] | None = None
+    given: Mapping[str, Tensor] = field(default_factory=dict)
+    observed: Bool[Tensor, " N *event"] | None = None
 
     def __len__(self) -> int:
         return len(self.stored)
 
     def take(self, index: Integer[Tensor, " n"] | slice) -> "Items":
-        """These items and their labels."""
+        """These items, with all that belongs to them."""
         labels = None if self.labels is None else self.labels[index]
-        return Items(self.stored[index], labels)
+        given = {name: column[index] for name, column in self.given.items()}
+        observed = None if self.observed is None else self.observed[index]
+        return Items(self.stored[index], labels, given, observed)
 
 
 @dataclass(frozen=True)
@@ -99,9 +110,10 @@ def assemble(source: Source, *, seed: int = 0, binarize: str = "none") -> Loaded
         binarize: dynamic, static or none.
 
     Raises:
-        DataError: A split holds no items.
+        DataError: A split holds no items, or an entry is missing in all training data.
         ConfigurationError: Bits are asked of data that have no grey levels.
     """
+    _require_seen(source)
     parts = {"train": source.train, "val": source.val, "test": source.test}
     splits = {
         name: None if items is None else _split(items, source, number, seed, binarize)
@@ -126,10 +138,27 @@ def _split(items: Items, source: Source, number: int, seed: int, binarize: str) 
         raise DataError(
             f"{source.facts['data/name']}: a split holds no items", hint="check the data files"
         )
-    given = {} if items.labels is None else {"context": one_hot(items.labels, source.num_classes)}
-    return split_of(
+    given = dict(items.given)
+    if items.labels is not None:
+        given["context"] = one_hot(items.labels, source.num_classes)
+    split = split_of(
         items.stored, given, levels=source.levels, binarize=binarize, number=number, seed=seed
     )
+    return split if items.observed is None else split.with_observed(items.observed)
+
+
+def _require_seen(source: Source) -> None:
+    observed = source.train.observed
+    if observed is None or not len(observed):
+        return
+    never = ~observed.any(0)
+    if never.any():
+        raise DataError(
+            f"{source.facts['data/name']}: {int(never.sum())} of {never.numel()} entries of x are "
+            f"missing in all {len(observed)} training data (first: entry "
+            f"{int(never.flatten().nonzero()[0])})",
+            hint="leave them out (data.columns=[...] of a table), or hide less: data.hidden=0.5",
+        )
 
 
 def one_hot(labels: Int64[Tensor, " N"], num_classes: int) -> Tensor:

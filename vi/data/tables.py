@@ -11,6 +11,7 @@ from torch import Tensor
 from vi.data.base import DataSet, LoadedData
 from vi.data.csv_table import Table, read_table
 from vi.data.files import file_facts, read
+from vi.data.missing import mask_nan
 from vi.data.partition import require_fractions
 from vi.data.source import Items, assemble, random_source
 from vi.errors import ConfigurationError, DataError
@@ -20,7 +21,7 @@ class CSV(DataSet):
     """A text table, one item per row, (D,) floating point, split at random.
 
     Cells are separated by commas, semicolons or tabs; the file may be a .gz. A missing value
-    (empty, NA, null, none, ?) becomes NaN and is not dropped: training refuses it by item number.
+    (empty, NA, null, none, ?) becomes NaN, and its row is not dropped.
 
     Args:
         path: The file.
@@ -31,11 +32,14 @@ class CSV(DataSet):
         validation_fraction: Of the rows; 0 means no validation split.
         test_fraction: Of the rows; 0 means that the training rows are the test split.
         split_seed: Of the random split; not the run's seed, so that runs can be compared.
+        missing: What happens to missing values: training refuses them by item number (``refuse``),
+            or they leave the likelihood (``mask``).
 
     Raises:
         ConfigurationError: The fractions leave nothing to train on, the context has no label, or
             there is no such column.
-        DataError: The file cannot be read, or a column is not numeric.
+        DataError: The file cannot be read, a column is not numeric, or it has no value in the
+            training data.
     """
 
     def __init__(
@@ -47,6 +51,7 @@ class CSV(DataSet):
         validation_fraction: float = 0.1,
         test_fraction: float = 0.1,
         split_seed: int = 0,
+        missing: Literal["refuse", "mask"] = "refuse",
     ) -> None:
         require_fractions(validation_fraction, test_fraction)
         if context and not label:
@@ -56,6 +61,7 @@ class CSV(DataSet):
         self.path, self.columns, self.label, self.context = path, columns, label, context
         self.fractions = (validation_fraction, test_fraction)
         self.split_seed = split_seed
+        self.missing = missing
 
     def load(self, seed: int = 0) -> LoadedData:
         """Read the table and split its rows."""
@@ -64,8 +70,9 @@ class CSV(DataSet):
         names = self._names(table)
         x = np.stack([table.numbers(name) for name in names], axis=1)
         classes, labels = self._labels(table)
+        items = Items(torch.from_numpy(x).to(torch.get_default_dtype()), labels)
         source = random_source(
-            Items(torch.from_numpy(x).to(torch.get_default_dtype()), labels),
+            mask_nan(items) if self.missing == "mask" else items,
             contents.path,
             fractions=self.fractions,
             seed=self.split_seed,
