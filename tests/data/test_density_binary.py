@@ -45,6 +45,11 @@ def test_every_set_is_listed():
 
 
 @pytest.mark.parametrize("name", SETS)
+def test_every_set_is_an_option(name):
+    assert composed("train", [f"data={name}"], train)["data"]["name"] == name
+
+
+@pytest.mark.parametrize("name", SETS)
 def test_sizes_bits_and_facts(name, real):
     data = present(name, real)
     width, sizes, _ = SETS[name]

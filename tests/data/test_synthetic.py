@@ -13,9 +13,10 @@ from tests.oracles import LinearGaussian
 from vi.cli.compose import composed
 from vi.cli.train import train
 from vi.data.synthetic import LinearGaussianData, Mixture2D
+from vi.data.two_moons import TwoMoons
 from vi.errors import ConfigurationError
 
-KINDS = {"linear_gaussian": LinearGaussianData, "mixture_2d": Mixture2D}
+KINDS = {"linear_gaussian": LinearGaussianData, "mixture_2d": Mixture2D, "two_moons": TwoMoons}
 TRUTH = "data/true_log_likelihood"
 
 # A t-value above this has probability 2e-6 for one number, 2e-5 for a family of ten.
