@@ -1,6 +1,7 @@
 """log p(x) by importance sampling from q(z|x), with its standard error."""
 
 import math
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -15,7 +16,7 @@ from vi.models.base import LatentVariableModel
 # Log-weights held at once: the decoder's activations are what needs the memory, and those of two
 # thousand rows still fit a processor's cache. Constants, so that the noise of a datum does not
 # depend on the batch that it comes in.
-_DATA = 16
+DATA_AT_ONCE = 16
 _SAMPLES = {"cpu": 128, "cuda": 4096}
 
 
@@ -28,6 +29,17 @@ class LogLikelihood(NamedTuple):
     value: Float[Tensor, " B"]
     standard_error: Float[Tensor, " B"]
     effective_sample_size: Float[Tensor, " B"]
+
+
+def chunks(num_samples: int, device: torch.device) -> Iterator[int]:
+    """How many of K samples are drawn at once, chunk by chunk.
+
+    >>> list(chunks(300, torch.device("cpu")))
+    [128, 128, 44]
+    """
+    size = _SAMPLES.get(device.type, _SAMPLES["cpu"])
+    for start in range(0, num_samples, size):
+        yield min(size, num_samples - start)
 
 
 @torch.no_grad()
@@ -56,7 +68,7 @@ def log_likelihood(
     require_positive("num_samples", num_samples)
     require_positive("the number of data", len(x))
     groups = []
-    for rows in groups_of_rows(len(x), _DATA):
+    for rows in groups_of_rows(len(x), DATA_AT_ONCE):
         group = {k: v[rows] for k, v in given.items()}
         groups.append(_log_likelihood(model, x[rows], num_samples, **group))
     return LogLikelihood(*(torch.cat(parts) for parts in zip(*groups, strict=True)))
@@ -66,13 +78,15 @@ def _log_likelihood(
     model: LatentVariableModel, x: Tensor, num_samples: int, **given: Tensor
 ) -> LogLikelihood:
     q = model.posterior(x, **given)
-    sums: list[tuple[Tensor, Tensor]] = []
-    size = _SAMPLES.get(x.device.type, _SAMPLES["cpu"])
-    for start in range(0, num_samples, size):
-        z, log_q = draw(q, min(size, num_samples - start))
+    sizes = list(chunks(num_samples, x.device))
+    # One block for all: small results between large freed ones would hold on to their memory.
+    sums = torch.empty(2, len(sizes), len(x), dtype=torch.float64, device=x.device)
+    for number, size in enumerate(sizes):
+        z, log_q = draw(q, size)
         log_w = (model.log_joint(x, z, **given) - log_q).double()
-        sums.append((log_w.logsumexp(0), (2 * log_w).logsumexp(0)))
-    log_sum, log_sum_squares = (torch.stack(s).logsumexp(0) for s in zip(*sums, strict=True))
+        sums[0, number] = log_w.logsumexp(0)
+        sums[1, number] = (2 * log_w).logsumexp(0)
+    log_sum, log_sum_squares = sums.logsumexp(1)
     ess = (2 * log_sum - log_sum_squares).exp()
     relative_variance = (1 / ess - 1 / num_samples).clamp_min(0)
     return LogLikelihood(log_sum - math.log(num_samples), relative_variance.sqrt(), ess)

@@ -1,0 +1,75 @@
+"""Fill in the missing entries of a finished run's data."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from vi.cli.runs import open_run, start, write_arrays
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Start the command."""
+    start("impute", impute_run, arguments)
+
+
+def impute_run(
+    run: str,
+    split: Literal["train", "val", "test"],
+    limit: int | None,
+    batch_size: int,
+    seed: int | None,
+    device: Literal["auto", "cpu", "gpu"],
+    data_dir: str | None,
+    out: str | None,
+    plugins: list[str],
+    evaluation: dict[str, Any],
+) -> None:
+    """Write E[x|x_observed] of the missing entries, a picture, and how probable the truth was.
+
+    The truth is known of entries that were hidden (data.hidden), not of those that a file leaves
+    out (data.missing=mask). Its log-likelihood stands beside that of a model without a latent,
+    whose entries are independent.
+    """
+    from vi.training.atomic import write_atomically
+    from vi.training.imputations_figure import imputations_figure
+    from vi.training.impute import imputation_numbers, impute_split
+    from vi.training.pictures import png
+
+    opened = open_run(run, device=device, data_dir=data_dir, plugins=plugins)
+    seed, num_samples = opened.seed if seed is None else seed, _num_samples(evaluation, plugins)
+    columns = impute_split(
+        opened.model.eval(),
+        opened.split(split),
+        opened.data.train,
+        num_samples,
+        seed=seed,
+        batch_size=batch_size,
+        limit=limit,
+    )
+    numbers = imputation_numbers(columns) | {"num_samples": num_samples}
+    result = {f"{split}/{k}": v for k, v in numbers.items()} | {"seed": seed} | opened.data.facts
+    folder = Path(out) if out else opened.directory
+    x, observed, truth = (columns[name] for name in ("x", "observed", "truth"))
+    arrays = {"x": x.numpy(), "observed": observed.numpy(), "truth": truth.numpy()}
+    path = write_arrays(folder / "imputed.npz", arrays)
+    figure = imputations_figure(truth, observed, x, tuple(opened.model.data_shape))
+    write_atomically(folder / "imputations.png", png(figure))
+    write_atomically(folder / "impute.json", (json.dumps(result, indent=2) + "\n").encode())
+    for name, value in result.items():
+        print(f"{name:44} {value:.4f}" if isinstance(value, float) else f"{name:44} {value}")
+    print(f"written to {path}\npicture    {folder / 'imputations.png'}")
+
+
+def _num_samples(evaluation: dict[str, Any], plugins: Sequence[str]) -> int:
+    from vi.errors import ConfigurationError
+    from vi.evaluation.importance_sampling import ImportanceSampling
+    from vi.training.registry import build
+
+    made = build("evaluation", evaluation, plugins=plugins)
+    if not isinstance(made, ImportanceSampling):
+        raise ConfigurationError(
+            f"imputation weighs draws from q(z|x), which {type(made).__name__} does not",
+            hint="evaluation=importance_sampling",
+        )
+    return made.num_samples

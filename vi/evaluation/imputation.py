@@ -1,0 +1,109 @@
+"""E[x_missing | x_observed], and how probable the truth was, by importance sampling."""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from vi.distributions.datum_noise import groups_of_rows
+from vi.distributions.draw import draw
+from vi.distributions.observed import Observed
+from vi.errors import require_positive
+from vi.evaluation.log_likelihood import DATA_AT_ONCE, chunks
+from vi.models.base import LatentVariableModel
+
+
+class Imputed(NamedTuple):
+    """What a model makes of the missing entries of each datum.
+
+    ``x`` is E[x|x_observed] where an entry is missing, and the datum itself elsewhere.
+    ``log_likelihood`` estimates log p(x_held_out|x_observed) in nats, 0 where nothing is held out;
+    it is a difference of two logarithms of means, each biased downwards, and ``standard_error`` is
+    that of the difference. ``effective_sample_size`` is that of the weights behind ``x``.
+    """
+
+    x: Float[Tensor, " B *event"]
+    log_likelihood: Float[Tensor, " B"]
+    standard_error: Float[Tensor, " B"]
+    effective_sample_size: Float[Tensor, " B"]
+
+
+@torch.no_grad()
+def impute(
+    model: LatentVariableModel,
+    x: Tensor,
+    num_samples: int = 1000,
+    *,
+    observed: Bool[Tensor, " B *event"],
+    held_out: Bool[Tensor, " B *event"] | None = None,
+    **given: Tensor,
+) -> Imputed:
+    """Fill in what is missing, by self-normalised importance weights over z ~ q(z|x_observed).
+
+    With w_k = p(x_observed, z_k) / q(z_k|x_observed),
+
+        E[x|x_observed] = sum_k w_k E[x|z_k] / sum_k w_k
+        p(x_held_out|x_observed) = sum_k w_k p(x_held_out|z_k) / sum_k w_k
+
+    Streams over data and samples, so the memory grows with neither.
+
+    Args:
+        model: Gives p(z), p(x|z) with entries that are independent given z, and q(z|x_observed).
+        x: Data (B, *event); what stands in a missing entry that is not held out does not matter.
+        num_samples: K.
+        observed: True where the model sees x.
+        held_out: True where x holds the truth of a missing entry; nowhere if not given.
+        **given: What else the model conditions on.
+
+    Raises:
+        ConfigurationError: No samples, no data, or a likelihood whose entries hang together.
+
+    Reference: Mattei and Frellsen, 2019, https://arxiv.org/abs/1812.02633
+    """
+    require_positive("num_samples", num_samples)
+    require_positive("the number of data", len(x))
+    truth = torch.zeros_like(observed) if held_out is None else held_out & ~observed
+    groups = []
+    for rows in groups_of_rows(len(x), DATA_AT_ONCE):
+        group = {k: v[rows] for k, v in given.items()}
+        groups.append(_impute(model, x[rows], num_samples, observed[rows], truth[rows], **group))
+    return Imputed(*(torch.cat(parts) for parts in zip(*groups, strict=True)))
+
+
+def _impute(
+    model: LatentVariableModel,
+    x: Tensor,
+    num_samples: int,
+    observed: Tensor,
+    held_out: Tensor,
+    **given: Tensor,
+) -> Imputed:
+    q = model.posterior(x, observed=observed, **given)
+    sums: list[Tensor] = []
+    means: list[Tensor] = []
+    for size in chunks(num_samples, x.device):
+        z, log_q = draw(q, size)
+        p = model.likelihood(z, **given)
+        log_w = Observed(p, observed).log_prob(x) + model.prior(**given).log_prob(z) - log_q
+        log_v = log_w + Observed(p, held_out).log_prob(x)
+        sums.append(_log_sums(log_w.double(), log_v.double()))
+        means.append(_weighted(log_w.softmax(0), p.mean))
+    parts = torch.stack(sums)
+    w, v, ww, vv, wv = parts.logsumexp(0)
+    mean = _weighted(parts[:, 0].softmax(0).to(x.dtype), torch.stack(means))
+    # a_k = w_k / sum w and b_k = v_k / sum v: log sum v - log sum w varies by sum_k (b_k - a_k)^2
+    variance = (ww - 2 * w).exp() + (vv - 2 * v).exp() - 2 * (wv - w - v).exp()
+    error = variance.clamp_min(0).sqrt()
+    return Imputed(x.where(observed, mean), v - w, error, (2 * w - ww).exp())
+
+
+def _log_sums(log_w: Tensor, log_v: Tensor) -> Tensor:
+    """log of the sums over K of w, v, w^2, v^2 and w v: (5, B)."""
+    terms = (log_w, log_v, 2 * log_w, 2 * log_v, log_w + log_v)
+    return torch.stack([term.logsumexp(0) for term in terms])
+
+
+def _weighted(weights: Tensor, values: Tensor) -> Tensor:
+    """sum_k weights (K, B) values (K, B, *event)."""
+    return torch.einsum("kb,kb...->b...", weights, values)

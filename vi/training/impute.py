@@ -1,0 +1,119 @@
+"""A data set's missing entries: what a model makes of them, and how probable the truth was."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from vi.data.base import Split
+from vi.distributions.datum_noise import datum_noise
+from vi.errors import ConfigurationError, require_positive
+from vi.evaluation.imputation import impute
+from vi.evaluation.independent_entries import (
+    EntryFrequencies,
+    EntryGaussians,
+    IndependentEntries,
+)
+from vi.models.base import LatentVariableModel
+
+_BLOCK = 4096  # training data that are looked at once
+
+
+@torch.no_grad()
+def impute_split(
+    model: LatentVariableModel,
+    split: Split,
+    train: Split,
+    num_samples: int = 1000,
+    *,
+    seed: int = 0,
+    batch_size: int = 500,
+    limit: int | None = None,
+) -> dict[str, Tensor]:
+    """Impute every datum of a split, and score what was hidden and is known.
+
+    Args:
+        model: In evaluation mode, on the device of the data.
+        split: Some of whose entries are missing.
+        train: What the independent model, which has no latent, learns from.
+        num_samples: K of ``impute``.
+        seed: The noise of a datum is a function of (seed, datum), and so are dynamic bits.
+        batch_size: Changes the speed only, never a number.
+        limit: Only the first so many data.
+
+    Returns:
+        On the CPU, a row for each datum: ``x`` (E[x|x_observed] where an entry is missing),
+        ``observed``, ``truth`` (NaN where it is not known); in nats ``log_likelihood`` of the
+        entries that are held out (hidden, and known), its ``standard_error``, ``independent`` (the
+        same of a model whose entries are independent); and ``effective_sample_size``.
+
+    Raises:
+        ConfigurationError: Nothing is missing; a size that is not positive.
+    """
+    require_positive("batch_size", batch_size)
+    n = len(split) if limit is None else min(limit, len(split))
+    require_positive("limit", n)
+    split = split.frozen(seed)
+    if split.observed is None:
+        raise ConfigurationError(
+            "nothing is missing in these data",
+            hint="train with data.hidden=0.5, or with data.missing=mask on data with empty cells",
+        )
+    independent = _independent(model, train.frozen(seed))
+    blocks = []
+    for index in torch.arange(n, device=split.stored.device).split(batch_size):
+        with datum_noise(seed, index):
+            block = _impute_block(model, split, index, num_samples, independent)
+        blocks.append({name: column.cpu() for name, column in block.items()})
+    return {name: torch.cat([block[name] for block in blocks]) for name in blocks[0]}
+
+
+def _impute_block(
+    model: LatentVariableModel,
+    split: Split,
+    index: Tensor,
+    num_samples: int,
+    independent: IndependentEntries,
+) -> dict[str, Tensor]:
+    given = split.batch(index).given
+    observed, truth = given.pop("observed"), split.values(index)
+    held_out = ~observed & ~truth.isnan()
+    found = impute(model, truth, num_samples, observed=observed, held_out=held_out, **given)
+    alone = independent.log_prob(truth).where(held_out, 0.0).flatten(1).sum(1)
+    return {"truth": truth, "observed": observed, "independent": alone, **found._asdict()}
+
+
+def _independent(model: LatentVariableModel, train: Split) -> IndependentEntries:
+    """Frequencies where the likelihood is of numbers on a grid, else Gaussians."""
+
+    def blocks() -> Iterator[tuple[Tensor, Tensor]]:
+        for index in torch.arange(len(train), device=train.stored.device).split(_BLOCK):
+            x = train.values(index)
+            yield x, ~x.isnan() if train.observed is None else train.observed[index]
+
+    support = getattr(getattr(model, "likelihood_head", None), "support", None)
+    discrete = getattr(support, "is_discrete", False)
+    return EntryFrequencies(blocks) if discrete else EntryGaussians(blocks)
+
+
+def imputation_numbers(columns: dict[str, Tensor]) -> dict[str, float]:
+    """The numbers of a data set from what ``impute_split`` gives, in nats per datum and per entry.
+
+    ``held_out_log_likelihood_se`` is the Monte-Carlo error of the mean over these very data.
+    """
+    observed, truth = columns["observed"], columns["truth"]
+    n, held_out = len(truth), int((~observed & ~truth.isnan()).sum())
+    numbers: dict[str, float] = {
+        "count": n,
+        "missing_entries": int((~observed).sum()),
+        "held_out_entries": held_out,
+        "effective_sample_size": columns["effective_sample_size"].median().item(),
+    }
+    if not held_out:
+        return numbers
+    error = columns["standard_error"].square().sum().sqrt().item() / n
+    for name, column in (("held_out", "log_likelihood"), ("independent", "independent")):
+        total = columns[column].sum().item()
+        numbers[f"{name}_log_likelihood"] = total / n
+        numbers[f"{name}_log_likelihood_per_entry"] = total / held_out
+    return numbers | {"held_out_log_likelihood_se": error}
