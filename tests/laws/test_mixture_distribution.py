@@ -224,3 +224,22 @@ def test_a_new_prior_has_components_that_differ():
 def test_refuses_nothing(make, sizes, name):
     with pytest.raises(vi.ConfigurationError, match=f"{name} must be greater than 0"):
         make(*sizes)
+
+
+@pytest.mark.parametrize("far", [1.0, 30.0])
+def test_densities_of_shared_components_in_single_precision(far):
+    """N17: log p and its gradients, scales down to 0.01 at a distance: at most 1e-5 relative.
+
+    Caught: the products in single precision (3e-3 relative).
+    """
+    leaves = [torch.randn(7), far * torch.randn(7, 4), 0.01 + torch.rand(7, 4), torch.empty(50, 4)]
+    leaves[3] = leaves[1][torch.arange(50) % 7] + 0.05 * torch.randn(50, 4)
+    leaves = [leaf.float() for leaf in leaves]
+    results = []
+    for dtype in (torch.float64, torch.float32):
+        mine = [leaf.to(dtype).requires_grad_() for leaf in leaves]
+        log_p = NormalMixture(*mine[:3]).log_prob(mine[3])
+        assert log_p.dtype == dtype
+        results.append((log_p.detach(), *torch.autograd.grad(log_p.sum(), mine)))
+    for exact, single in zip(*results, strict=True):
+        assert (single.double() - exact).abs().max() <= 1e-5 * exact.abs().max()

@@ -5,6 +5,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 from torch.distributions.constraints import Constraint
 
+from vi.distributions.component_densities import component_log_prob
 from vi.math import Shape
 
 
@@ -47,7 +48,7 @@ class FiniteMixture(Distribution):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """log sum_c w_c p_c(value) in nats."""
-        log_p = self.components.log_prob(value.unsqueeze(self._axis))
+        log_p = component_log_prob(self.components, value)
         return (self.log_weights + log_p).logsumexp(-1)
 
     def sample(self, sample_shape: Shape = ()) -> Tensor:
@@ -58,7 +59,7 @@ class FiniteMixture(Distribution):
     def draw_from(self, index: Tensor) -> Tensor:
         """One z of each of these components (.., *batch): (.., *batch, *event)."""
         rank = index.ndim - len(self.batch_shape)
-        every = self.components.sample(index.shape[:rank])
+        every = self.components.sample(torch.Size(index.shape[:rank]))
         index = index.reshape(*index.shape, *[1] * -self._axis)
         return every.take_along_dim(index, self._axis).squeeze(self._axis)
 
