@@ -32,8 +32,8 @@ class Ladder(LatentVariableModel):
         decoder: Makes the network before the likelihood.
         likelihood: The head that gives p(x|z).
         latent_dims: Z_1, .., Z_L, from the layer next to the data upwards.
-        width: Of the features on the way up and down.
-        activation: Between layers; leaky ReLU if not given.
+        width: Of the features on the way up and down, which are normalised in every layer.
+        activation: Of the features; leaky ReLU if not given.
 
     Raises:
         ConfigurationError: A layer without dimensions.
@@ -64,6 +64,9 @@ class Ladder(LatentVariableModel):
         self.likelihood_head = likelihood
         act = activation or nn.LeakyReLU()
         linear, block = MLP([]), MLP([width], act)
+        self.normalized = nn.ModuleList(
+            nn.Sequential(nn.LayerNorm(width), act) for _ in range(2 * len(self.latent_dims))
+        )
         self.encoder = encoder(self.data_shape, (width,))
         self.upwards = nn.ModuleList(block((width,), (width,)) for _ in self.latent_dims[1:])
         self.proposals = nn.ModuleList(linear((width,), (2 * z,)) for z in self.latent_dims)
@@ -73,7 +76,6 @@ class Ladder(LatentVariableModel):
         )
         self.expectations = nn.ModuleList(linear((width,), (2 * z,)) for z in downwards[1:])
         self.decoder = decoder((width,), likelihood.out_shape)
-        self.activation = act
         self.register_buffer("top", torch.zeros(2 * downwards[0]), persistent=False)
 
     def prior(self, **given: Tensor) -> Distribution:
@@ -112,9 +114,10 @@ class Ladder(LatentVariableModel):
         """What the features of x propose for every layer, (B, 2 Z_1 + .. + 2 Z_L)."""
         if observed is not None:
             x = x.where(observed, x.new_zeros(()))
-        features = [self.activation(self.encoder(x))]
-        for block in self.upwards:
-            features.append(self.activation(features[-1] + block(features[-1])))
+        first, *above = self.normalized[: len(self.latent_dims)]
+        features = [first(self.encoder(x))]
+        for block, normalized in zip(self.upwards, above, strict=True):
+            features.append(normalized(features[-1] + block(features[-1])))
         pairs = zip(self.proposals, features, strict=True)
         return torch.cat([propose(d) for propose, d in pairs], -1)
 
@@ -133,7 +136,8 @@ class Ladder(LatentVariableModel):
 
     def inference_parameters(self) -> list[nn.Parameter]:
         """Of the way up; the way down is shared, and belongs to the model."""
-        upwards = (self.encoder, self.upwards, self.proposals)
+        normalized = self.normalized[: len(self.latent_dims)]
+        upwards = (self.encoder, self.upwards, normalized, self.proposals)
         return [parameter for part in upwards for parameter in part.parameters()]
 
     def _descend(self) -> Generator[Tensor, Tensor, None]:
@@ -141,16 +145,15 @@ class Ladder(LatentVariableModel):
         below, features = self.top, None
         for number, join in enumerate(self.joining):
             z = yield below
-            features = self._joined(join, z, features)
+            features = self.normalized[-1 - number](_joined(join, z, features))
             last = number == len(self.expectations)
             below = features if last else self.expectations[number](features)
         yield below
 
-    def _joined(self, join: nn.Module, z: Tensor, features: Tensor | None) -> Tensor:
-        """The features of the layers down to this one."""
-        if features is None:
-            return self.activation(join(z))
-        return self.activation(features + join(torch.cat([z, features], -1)))
+
+def _joined(join: nn.Module, z: Tensor, features: Tensor | None) -> Tensor:
+    """The features of the layers down to this one."""
+    return join(z) if features is None else features + join(torch.cat([z, features], -1))
 
 
 def _product(one: Tensor, other: Tensor) -> Tensor:
