@@ -17,7 +17,11 @@ ROOT = Path(__file__).parent.parent.parent
 GROUPS = sorted(p.name for p in config_dir().iterdir() if p.is_dir() and p.name not in {"hydra"})
 PARTS = [g for g in GROUPS if g not in {"callbacks", "logger", "experiment", "debug"}]
 OPTIONS = [(group, option) for group in PARTS for option in options(group)]
-NESTED = {"activation": ("encoder", "mlp"), "normalization": ("encoder", "residual")}  # in what
+NESTED = {  # in what
+    "activation": ("encoder", "mlp"),
+    "flow": ("posterior", "flow"),
+    "normalization": ("encoder", "residual"),
+}
 
 
 def run(*arguments, cwd, **environment):

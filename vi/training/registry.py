@@ -26,6 +26,7 @@ _ROLES = {
     "decoder": "vi.networks.base.Network",
     "encoder": "vi.networks.base.Network",
     "evaluation": "vi.evaluation.base.Evaluation",
+    "flow": "vi.distributions.flow.FlowRecipe",
     "initialization": "vi.initializations.base.Initialization",
     "likelihood": "vi.distributions.conditional.ConditionalDistribution",
     "logger": "lightning.pytorch.loggers.Logger",

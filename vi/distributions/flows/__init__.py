@@ -1,0 +1,1 @@
+"""Invertible networks: recipes for normalising flows."""
