@@ -1,0 +1,46 @@
+"""One of C values in every entry."""
+
+from torch import Tensor
+from torch.distributions import Distribution, Independent
+
+from vi.distributions.conditional import ConditionalDistribution
+from vi.distributions.constraints import Grid
+from vi.distributions.grid_categorical import GridCategorical
+from vi.distributions.stacked import stacked, unstacked
+from vi.errors import require_positive
+from vi.math import Shape
+
+
+class Categorical(ConditionalDistribution):
+    """p(x|z) = prod_d softmax(l_d(z))_(k_d) with x_d = k_d / levels, logits l from the decoder.
+
+    Args:
+        num_categories: C; k is 0 .. C - 1.
+        levels: Of the data between 0 and 1: 255 for grey bytes; 1 for integers.
+
+    >>> import torch
+    >>> likelihood = Categorical(num_categories=5)
+    >>> likelihood.set_event_shape((2,))
+    >>> likelihood(torch.zeros(10)).log_prob(torch.tensor([0.0, 4.0]))
+    tensor(-3.2189)
+    """
+
+    def __init__(self, num_categories: int, levels: int = 1) -> None:
+        require_positive("num_categories", num_categories, least=1)
+        require_positive("levels", levels)
+        super().__init__()
+        self.num_categories, self.levels = num_categories, levels
+        self.support = Grid(num_categories, levels)
+        numbers = "the integers" if levels == 1 else f"k/{levels} with k in"
+        self.needs = f"{numbers} 0 .. {num_categories - 1}"
+
+    @property
+    def param_shapes(self) -> tuple[Shape, ...]:
+        """The logits of all categories, one after the other."""
+        return (stacked(self.num_categories, self.event_shape),)
+
+    def forward(self, params: Tensor) -> Distribution:
+        """(*batch, *out_shape) -> p(x|z) with batch_shape (*batch)."""
+        (logits,) = self.split(params)
+        logits = unstacked(logits, self.num_categories, self.event_shape)
+        return Independent(GridCategorical(logits, self.levels), len(self.event_shape))

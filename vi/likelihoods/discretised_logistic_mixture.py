@@ -1,0 +1,80 @@
+"""Grey levels and colours: a mixture of logistic distributions in bins."""
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution, Independent
+from torch.nn.functional import softplus
+
+from vi.distributions.binned_logistic import BinnedLogistic
+from vi.distributions.channels import ChannelsFirst, LinkedChannels
+from vi.distributions.conditional import ConditionalDistribution
+from vi.distributions.constraints import Grid
+from vi.distributions.mixture import FiniteMixture
+from vi.distributions.stacked import stacked, unstacked
+from vi.errors import require_positive
+from vi.math import Shape
+
+
+class DiscretisedLogisticMixture(ConditionalDistribution):
+    """p(x_d|z) = sum_c w_c P(a logistic variable c, rounded to the grid, is x_d), for every entry.
+
+    In images of three channels (3, H, W) a pixel chooses one component for all its channels, and
+    the green and blue locs move with the channels before them (``LinkedChannels``).
+
+    loc_c = (c + 1/2) / C + output of the decoder, so that the components begin apart;
+    scale_c = floor / levels + softplus(output of the decoder).
+
+    Args:
+        num_components: C.
+        levels: Of the data between 0 and 1; 255 for bytes.
+        floor: The least scale, as a part of a bin.
+
+    Reference: Salimans, Karpathy, Chen and Kingma, 2017, https://arxiv.org/abs/1701.05517
+
+    >>> likelihood = DiscretisedLogisticMixture(num_components=5)
+    >>> likelihood.set_event_shape((3, 8, 8))
+    >>> likelihood.out_shape, likelihood(torch.zeros(2, 50, 8, 8)).event_shape
+    ((50, 8, 8), torch.Size([3, 8, 8]))
+    """
+
+    def __init__(self, num_components: int = 5, levels: int = 255, floor: float = 0.1) -> None:
+        require_positive("num_components", num_components)
+        require_positive("levels", levels)
+        require_positive("floor", floor)
+        super().__init__()
+        self.num_components, self.levels, self.floor = num_components, levels, floor
+        self.support = Grid(levels + 1, levels)
+        self.needs = f"k/{levels} with k in 0 .. {levels}"
+
+    @property
+    def param_shapes(self) -> tuple[Shape, ...]:
+        """Logits of w, locs and scales before they are moved; for colours the links too."""
+        whole = stacked(self.num_components, self.event_shape)
+        if not self._coloured:
+            return (whole, whole, whole)
+        return (stacked(self.num_components, (1, *self.event_shape[1:])), whole, whole, whole)
+
+    def forward(self, params: Tensor) -> Distribution:
+        """(*batch, *out_shape) -> p(x|z) with batch_shape (*batch)."""
+        logits, *others = self.split(params)
+        loc, raw_scale, *links = map(self._each, others)
+        loc = loc + (torch.arange(self.num_components).to(loc) + 0.5) / self.num_components
+        scale = self.floor / self.levels + softplus(raw_scale)
+        if links:
+            return self._colours(logits, loc, scale, links[0].tanh())
+        entries = BinnedLogistic(loc, scale, self.levels)
+        return Independent(FiniteMixture(self._each(logits), entries), len(self.event_shape))
+
+    def _colours(self, logits: Tensor, loc: Tensor, scale: Tensor, links: Tensor) -> Distribution:
+        """Logits (*batch, C, H, W); the others (*batch, 3, H, W, C)."""
+        loc, scale, links = (t.movedim(-4, -1) for t in (loc, scale, links))
+        pixels = LinkedChannels(loc, scale, links, self.levels)
+        return ChannelsFirst(Independent(FiniteMixture(logits.movedim(-3, -1), pixels), 2))
+
+    @property
+    def _coloured(self) -> bool:
+        return len(self.event_shape) == 3 and self.event_shape[0] == 3
+
+    def _each(self, params: Tensor) -> Tensor:
+        """(*batch, *event, C)."""
+        return unstacked(params, self.num_components, self.event_shape)
