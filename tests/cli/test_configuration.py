@@ -50,6 +50,7 @@ def test_every_option_composes(group, option, tmp_path):
     if group in NESTED:
         chosen.append(f"{group}@{whole}.{group}={option}")
     required = {"csv": "data.path=x", "npz": "data.path=x", "image_folder": "data.path=x"}
+    required["table"] = "likelihood.likelihoods=[bernoulli]"
     if option in required:
         chosen.append(required[option])
     plain = composed("train", chosen, train)

@@ -74,6 +74,17 @@ def target_of(group: str, option: str, plugins: Iterable[str] = ()) -> str:
     return _targets(known[option], group)
 
 
+def packaged(group: str, option: str, plugins: Iterable[str] = ()) -> dict[str, Any]:
+    """The node of an option as its yaml gives it: ``_target_`` and plain values.
+
+    Raises:
+        ConfigurationError: There is no such option.
+    """
+    target_of(group, option, plugins)  # is there one?
+    node = _node(options(group, plugins)[option], group)
+    return {k: v for k, v in node.items() if k != "defaults"}
+
+
 def option_of(group: str, cls: type, plugins: Iterable[str] = ()) -> str:
     """The name of an option whose yaml names this class.
 
@@ -92,8 +103,13 @@ def option_of(group: str, cls: type, plugins: Iterable[str] = ()) -> str:
 
 @functools.cache
 def _targets(path: Path, group: str) -> str:
+    return str(_node(path, group).get("_target_", ""))
+
+
+def _node(path: Path, group: str) -> dict[str, Any]:
+    """What a yaml says of its own group; it may set other things beside."""
     node = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    return str((node if "_target_" in node else node.get(group) or {}).get("_target_", ""))
+    return node if "_target_" in node else node.get(group) or {}
 
 
 def resolve(target: str, group: str, plugins: Iterable[str] = ()) -> type:
@@ -163,7 +179,8 @@ def build(
     Args:
         group: The group that the node plays in.
         node: Plain values and ``_target_``; a value that has a ``_target_`` is built first, in the
-            group that its name says.
+            group that its name says. A list called like a group, with an s, holds parts of that
+            group: such nodes, names of options, or {option: name, ...}.
         supply: Nodes by group, and facts by name.
         plugins: Packages beside vi whose classes are welcome.
         path: Where the node stands, for messages; the group if not given.
@@ -171,10 +188,13 @@ def build(
     path = path or group
     supply = supply or {}
     cls = resolve(str(node.get("_target_", "")), group, plugins)
+    node = _with_lists(node, plugins)
     validate(cls, node, path)
     values = {k: v for k, v in node.items() if k != "_target_"}
 
     def made(name: str, value: Any, path: str) -> Any:
+        if isinstance(value, list):
+            return [made(_one(name), v, f"{path}.{i}") for i, v in enumerate(value)]
         if not _is_node(value):
             return value
         return build(name, value, supply=supply, plugins=plugins, path=path)
@@ -221,10 +241,39 @@ def check(
     """Everything that ``build`` checks, without making anything."""
     path = path or group
     cls = resolve(str(node.get("_target_", "")), group, plugins)
+    node = _with_lists(node, plugins)
     validate(cls, node, path)
     for name, value in node.items():
         if _is_node(value):
             check(name, value, plugins=plugins, path=f"{path}.{name}")
+        for i, item in enumerate(value if isinstance(value, list) else ()):
+            if _is_node(item):
+                check(_one(name), item, plugins=plugins, path=f"{path}.{name}.{i}")
+
+
+def _with_lists(node: Mapping[str, Any], plugins: Iterable[str]) -> dict[str, Any]:
+    """The node with the lists of parts in it written out."""
+    return {
+        name: [_part(_one(name), item, plugins) for item in value]
+        if isinstance(value, list) and _one(name) in _ROLES
+        else value
+        for name, value in node.items()
+    }
+
+
+def _one(name: str) -> str:
+    """The group of the items of a list."""
+    return name.removesuffix("s")
+
+
+def _part(group: str, item: Any, plugins: Iterable[str]) -> Any:
+    """A node from an option's name, or from {option: name, ...}: as its yaml, unless changed."""
+    if isinstance(item, str):
+        return packaged(group, item, plugins)
+    if isinstance(item, Mapping) and "option" in item:
+        changed = undescribe(group, item, plugins)
+        return packaged(group, str(item["option"]), plugins) | changed
+    return item
 
 
 def describe(group: str, part: Any, plugins: Iterable[str] = ()) -> dict[str, Any]:
@@ -253,7 +302,7 @@ def _plain(name: str, value: Any, plugins: Iterable[str]) -> Any:
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, list | tuple):
-        return [_plain(name, v, plugins) for v in value]
+        return [_plain(_one(name), v, plugins) for v in value]
     return describe(name, value, plugins)
 
 
@@ -271,12 +320,14 @@ def undescribe(
             f"got {sorted(described)}",
             hint="a configuration that travels with weights never names a class by its path",
         )
-    values = {
-        k: undescribe(k, v, plugins) if isinstance(v, Mapping) else v
-        for k, v in described.items()
-        if k != "option"
-    }
+    values = {k: _undescribed(k, v, plugins) for k, v in described.items() if k != "option"}
     return {"_target_": target_of(group, str(described["option"]), plugins)} | values
+
+
+def _undescribed(name: str, value: Any, plugins: Iterable[str]) -> Any:
+    if isinstance(value, list):
+        return [_undescribed(_one(name), v, plugins) for v in value]
+    return undescribe(name, value, plugins) if isinstance(value, Mapping) else value
 
 
 def _is_node(value: Any) -> bool:

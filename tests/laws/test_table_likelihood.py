@@ -1,0 +1,189 @@
+"""A table of mixed types, beside the laws of its columns."""
+
+import json
+
+import pytest
+import torch
+from torch.autograd import gradcheck
+
+import vi
+from tests.oracles import standard_error
+from vi.distributions.observed import Observed
+from vi.training.registry import build, check, describe, undescribe
+
+D = 6
+
+
+def _columns():
+    """Two kinds that are computed at once, one that stands alone twice, in no order."""
+    return [
+        vi.Gaussian(),
+        vi.Bernoulli(),
+        vi.SharedScaleGaussian(scale=0.5),
+        vi.Categorical(3),
+        vi.Bernoulli(),
+        vi.SharedScaleGaussian(scale=2.0),
+    ]
+
+
+def _table(columns=None):
+    table = vi.MixedTable(columns or _columns())
+    table.set_event_shape((len(columns or _columns()),))
+    return table
+
+
+def _alone(table, params):
+    """Every column by a head of its own, with its share of the parameters."""
+    pieces = dict(zip([(0,), (1, 4), (2,), (3,), (5,)], table.split(params), strict=True))
+    for column, head in enumerate(_columns()):
+        head.set_event_shape((1,))
+        group = next(g for g in pieces if column in g)
+        place = group.index(column)
+        yield head(pieces[group].unflatten(-1, (-1, len(group)))[..., place])
+
+
+def test_a_table_is_the_product_of_its_columns():
+    """log p, mean, variance against a head for every column: at most 1e-12.
+
+    Caught: columns in the order of their kinds; a scale shared by two columns.
+    """
+    table = _table()
+    params = torch.randn(7, *table.out_shape)
+    p, x = table(params), table(params).sample()
+    alone = list(_alone(table, params))
+    total = sum(q.log_prob(x[:, d : d + 1]) for d, q in enumerate(alone))
+    assert (p.log_prob(x) - total).abs().max() <= 1e-12
+    for name in ("mean", "variance"):
+        by_column = torch.cat([getattr(q, name) for q in alone], -1)
+        assert (getattr(p, name) - by_column).abs().max() <= 1e-12
+    assert (p.batch_shape, p.event_shape) == ((7,), (D,))
+
+
+def test_columns_of_a_kind_are_computed_at_once():
+    """Unless the kind learns something: then every column has its own."""
+    table = _table()
+    assert [head.event_shape[0] for head in table.heads] == [1, 2, 1, 1, 1]
+    assert len(list(table.parameters())) == 2
+
+
+def test_moments_of_the_draws():
+    """100 000 draws, seed 0, within 4 s.e., 36 numbers; every column in its support."""
+    table = _table()
+    p = table(torch.randn(3, *table.out_shape))
+    x = p.sample((100_000,))
+    assert table.support.check(x).all()
+    for deviation in (x - p.mean, (x - p.mean).square() - p.variance):
+        assert (deviation.mean(0).abs() <= 4 * standard_error(deviation)).all()
+
+
+def test_samples_of_z_go_through_it():
+    """(K, B, P) with x of (B, D) gives (K, B). Caught: columns split along another axis."""
+    table = _table()
+    params = torch.randn(3, 7, *table.out_shape)
+    x = table(params[0]).sample()
+    whole = table(params).log_prob(x)
+    assert whole.shape == (3, 7)
+    assert torch.allclose(whole[1], table(params[1]).log_prob(x), rtol=1e-12)
+
+
+def test_gradcheck():
+    """N9, in the parameters of the network and in those of the columns."""
+    table = _table()
+    params = torch.randn(4, *table.out_shape, requires_grad=True)
+    x = table(params).sample()
+    own = tuple(table.parameters())
+    assert gradcheck(lambda params, *own: table(params).log_prob(x), (params, *own))
+
+
+def test_missing_entries_leave_it():
+    """Of any column: at most 1e-12. Caught: a mean of real columns put where a category is."""
+    table = _table()
+    params = torch.randn(50, *table.out_shape)
+    observed = torch.rand(50, D) < 0.5
+    x = table(params).sample()
+    entries = table(params).base_dist.log_prob(x)
+    hidden = Observed(table(params), observed).log_prob(x.where(observed, torch.nan))
+    assert (hidden - entries.where(observed, 0.0).sum(-1)).abs().max() <= 1e-12
+
+
+def test_every_column_has_its_support():
+    support = _table().support
+    good = torch.tensor([[-1.5, 1.0, 7.3, 2.0, 0.0, 0.1]])
+    assert support.check(good).all()
+    bad = torch.tensor([[-1.5, 0.5, 7.3, 3.0, 2.0, 0.1]])
+    assert support.check(bad).tolist() == [[True, False, True, False, False, True]]
+    assert "0/1 data in column 1, 4" in _table().needs
+
+
+def test_trains_with_every_bound(make_bound, small_vae):
+    model = small_vae(likelihood=vi.MixedTable(_columns()))
+    estimate = make_bound(num_samples=3)(model, model.sample(5))
+    estimate.surrogate.mean().backward()
+    assert estimate.value.isfinite().all()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+
+
+def test_is_saved_by_names_and_comes_back(small_vae, tmp_path):
+    """config.json names the option of every column; the loaded model gives the same numbers.
+
+    Caught: the columns described as options of a group that does not exist.
+    """
+    model = small_vae(likelihood=vi.MixedTable(_columns()))
+    with torch.no_grad():
+        next(model.likelihood_head.parameters()).add_(0.3)
+    vi.save(model, tmp_path / "model")
+    config = json.loads((tmp_path / "model" / "config.json").read_text())["model"]
+    named = [column["option"] for column in config["likelihood"]["likelihoods"]]
+    assert named[1:5] == ["bernoulli", "gaussian_shared_scale", "categorical", "bernoulli"]
+    again, x = vi.load(tmp_path / "model"), model.sample(5)
+    z = torch.randn(5, 2)
+    assert torch.equal(again.likelihood(z).log_prob(x), model.likelihood(z).log_prob(x))
+
+
+def test_options_may_be_named():
+    """As their yaml, but for what is said. Caught: the defaults of the class in place of both."""
+    node = {"_target_": "vi.likelihoods.table.MixedTable"}
+    node["likelihoods"] = ["categorical_pixels", {"option": "categorical", "num_categories": 7}]
+    check("likelihood", node)
+    one, other = build("likelihood", node).arguments["likelihoods"]
+    assert one.arguments == {"num_categories": 256, "levels": 255}
+    assert other.arguments == {"num_categories": 7, "levels": 1}
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        (["bernouli"], "unknown option likelihood=bernouli"),
+        ([{"option": "categorical", "categories": 3}], r"likelihood.likelihoods.0.categories"),
+        ([3], "likelihood.likelihoods must be a list"),
+        ([{"_target_": "vi.models.vae.VAE"}], "is refused"),
+        ("bernoulli", "likelihood.likelihoods must be a list"),
+        ([], "likelihoods is empty"),
+    ],
+)
+def test_refuses_columns_that_are_none(columns, said):
+    with pytest.raises(vi.ConfigurationError, match=said):
+        build(
+            "likelihood", {"_target_": "vi.likelihoods.table.MixedTable", "likelihoods": columns}
+        )
+
+
+def test_a_saved_table_names_options_only():
+    """Caught: a class path within the list went through."""
+    described = describe("likelihood", vi.MixedTable(_columns()))
+    assert undescribe("likelihood", described)
+    described["likelihoods"][0] = {"_target_": "vi.likelihoods.bernoulli.Bernoulli"}
+    with pytest.raises(vi.ConfigurationError, match="must name an option"):
+        undescribe("likelihood", described)
+
+
+def test_refuses_another_number_of_columns(small_vae):
+    with pytest.raises(vi.ConfigurationError, match=r"2 columns, the data have shape \(6,\)"):
+        small_vae(likelihood=vi.MixedTable([vi.Bernoulli(), vi.Gaussian()]))
+
+
+def test_refuses_to_be_standardised(small_vae):
+    """Bits have no other units."""
+    model = small_vae(likelihood=vi.MixedTable(_columns()), standardize=True)
+    with pytest.raises(vi.ConfigurationError, match="standardize=false|location-scale"):
+        model.likelihood(torch.randn(5, 2))

@@ -1,0 +1,104 @@
+"""Tables of mixed types."""
+
+import copy
+from collections.abc import Sequence
+from itertools import chain
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution, Independent, constraints
+
+from vi.distributions.columns import Columns
+from vi.distributions.conditional import ConditionalDistribution
+from vi.errors import ConfigurationError
+from vi.math import Shape
+
+
+class MixedTable(ConditionalDistribution):
+    """p(x|z) = prod_d p_d(x_d|z): every column of a table has a likelihood of its own.
+
+    Columns of the same kind are computed at once where the kind has no parameters of its own.
+
+    Args:
+        likelihoods: One for each column; they are copied.
+
+    Raises:
+        ConfigurationError: There is none, one has no single entries, or the data have another
+            number of columns.
+
+    >>> from vi.likelihoods.bernoulli import Bernoulli
+    >>> from vi.likelihoods.gaussian import Gaussian
+    >>> likelihood = MixedTable([Gaussian(), Bernoulli(), Gaussian()])
+    >>> likelihood.out_shape, likelihood(torch.zeros(5, 5)).log_prob(torch.zeros(5, 3))[0]
+    ((5,), tensor(-1.8266))
+    """
+
+    order: Tensor
+
+    def __init__(self, likelihoods: Sequence[ConditionalDistribution]) -> None:
+        if not likelihoods:
+            raise ConfigurationError(
+                "likelihoods is empty", hint="give one for each column of the data"
+            )
+        super().__init__((len(likelihoods),))
+        groups = _groups(likelihoods)
+        self.heads = nn.ModuleList(_head(likelihoods[group[0]], len(group)) for group in groups)
+        self.register_buffer("order", torch.tensor(list(chain(*groups))), persistent=False)
+        self.support = constraints.cat([head.support for head in likelihoods], dim=-1)
+        self.needs = "; ".join(
+            f"{head.needs} in column {', '.join(map(str, group))}"
+            for head, group in zip(self._heads, groups, strict=True)
+        )
+
+    @property
+    def param_shapes(self) -> tuple[Shape, ...]:
+        """What each kind of column needs."""
+        return tuple(head.out_shape for head in self._heads)
+
+    def forward(self, params: Tensor) -> Distribution:
+        """(*batch, *out_shape) -> p(x|z) with batch_shape (*batch)."""
+        pieces = zip(self._heads, self.split(params), strict=True)
+        return Independent(Columns([_entries(h(piece)) for h, piece in pieces], self.order), 1)
+
+    def set_event_shape(self, event_shape: Shape) -> None:
+        """Told by the model, once, what the shape of an event is.
+
+        Raises:
+            ConfigurationError: The data have another number of columns.
+        """
+        if tuple(event_shape) != tuple(self.event_shape):
+            raise ConfigurationError(
+                f"likelihoods has {len(self.order)} columns, the data have shape "
+                f"{tuple(event_shape)}",
+                hint="give one likelihood for each column of the data",
+            )
+
+    @property
+    def _heads(self) -> list[ConditionalDistribution]:
+        return list(self.heads)  # pyright: ignore[reportReturnType]
+
+
+def _groups(likelihoods: Sequence[ConditionalDistribution]) -> list[list[int]]:
+    """The columns that one head can compute: of one kind, and what learns something alone."""
+    groups: dict[object, list[int]] = {}
+    for column, likelihood in enumerate(likelihoods):
+        alone = bool(_head(likelihood, 1).state_dict())
+        kind = (column if alone else None, type(likelihood), repr(likelihood.arguments))
+        groups.setdefault(kind, []).append(column)
+    return list(groups.values())
+
+
+def _head(likelihood: ConditionalDistribution, num_columns: int) -> ConditionalDistribution:
+    head = copy.deepcopy(likelihood)
+    head.set_event_shape((num_columns,))
+    return head
+
+
+def _entries(p: Distribution) -> Distribution:
+    """The distribution of every entry."""
+    if isinstance(p, Independent) and not p.base_dist.event_shape:
+        return p.base_dist
+    raise ConfigurationError(
+        f"{type(p).__name__} has no single columns",
+        hint="choose likelihoods whose entries are independent given z",
+    )
