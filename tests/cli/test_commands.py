@@ -242,7 +242,8 @@ def test_data_outside_the_support_end_with_3(tmp_path, capsys):
     assert ended.value.code == 3
     error, hint = capsys.readouterr().err.splitlines()
     assert error == (
-        "error: Bernoulli needs 0/1 data; got values in [0.00, 1.00] in the training data"
+        "error: Bernoulli needs 0/1 data; got values in [0.00, 1.00] in the training data "
+        "(first outside: 0.6875 in item 0, entry [0, 0, 2])"
     )
     assert "data.binarize=dynamic" in hint
     assert list(tmp_path.iterdir()) == []

@@ -158,12 +158,12 @@ def test_gradcheck_affine():
 
 
 def test_gradcheck_posterior(make_posterior):
-    """N9: log q in its parameters, and in those of its own; in evaluation mode, where it is one."""
+    """N9: log q in its parameters, and in those of its own, in evaluation mode."""
     _gradcheck_log_prob(make_posterior(3).eval())
 
 
 def test_gradcheck_likelihood(make_likelihood):
-    """N9: log p in its parameters, and in those of its own; in evaluation mode, where it is one."""
+    """N9: log p in its parameters, and in those of its own, in evaluation mode."""
     likelihood = make_likelihood().eval()
     likelihood.set_event_shape((3,))
     _gradcheck_log_prob(likelihood)

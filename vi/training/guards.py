@@ -2,14 +2,13 @@
 
 import torch
 from torch import Tensor
+from torch.distributions.constraints import Constraint
 
 from vi.data.base import LoadedData, Split
 from vi.errors import ConfigurationError, DataError
 from vi.models.base import ExactModel, LatentVariableModel
-from vi.training.registry import options, resolve, target_of
 from vi.training.settings import TrainerSettings
-
-_BLOCK = 4096
+from vi.training.suggestions import blocks, outside, warn_of_density, what_fits
 
 
 def check_data(data: LoadedData, model: LatentVariableModel, settings: TrainerSettings) -> None:
@@ -25,6 +24,7 @@ def check_data(data: LoadedData, model: LatentVariableModel, settings: TrainerSe
         if split is not None:
             _check_missing(name, split, model)
             _check_values(name, split, data, model)
+    warn_of_density(data.train, model)
 
 
 def _check_size(data: LoadedData, settings: TrainerSettings) -> None:
@@ -78,23 +78,32 @@ def _dtype(model: LatentVariableModel) -> torch.dtype | None:
 
 def _check_values(name: str, split: Split, data: LoadedData, model: LatentVariableModel) -> None:
     head = getattr(model, "likelihood_head", None)
-    low, high, outside = float("inf"), float("-inf"), 0
-    for index in torch.arange(len(split)).split(_BLOCK):
-        x = split.values(index.to(split.stored.device))
-        known = torch.ones_like(x, dtype=torch.bool)
-        if split.observed is not None:
-            known = split.observed[index.to(split.stored.device)]
-        _check_finite(name, x, known, int(index[0]))
-        if head is not None:
-            outside += int((~head.support.check(x[known])).sum())
-        low = min(low, x[known].min().item())
-        high = max(high, x[known].max().item())
-    if head is not None and outside:
+    low, high, first, offset = float("inf"), float("-inf"), "", 0
+    for x, known in blocks(split):
+        _check_finite(name, x, known, offset)
+        if head is not None and not first:
+            first = _first_outside(head.support, x, known, offset)
+        if known.any():
+            low = min(low, x[known].min().item())
+            high = max(high, x[known].max().item())
+        offset += len(x)
+    if head is not None and first:
         raise DataError(
             f"{type(head).__name__} needs {head.needs}; got values in [{low:.2f}, {high:.2f}] "
-            f"in the {name} data",
-            hint=_what_fits(split, data, model),
+            f"in the {name} data ({first})",
+            hint=what_fits(split, data, model),
         )
+
+
+def _first_outside(support: Constraint, x: Tensor, known: Tensor, offset: int) -> str:
+    """The first number that is not in the support, and where it stands."""
+    bad = outside(support, x, known)
+    if not bad.any():
+        return ""
+    item, *entry = bad.nonzero()[0].tolist()
+    where = f"item {offset + item}" + (f", entry {entry}" if entry else "")
+    number = f"{x[item, *entry].item():g} in " if bad.shape == x.shape else ""
+    return f"first outside: {number}{where}"
 
 
 def _check_missing(name: str, split: Split, model: LatentVariableModel) -> None:
@@ -115,18 +124,3 @@ def _check_finite(name: str, x: Tensor, known: Tensor, offset: int) -> None:
                 f"{int(bad.sum())} {word} values in the {name} data (first: item {first})",
                 hint="remove or fill those items, or data.missing=mask leaves them out of p(x|z)",
             )
-
-
-def _what_fits(split: Split, data: LoadedData, model: LatentVariableModel) -> str:
-    """The likelihoods whose support holds the data, by option name."""
-    binarize = data.option is not None and "binarize" in data.option.arguments
-    if isinstance(model, ExactModel):
-        return f"{'data.binarize=static or ' if binarize else ''}model=gmm, which takes any number"
-    blocks = torch.arange(len(split), device=split.stored.device).split(_BLOCK)
-    heads = {n: resolve(target_of("likelihood", n), "likelihood") for n in options("likelihood")}
-    fits = [
-        name
-        for name, head in heads.items()
-        if all(head.support.check(split.values(index)).all() for index in blocks)
-    ]
-    return f"{'data.binarize=dynamic or ' if binarize else ''}likelihood={'|'.join(fits)}"
