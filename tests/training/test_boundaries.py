@@ -30,7 +30,7 @@ N = 270
 EPOCH = 14  # steps, of 20 data; the last has 10
 CALLS = [1, 7, 50]
 STEPS = 62
-PERIOD = 6  # divides one end of an epoch, 42
+PERIOD, OTHER_PERIOD = 6, 9  # the first divides one end of an epoch, 42
 DECAY = 0.8
 
 pytestmark = [
@@ -151,13 +151,17 @@ def still():
 
 def periodic(folder, every=PERIOD, **options):
     return ModelCheckpoint(
-        folder / "periodic", filename="{step}", every_n_train_steps=every, **options
+        folder / str(every), filename="{step}", every_n_train_steps=every, **options
     )
 
 
-def saved(folder):
+def all_of_both_periods(folder):
+    return [periodic(folder, every, save_top_k=-1) for every in (PERIOD, OTHER_PERIOD)]
+
+
+def saved(folder, every=PERIOD):
     """step -> the checkpoint file of that name."""
-    return {int(p.stem.removeprefix("step=")): p for p in (folder / "periodic").glob("*.ckpt")}
+    return {int(p.stem.removeprefix("step=")): p for p in (folder / str(every)).glob("*.ckpt")}
 
 
 def weights_of(path):
@@ -177,26 +181,39 @@ def cut(tmp_path_factory):
     @cache
     def make(steps_per_call):
         folder = tmp_path_factory.mktemp("cut")
-        files = periodic(folder, save_top_k=-1)
+        files = all_of_both_periods(folder)
         options = {"check_val_every_n_epochs": 2, "max_steps": STEPS}
-        return run(folder, callbacks=[files], steps_per_call=steps_per_call, **options)
+        return run(folder, callbacks=files, steps_per_call=steps_per_call, **options)
 
     return make
 
 
+@pytest.fixture(scope="module")
+def fallen(tmp_path_factory):
+    """steps_per_call -> a run that is ruined, whose best checkpoints are kept until it stops."""
+
+    @cache
+    def make(steps_per_call):
+        folder = tmp_path_factory.mktemp("fallen")
+        files = periodic(folder, 12, save_top_k=2, monitor="val/bound", mode="max")
+        options = {"epochs": 20, "steps_per_call": steps_per_call}
+        return run(folder, vae, rise_and_fall(), [files, EarlyStopping(patience=2)], **options)
+
+    return make
+
+
+two_calls = pytest.mark.parametrize("steps_per_call", [1, 50])
 calls = pytest.mark.parametrize("steps_per_call", CALLS)
 
 
-@calls
-def test_max_steps_is_a_number_of_optimiser_steps(tmp_path, steps_per_call):
+def test_max_steps_is_a_number_of_optimiser_steps(tmp_path):
     """In an epoch of 68, with no other boundary.
 
     Caught: a call that goes on to its 50th step; calls counted for steps; noise that is a
     function of the call.
     """
     options = {"batch_size": 4, "log_every_n_steps": 1000, "max_steps": STEPS}
-    one = run(tmp_path / "a", steps_per_call=steps_per_call, **options)
-    other = run(tmp_path / "b", steps_per_call=3, **options)
+    one, other = (run(tmp_path / str(n), steps_per_call=n, **options) for n in (3, 50))
     assert len(one.watch.rates) == one.result.metrics["train/steps"] == STEPS
     assert same_path(one.watch, other.watch)
 
@@ -210,24 +227,24 @@ def test_no_boundary_changes_a_weight(cut, steps_per_call):
     assert same_path(cut(steps_per_call).watch, cut(1).watch)
 
 
-@pytest.mark.parametrize(("steps_per_call", "batch_size"), [(7, 20), (50, 20), (50, N)])
-def test_max_steps_counts_the_steps_of_exact_em(tmp_path, monkeypatch, steps_per_call, batch_size):
+@pytest.mark.parametrize("batch_size", [20, N])
+def test_max_steps_counts_the_steps_of_exact_em(tmp_path, monkeypatch, batch_size):
     """With one batch an epoch they are M-steps; with fourteen every fourteenth is one.
 
     Caught: a call that goes on to the end of the epoch; calls counted for steps.
     """
-    m_steps, m_step = [], vi.BernoulliMixture.m_step
+    steps, m_steps, m_step = 30, [], vi.BernoulliMixture.m_step
     counting = lambda net, statistics: m_steps.append(m_step(net, statistics))
     monkeypatch.setattr(vi.BernoulliMixture, "m_step", counting)
-    options = {"epochs": 100, "max_steps": STEPS, "batch_size": batch_size}
+    options = {"epochs": 100, "max_steps": steps, "batch_size": batch_size}
     options |= {"check_val_every_n_epochs": 100}
     runs = []
-    for n in (steps_per_call, 3):
+    for n in (50, 7):
         m_steps.clear()
         folder, scheme = tmp_path / str(n), vi.ExactEM(0.0)
         runs.append(run(folder, mixture, scheme, given=still(), steps_per_call=n, **options))
-        assert len(m_steps) == 1 + STEPS // math.ceil(N / batch_size)  # one is the start
-    assert len(runs[0].watch.weights) == runs[0].result.metrics["train/steps"] == STEPS
+        assert len(m_steps) == 1 + steps // math.ceil(N / batch_size)  # one is the start
+    assert len(runs[0].watch.weights) == runs[0].result.metrics["train/steps"] == steps
     assert same_path(runs[0].watch, runs[1].watch)
 
 
@@ -253,11 +270,15 @@ def test_the_last_checkpoint_is_that_of_the_last_step(tmp_path, options):
 
 
 @calls
-def test_periodic_checkpoints_hold_the_weights_of_their_step(cut, steps_per_call):
-    """A file for every sixth step and no other. Caught: calls that pass over a period."""
+@pytest.mark.parametrize("every", [PERIOD, OTHER_PERIOD])
+def test_periodic_checkpoints_hold_the_weights_of_their_step(cut, steps_per_call, every):
+    """A file for every sixth step, one for every ninth, and no other; rows at every tenth.
+
+    Caught: calls that pass over a period.
+    """
     one = cut(steps_per_call)
-    files = saved(one.folder)
-    assert sorted(files) == list(range(PERIOD, STEPS, PERIOD))
+    files = saved(one.folder, every)
+    assert sorted(files) == list(range(every, STEPS, every))
     for step, path in files.items():
         assert torch.load(path, weights_only=True)["global_step"] == step
         assert torch.equal(weights_of(path), one.watch.weights[step - 1])
@@ -281,50 +302,30 @@ def test_a_periodic_checkpoint_is_a_run_that_ended_there(cut, tmp_path, step):
     assert len(ended.watch.weights) == step
 
 
-@calls
-def test_periods_that_do_not_divide_each_other_are_all_kept(tmp_path, steps_per_call):
-    """Files of every 9 and of every 12 steps, with rows at every 10.
-
-    Caught: calls that pass over a period.
-    """
-    both = {every: periodic(tmp_path / str(every), every, save_top_k=-1) for every in (9, 12)}
-    options = {"max_steps": 40, "steps_per_call": steps_per_call}
-    one = run(tmp_path, callbacks=both.values(), **options)
-    for every in both:
-        files = saved(tmp_path / str(every))
-        assert sorted(files) == list(range(every, 41, every))
-        for step, path in files.items():
-            assert torch.equal(weights_of(path), one.watch.weights[step - 1])
-
-
-@calls
-def test_the_two_best_checkpoints_are_kept(tmp_path, steps_per_call):
+@two_calls
+def test_the_two_best_checkpoints_are_kept(fallen, steps_per_call):
     """Every 12 steps by the last ``val/bound``, which a learning rate that grows ruins.
 
     What the first period would keep waits for the first validation. Caught: calls that pass over
     a period.
     """
-    files = periodic(tmp_path, 12, save_top_k=2, monitor="val/bound", mode="max")
-    one = run(tmp_path, scheme=rise_and_fall(), callbacks=[files], steps_per_call=steps_per_call)
+    one = fallen(steps_per_call)
     bounds = dict(one.column("val/bound"))
     candidates = {EPOCH: bounds[EPOCH]}  # that of step 12 waits for the first validation
     candidates |= {step: bounds[step // EPOCH * EPOCH] for step in range(24, 6 * EPOCH + 1, 12)}
     best = sorted(candidates, key=lambda step: -candidates[step])[:2]
     assert len(set(candidates.values())) > 3
-    assert sorted(saved(tmp_path)) == sorted(best)
-    for step, path in saved(tmp_path).items():
+    assert sorted(saved(one.folder, 12)) == sorted(best)
+    for step, path in saved(one.folder, 12).items():
         assert torch.equal(weights_of(path), one.watch.weights[step - 1])
 
 
-@pytest.mark.filterwarnings("error:Using ModelCheckpoint with manual optimization")
-def test_a_periodic_checkpoint_changes_nothing_else(tmp_path):
+def test_a_periodic_checkpoint_changes_nothing_else(fallen, tmp_path):
     """The weights that are kept, the numbers and the curves, and nothing is warned of.
 
     Caught: the best weights looked up in the callback that was given.
     """
-    plain = run(tmp_path / "a", scheme=rise_and_fall())
-    files = periodic(tmp_path / "b", save_top_k=-1)
-    watched = run(tmp_path / "b", scheme=rise_and_fall(), callbacks=[files])
+    plain, watched = run(tmp_path, scheme=rise_and_fall()), fallen(50)
     for key, value in plain.result.metrics.items():
         assert "seconds" in key or watched.result.metrics[key] == value, key
     assert plain.rows == watched.rows
@@ -359,17 +360,18 @@ def test_a_row_is_the_mean_over_the_data_since_the_last_row(cut, tmp_path):
 
     Caught: a row of the last call only; a mean of the means of batches.
     """
-    every = dict(run(tmp_path, log_every_n_steps=1, max_steps=STEPS).column("train/bound"))
+    every = dict(run(tmp_path, log_every_n_steps=1, max_steps=30).column("train/bound"))
     size = {step: 20 if step % EPOCH else N - 20 * (EPOCH - 1) for step in every}
     before = 0
-    for step, mean in cut(7).column("train/bound"):
+    for step, mean in cut(7).column("train/bound")[:5]:
         steps = range(before + 1, step + 1)
         total = sum(size[s] * every[s] for s in steps)
         assert mean == pytest.approx(total / sum(size[s] for s in steps), rel=1e-6)
         before = step
+    assert before == 30
 
 
-@calls
+@pytest.mark.parametrize("steps_per_call", [7])
 def test_the_progress_bar_counts_whole_epochs(tmp_path, monkeypatch, steps_per_call):
     """Of all; it ends with the numbers of the last row. Caught: a bar that counts calls."""
     shown, update = [], Progress.update
@@ -399,23 +401,21 @@ def test_the_schedule_steps_once_an_epoch(cut, steps_per_call):
 
 
 @pytest.mark.parametrize("make", [vi.Joint, vi.Alternating, vi.ReweightedWakeSleep])
-@calls
-def test_clipping_bounds_every_step(tmp_path, make, steps_per_call):
+def test_clipping_bounds_every_step(tmp_path, make):
     """The norm of the gradient of the group that moves is 0.01, to 1e-3: all were larger.
 
     Caught: a group that is not clipped; parameters of a group left out.
     """
     scheme = make(optimizer=partial(SGD, lr=0.1), gradient_clip_norm=0.01)
-    one = run(tmp_path, scheme=scheme, max_steps=20, steps_per_call=steps_per_call)
+    one = run(tmp_path, scheme=scheme, max_steps=20, steps_per_call=50)
     assert len(one.watch.norms) >= 20
     assert one.watch.norms == pytest.approx([0.01] * len(one.watch.norms), rel=1e-3)
 
 
-@calls
-def test_early_stopping_ends_at_the_same_step(tmp_path, steps_per_call):
+@two_calls
+def test_early_stopping_ends_at_the_same_step(fallen, steps_per_call):
     """Two validations after the best one. Caught: a patience of one more."""
-    options = {"epochs": 20, "steps_per_call": steps_per_call}
-    one = run(tmp_path, scheme=rise_and_fall(), callbacks=[EarlyStopping(patience=2)], **options)
+    one = fallen(steps_per_call)
     bounds = one.column("val/bound")
     best, _ = max(bounds, key=lambda row: row[1])
     assert best == 4 * EPOCH
@@ -438,7 +438,7 @@ class NaNFrom(vi.ELBO):
         return type(one)(one.value * factor, one.surrogate * factor, one.terms)
 
 
-@calls
+@two_calls
 def test_nan_is_named_with_its_step(tmp_path, steps_per_call):
     """Whatever was saved before stays, and nothing that is NaN is saved.
 
@@ -479,15 +479,14 @@ def per_epoch(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", SPENDING)
-@calls
-def test_a_run_ends_where_its_evaluations_are_spent(tmp_path, per_epoch, name, steps_per_call):
+def test_a_run_ends_where_its_evaluations_are_spent(tmp_path, per_epoch, name):
     """At the first step that reaches the limit, which lies within a call and within an epoch.
 
     Caught: a call that is finished first.
     """
     net, make = SPENDING[name]
     limit = 1.41 * per_epoch(name)
-    options = {"max_evaluations": limit / N, "steps_per_call": steps_per_call}
+    options = {"max_evaluations": limit / N, "steps_per_call": 50}
     one = run(tmp_path, net, make(), given=still(), log_every_n_steps=50, **options)
     *before, last = one.watch.evaluations
     assert before[-1] < limit <= last
@@ -496,34 +495,33 @@ def test_a_run_ends_where_its_evaluations_are_spent(tmp_path, per_epoch, name, s
     assert torch.load(path, weights_only=True)["global_step"] == 20
 
 
-@pytest.mark.parametrize(("before", "after"), [(50, 7), (7, 50), (1, 50)])
-def test_a_run_goes_on_with_another_number_of_steps_a_call(cut, tmp_path, before, after):
+def test_a_run_goes_on_with_another_number_of_steps_a_call(cut, tmp_path):
     """From step 33, which no call of 7 or 50 steps would end at: weights, rates and numbers.
 
     Caught: an epoch begun again.
     """
-    files = periodic(tmp_path, save_top_k=-1)
-    options = {"max_steps": 33, "steps_per_call": before, "check_val_every_n_epochs": 2}
-    run(tmp_path, callbacks=[files], **options)
-    assert_goes_on(cut(1), going_on(tmp_path, tmp_path / "checkpoints" / "last.ckpt", after), 33)
+    options = {"max_steps": 33, "steps_per_call": 50, "check_val_every_n_epochs": 2}
+    run(tmp_path, callbacks=all_of_both_periods(tmp_path), **options)
+    assert_goes_on(cut(1), going_on(tmp_path, tmp_path / "checkpoints" / "last.ckpt", 7), 33)
 
 
 @pytest.mark.filterwarnings("ignore:The dirpath has changed")
-@pytest.mark.parametrize("step", [12, 36, 42])
-@pytest.mark.parametrize("after", [7, 50])
-def test_a_run_goes_on_from_a_periodic_checkpoint(cut, tmp_path, step, after):
+@pytest.mark.parametrize(
+    ("before", "step", "after"), [(50, 12, 7), (7, 36, 50), (50, 42, 7), (1, 42, 50)]
+)
+def test_a_run_goes_on_from_a_periodic_checkpoint(cut, tmp_path, before, step, after):
     """Saved within an epoch, or after its last step, by a run that went on.
 
     Caught: an epoch begun again; a schedule that steps only after the file of that step.
     """
-    assert_goes_on(cut(1), going_on(tmp_path, saved(cut(50).folder)[step], after), step)
+    assert_goes_on(cut(1), going_on(tmp_path, saved(cut(before).folder)[step], after), step)
 
 
 def going_on(folder, path, steps_per_call):
     """The rest of the run of ``cut``."""
-    files = periodic(folder, save_top_k=-1)
+    files = all_of_both_periods(folder)
     options = {"check_val_every_n_epochs": 2, "max_steps": STEPS, "ckpt_path": path}
-    return run(folder, callbacks=[files], steps_per_call=steps_per_call, **options)
+    return run(folder, callbacks=files, steps_per_call=steps_per_call, **options)
 
 
 def assert_goes_on(whole, resumed, done):
@@ -596,7 +594,7 @@ EXACT = {
 
 @pytest.mark.parametrize("name", SILENT)
 def test_nothing_is_read_between_logging_steps(tmp_path, monkeypatch, name):
-    """Forty steps of which none is a boundary. Caught: ``item`` and ``tolist`` of every step."""
+    """Twenty steps of which none is a boundary. Caught: ``item`` and ``tolist`` of every step."""
     net, make = SILENT[name]
     assert heard(tmp_path, monkeypatch, net, make()) == []
 
@@ -613,21 +611,21 @@ def test_nothing_is_read_in_exact_steps(tmp_path, monkeypatch, name):
 
 @pytest.mark.parametrize("make", [partial(vi.Alternating, None, 1), vi.Aggressive])
 def test_a_scheme_that_waits_for_the_bound_reads_it_once_a_window(tmp_path, monkeypatch, make):
-    """Of ten batches: at most four times in forty steps. Caught: a read of every batch."""
+    """Of ten batches: at most twice in twenty steps. Caught: a read of every batch."""
     found = heard(tmp_path, monkeypatch, vae, make(window=10))
-    assert 0 < len(found) <= 4
+    assert 0 < len(found) <= 2
     assert all(line.startswith("rising.py") for line in found)
 
 
 def heard(folder, monkeypatch, net, scheme):
-    """The lines that read something in steps 44 to 83.
+    """The lines that read something in steps 24 to 43.
 
     Of ``tolist`` and ``numpy`` torch tells nobody, so they are watched by name.
     """
-    listening = Listening(43, 83)
+    listening = Listening(23, 43)
     for method in ("tolist", "numpy"):
         monkeypatch.setattr(torch.Tensor, method, listening.noted(getattr(torch.Tensor, method)))
-    options = {"batch_size": 2, "log_every_n_steps": 42, "max_steps": 84, "steps_per_call": 50}
+    options = {"batch_size": 2, "log_every_n_steps": 22, "max_steps": 44, "steps_per_call": 50}
     run(folder, net, scheme, given=still(), watch=listening, **options)
-    assert listening.step == 84
+    assert listening.step == 44
     return listening.reads.found
