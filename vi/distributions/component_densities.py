@@ -26,7 +26,10 @@ def component_log_prob(components: Distribution, value: Tensor) -> Tensor:
             base_dist=Normal(batch_shape=(_, _)) as normals, reinterpreted_batch_ndims=1
         ) if value.dtype == torch.float32:
             return _by_products(normals, value.double()).to(value.dtype)
-    return components.log_prob(value.unsqueeze(-1 - len(components.event_shape)))
+    rank = len(components.event_shape)
+    value = value.unsqueeze(-1 - rank)
+    lead = torch.broadcast_shapes(value.shape[: value.ndim - rank], components.batch_shape)
+    return components.log_prob(value.expand(*lead, *components.event_shape))  # flows need it whole
 
 
 def _by_products(normals: Normal, z: Tensor) -> Tensor:
