@@ -125,6 +125,22 @@ def test_exposure_multiplies_the_mean_of_its_datum(event_shape, shape):
         )
 
 
+@pytest.mark.parametrize("make", HEADS)
+def test_the_encoder_reads_the_logarithm(small_vae, make):
+    """asinh x, so that a count of 10^6 leaves q finite; a missing entry is 0 to it.
+
+    Caught: counts as they are, for which the KL is infinite.
+    """
+    model, x = small_vae(likelihood=make()), torch.tensor([[0.0, 1.0, 10.0, 1e3, 1e6, 0.0]])
+    gaussian = small_vae()
+    gaussian.encoder = model.encoder
+    assert torch.equal(model.posterior(x).mean, gaussian.posterior(x.asinh()).mean)
+    assert vi.ELBO()(model, x).terms["kl"] < 1e4
+    observed = torch.tensor([[True, True, True, True, False, True]])
+    some = model.posterior(x, observed=observed).mean
+    assert torch.equal(some, model.posterior(x.where(observed, torch.tensor(0.0))).mean)
+
+
 def test_an_empty_cell_has_exposure_zero():
     """All counts are 0 for certain, and nothing is infinite. Caught: log 0 times a count of 0."""
     for base in _families(torch.zeros(2, 3)):

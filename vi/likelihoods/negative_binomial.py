@@ -49,6 +49,10 @@ class NegativeBinomial(ConditionalDistribution):
         super().set_event_shape(event_shape)
         self.dispersion.spread_over(event_shape)
 
+    def encoded(self, x: Tensor) -> Tensor:
+        """asinh x: the logarithm of large counts; pseudo-inputs may be negative."""
+        return x.asinh()
+
     def forward(self, params: Tensor) -> Distribution:
         """(*batch, *out_shape) -> p(x|z) with batch_shape (*batch)."""
         (log_mean,) = self.split(params)

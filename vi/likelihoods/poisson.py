@@ -31,6 +31,10 @@ class Poisson(ConditionalDistribution):
         """log lambda."""
         return (self.event_shape,)
 
+    def encoded(self, x: Tensor) -> Tensor:
+        """asinh x: the logarithm of large counts; pseudo-inputs may be negative."""
+        return x.asinh()
+
     def forward(self, params: Tensor) -> Distribution:
         """(*batch, *out_shape) -> p(x|z) with batch_shape (*batch)."""
         (log_rate,) = self.split(params)

@@ -110,6 +110,7 @@ class VAE(LatentVariableModel):
         **given: Tensor,
     ) -> Tensor:
         """What the encoder says of x; entries that are not observed are 0 to it."""
+        x = self.likelihood_head.encoded(x)
         if self.standardize:
             x = (x - self.data_loc) / self.data_scale
         if observed is not None:
