@@ -18,6 +18,10 @@ class Sphere(Constraint):
         """Up to the rounding of single precision."""
         return (value.norm(dim=-1) - 1).abs() < 1e-4
 
+    def __repr__(self) -> str:
+        """Its whole name; torch takes the first letter of a class for an underscore."""
+        return f"{type(self).__name__}()"
+
 
 class Grid(Constraint):
     """The numbers 0, 1 / levels, .., (num - 1) / levels.

@@ -1,0 +1,59 @@
+"""The von Mises-Fisher posterior on the sphere."""
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution
+from torch.nn import functional as F
+
+from vi.distributions.conditional import ConditionalDistribution
+from vi.distributions.constraints import sphere
+from vi.distributions.von_mises_fisher import VonMisesFisherDistribution
+from vi.errors import require_positive
+from vi.math import Shape
+
+
+class VonMisesFisher(ConditionalDistribution):
+    """q(z|x) = C(kappa(x)) exp(kappa(x) mu(x)'z) on the unit vectors z of d dimensions.
+
+    mu is the direction of the network's first d outputs (e_1 where they are all 0), and kappa is
+    1 + softplus of the last one, in [1, inf). With kappa down to 0, which is the uniform
+    distribution, training gives the latent up before the decoder has learnt to read it.
+
+    Args:
+        latent_dim: d, at least 2.
+
+    Raises:
+        ConfigurationError: d is 1, where there are two unit vectors only.
+
+    Reference: Davidson, Falorsi, De Cao, Kipf and Tomczak, 2018, https://arxiv.org/abs/1804.00891
+
+    >>> q = VonMisesFisher(3)(torch.zeros(5, 4))
+    >>> q.batch_shape, q.event_shape, q.concentration[0]
+    (torch.Size([5]), torch.Size([3]), tensor(1.6931))
+    """
+
+    support = sphere
+    needs = "vectors of length 1"
+
+    def __init__(self, latent_dim: int) -> None:
+        require_positive("latent_dim", latent_dim, least=1)
+        super().__init__((latent_dim,))
+
+    @property
+    def param_shapes(self) -> tuple[Shape, ...]:
+        """The direction, and kappa before softplus."""
+        return (self.event_shape, ())
+
+    def forward(self, params: Tensor) -> Distribution:
+        """(*batch, d + 1) -> q with batch_shape (*batch) and event_shape (d,)."""
+        direction, raw = self.split(params)
+        return VonMisesFisherDistribution(_direction(direction), 1 + F.softplus(raw))
+
+
+def _direction(x: Tensor) -> Tensor:
+    """x / |x|, e_1 for 0; the largest entry is made 1 first, so that no square overflows."""
+    largest = x.detach().abs().amax(-1, keepdim=True)
+    pole = torch.zeros_like(x)
+    pole[..., 0] = 1
+    scaled = x / largest.clamp_min(torch.finfo(x.dtype).tiny)
+    return F.normalize(scaled.where(largest > 0, pole), dim=-1)
