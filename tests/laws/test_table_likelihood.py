@@ -1,6 +1,7 @@
 """A table of mixed types, beside the laws of its columns."""
 
 import json
+import math
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ from torch.autograd import gradcheck
 
 import vi
 from tests.oracles import standard_error
+from vi.distributions.counts import exposed
 from vi.distributions.observed import Observed
 from vi.training.registry import build, check, describe, undescribe
 
@@ -104,6 +106,17 @@ def test_missing_entries_leave_it():
     entries = table(params).base_dist.log_prob(x)
     hidden = Observed(table(params), observed).log_prob(x.where(observed, torch.nan))
     assert (hidden - entries.where(observed, 0.0).sum(-1)).abs().max() <= 1e-12
+
+
+def test_counts_know_their_exposure_and_how_they_are_read():
+    """Of the count columns only. Caught: an exposure that nobody heard of."""
+    table = _table([vi.Gaussian(), vi.Poisson(), vi.Bernoulli()])
+    params, x = torch.randn(7, *table.out_shape), torch.tensor([[0.5, 8.0, 1.0]]).expand(7, 3)
+    p, exposure = table(params), torch.arange(1.0, 8.0)
+    more = exposed(p, exposure)
+    assert torch.equal(more.mean[:, [0, 2]], p.mean[:, [0, 2]])
+    assert torch.allclose(more.mean[:, 1], exposure * p.mean[:, 1], rtol=1e-12)
+    assert table.encoded(x)[0].tolist() == pytest.approx([0.5, math.asinh(8.0), 1.0])
 
 
 def test_every_column_has_its_support():

@@ -26,6 +26,8 @@ class BinnedLogistic(Distribution):
     """
 
     arg_constraints = {}  # pyright: ignore
+    inside = 0.0
+    """A value that can be: the mean costs as much as all levels."""
 
     def __init__(self, loc: Tensor, scale: Tensor, levels: int) -> None:
         super().__init__(loc.shape, validate_args=False)

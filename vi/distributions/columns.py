@@ -6,7 +6,23 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
+from vi.distributions.counts import Counts
 from vi.math import Shape
+
+
+def apart(x: Tensor, order: Tensor, sizes: list[int]) -> tuple[Tensor, ...]:
+    """The columns (.., D) of a table in groups of these sizes, taken in this order."""
+    return x.index_select(-1, order).split(sizes, -1)
+
+
+def beside(groups: list[Tensor], order: Tensor) -> Tensor:
+    """The table of these groups: what ``apart`` undoes.
+
+    >>> order = torch.tensor([0, 2, 1])
+    >>> beside(list(apart(torch.tensor([5.0, 6.0, 7.0]), order, [2, 1])), order)
+    tensor([5., 6., 7.])
+    """
+    return torch.cat(groups, -1).index_select(-1, order.argsort())
 
 
 class Columns(Distribution):
@@ -31,22 +47,24 @@ class Columns(Distribution):
     @property
     def mean(self) -> Tensor:
         """(*batch, D)."""
-        return self._joined([p.mean for p in self.parts])
+        return beside([p.mean for p in self.parts], self.order)
 
     @property
     def variance(self) -> Tensor:
         """(*batch, D)."""
-        return self._joined([p.variance for p in self.parts])
+        return beside([p.variance for p in self.parts], self.order)
 
     def sample(self, sample_shape: Shape = ()) -> Tensor:
         """(*sample_shape, *batch, D)."""
-        return self._joined([p.sample(torch.Size(sample_shape)) for p in self.parts])
+        return beside([p.sample(torch.Size(sample_shape)) for p in self.parts], self.order)
 
     def log_prob(self, value: Tensor) -> Tensor:
         """In nats, of every entry, (*batch, D)."""
         sizes = [p.batch_shape[-1] for p in self.parts]
-        values = value.index_select(-1, self.order).split(sizes, -1)
-        return self._joined([p.log_prob(v) for p, v in zip(self.parts, values, strict=True)])
+        values = zip(self.parts, apart(value, self.order, sizes), strict=True)
+        return beside([p.log_prob(v) for p, v in values], self.order)
 
-    def _joined(self, of_parts: list[Tensor]) -> Tensor:
-        return torch.cat(of_parts, -1).index_select(-1, self.order.argsort())
+    def exposed(self, log_exposure: Tensor) -> "Columns":
+        """The same with counts over an exposure (``vi.distributions.counts``); others stay."""
+        parts = [p.exposed(log_exposure) if isinstance(p, Counts) else p for p in self.parts]
+        return Columns(parts, self.order)

@@ -33,6 +33,8 @@ class Counts(Distribution, ABC):
 def exposed(p: Distribution, exposure: Tensor) -> Distribution:
     """Independent counts over their exposure, mean = exposure * rate; other p as they are.
 
+    Columns of which some are counts are taken apart.
+
     An exposure of 0 counts as the smallest positive number.
 
     Args:
@@ -43,7 +45,7 @@ def exposed(p: Distribution, exposure: Tensor) -> Distribution:
     >>> exposed(p, torch.tensor([1.0, 5.0])).mean[:, 0]
     tensor([1., 5.])
     """
-    if not isinstance(p, Independent) or not isinstance(p.base_dist, Counts):
+    if not isinstance(p, Independent) or not hasattr(p.base_dist, "exposed"):
         return p
     rank = p.reinterpreted_batch_ndims
     per_datum = exposure.reshape(len(exposure), *[1] * rank)

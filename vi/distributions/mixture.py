@@ -36,6 +36,11 @@ class FiniteMixture(Distribution):
         return self.components.support  # pyright: ignore
 
     @property
+    def inside(self) -> float | None:
+        """See ``Observed``."""
+        return getattr(self.components, "inside", None)
+
+    @property
     def mean(self) -> Tensor:
         """sum_c w_c E_c[z]."""
         return self._average(self.components.mean)

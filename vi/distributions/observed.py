@@ -54,8 +54,13 @@ class Observed(Distribution):
     def log_prob(self, value: Tensor) -> Tensor:
         """In nats, (*batch); what stands in the missing entries does not matter."""
         entries: Distribution = self.whole.base_dist  # pyright: ignore
-        inside = self.whole.mean.detach()  # a value whose log-density has a gradient
-        log_p = entries.log_prob(torch.where(self.observed, value, inside))
+        log_p = entries.log_prob(torch.where(self.observed, value, _inside(entries)))
         log_p = log_p.where(self.observed, log_p.new_zeros(()))
         rank = self.whole.reinterpreted_batch_ndims  # pyright: ignore
         return log_p.sum(tuple(range(-rank, 0))) if rank else log_p
+
+
+def _inside(entries: Distribution) -> Tensor | float:
+    """A value whose log-density has a gradient: ``inside`` where the mean costs much."""
+    inside = getattr(entries, "inside", None)
+    return entries.mean.detach() if inside is None else inside

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, constraints
 
-from vi.distributions.columns import Columns
+from vi.distributions.columns import Columns, apart, beside
 from vi.distributions.conditional import ConditionalDistribution
 from vi.errors import ConfigurationError
 from vi.math import Shape
@@ -59,6 +59,12 @@ class MixedTable(ConditionalDistribution):
         """(*batch, *out_shape) -> p(x|z) with batch_shape (*batch)."""
         pieces = zip(self._heads, self.split(params), strict=True)
         return Independent(Columns([_entries(h(piece)) for h, piece in pieces], self.order), 1)
+
+    def encoded(self, x: Tensor) -> Tensor:
+        """Of every column what its likelihood says."""
+        columns = apart(x, self.order, [head.event_shape[0] for head in self._heads])
+        read = [head.encoded(column) for head, column in zip(self._heads, columns, strict=True)]
+        return beside(read, self.order)
 
     def set_event_shape(self, event_shape: Shape) -> None:
         """Told by the model, once, what the shape of an event is.
