@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch.autograd import gradcheck
+from torch.distributions import MultivariateNormal
 
 import vi
 from vi.distributions.kl import closed_form_kl
@@ -10,17 +11,18 @@ from vi.distributions.kl import closed_form_kl
 
 @pytest.mark.parametrize("latent_dim", [1, 2, 5])
 def test_parameters_are_read_as_declared(latent_dim):
-    """loc, log diagonal and the rows below it fill L, bit for bit.
+    """loc, log s and the rows below the diagonal fill L = diag(s) T, bit for bit.
 
     Caught: the part below the diagonal put above it.
     """
     head = vi.FullGaussian(latent_dim)
     params = torch.randn(7, *head.out_shape)
-    loc, log_diagonal, below = head.split(params)
+    loc, log_scale, below = head.split(params)
     q = head(params)
-    rows = [q.scale_tril[:, i, j] for i in range(latent_dim) for j in range(i)]
+    rows = [q.unit_tril[:, i, j] for i in range(latent_dim) for j in range(i)]
     assert torch.equal(q.loc, loc)
-    assert torch.equal(q.scale_tril.diagonal(dim1=-2, dim2=-1), log_diagonal.exp())
+    assert torch.equal(q.scale_tril.diagonal(dim1=-2, dim2=-1), log_scale.exp())
+    assert torch.equal(q.scale_tril, log_scale.exp()[..., None] * q.unit_tril)
     assert torch.equal(torch.stack([*rows, loc[:, 0]], -1)[:, :-1], below)
     assert torch.equal(q.scale_tril, q.scale_tril.tril())
 
@@ -31,8 +33,9 @@ def test_every_gaussian_is_one_of_them():
     covariance = root @ root.mT + 0.1 * torch.eye(4)
     tril = torch.linalg.cholesky(covariance)
     rows, columns = torch.tril_indices(4, 4, -1)
-    diagonal = tril.diagonal(dim1=-2, dim2=-1).log()
-    q = vi.FullGaussian(4)(torch.cat([torch.zeros(20, 4), diagonal, tril[:, rows, columns]], -1))
+    scale = tril.diagonal(dim1=-2, dim2=-1)
+    below = (tril / scale[..., None])[:, rows, columns]
+    q = vi.FullGaussian(4)(torch.cat([torch.zeros(20, 4), scale.log(), below], -1))
     assert (q.covariance_matrix - covariance).abs().max() <= 1e-12
 
 
@@ -74,6 +77,27 @@ def test_trains_with_every_bound(make_bound, small_vae, data):
     assert estimate.value.shape == (50,)
     assert last.shape[0] == head.out_shape[0]
     assert (last.abs().amax(1) > 0).all()
+
+
+def test_one_pass_is_the_same_as_two():
+    """log q of what it drew, against torch's density, and the same total gradient: at most 1e-10.
+
+    Caught: the noise in place of L times the noise, log s left out.
+    """
+    head = vi.FullGaussian(3)
+    params = torch.randn(4, 9, requires_grad=True)
+    q = head(params)
+    z, log_q = q.rsample_and_log_prob((7,))
+    theirs = MultivariateNormal(q.loc, scale_tril=q.scale_tril)
+    for other in (q.log_prob(z), theirs.log_prob(z)):
+        assert torch.allclose(log_q, other, rtol=1e-10)
+        of_one, of_two = (
+            torch.autograd.grad(value.sum(), params, retain_graph=True)[0]
+            for value in (log_q, other)
+        )
+        assert torch.allclose(of_one, of_two, rtol=1e-8, atol=1e-10)
+    many = torch.randn(2, 5, 4, 3)
+    assert torch.allclose(q.log_prob(many), theirs.log_prob(many), rtol=1e-10)
 
 
 def test_refuses_no_dimensions():

@@ -11,7 +11,9 @@ from vi.math import Shape
 
 
 class FullGaussian(ConditionalDistribution):
-    """q(z|x) = N(z; mu(x), L(x) L(x)'), with L lower triangular and exp on its diagonal.
+    """q(z|x) = N(z; mu(x), L(x) L(x)'), L = diag(s) T, with T unit lower triangular and s an exp.
+
+    The network gives T, the rows of L in units of s, so that no covariance is hard to invert.
 
     Args:
         latent_dim: Z; the network gives 2 Z + Z (Z - 1) / 2 numbers.
@@ -36,14 +38,14 @@ class FullGaussian(ConditionalDistribution):
 
     @property
     def param_shapes(self) -> tuple[Shape, ...]:
-        """mu, the logarithm of the diagonal of L, and what is below it, row by row."""
+        """mu, log s, and what is below the diagonal of T, row by row."""
         (z,) = self.event_shape
         return (self.event_shape, self.event_shape, (z * (z - 1) // 2,))
 
     def forward(self, params: Tensor) -> Distribution:
         """(*batch, 2 Z + Z (Z - 1) / 2) -> q with batch_shape (*batch) and event_shape (Z,)."""
-        loc, log_diagonal, below = self.split(params)
+        loc, log_scale, below = self.split(params)
         (z,) = self.event_shape
         flat = params.new_zeros(*loc.shape[:-1], z * z)
-        flat = flat.index_copy(-1, self.entries, torch.cat([log_diagonal.exp(), below], -1))
-        return FullNormal(loc, flat.unflatten(-1, (z, z)))
+        flat = flat.index_copy(-1, self.entries, torch.cat([torch.ones_like(loc), below], -1))
+        return FullNormal(loc, log_scale.exp(), flat.unflatten(-1, (z, z)))
