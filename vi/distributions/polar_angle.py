@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.distributions.utils import lazy_property
+from torch.nn import functional as F
 
 _PANELS, _NODES = 14, 10  # of the composite Gauss-Legendre rule
 _REACH = 16.0  # standard deviations on both sides of the mode: less than 1e-12 lies beyond
@@ -97,7 +98,7 @@ class PolarAngle:
         ends = low.clamp_min(0.0)[..., None], high.clamp_max(math.pi)[..., None]
         return torch.lerp(*ends, self._rule[0])
 
-    @property
+    @lazy_property
     def _peak(self) -> tuple[Tensor, Tensor]:
         """Sine and versine of the mode."""
         return _sine(self.mode), versine_of(self.mode)
@@ -176,6 +177,8 @@ class _Tail:
         of_upper = upper * (_PANELS + 1)
         self.far_mass = sums.gather(-1, far + of_upper)
         self.far_moment = moments.gather(-1, far + of_upper)
+        _, positions, weights = _rule(mass.dtype, mass.device)
+        self.positions, self.weights = F.pad(positions, (0, 1), value=1.0), F.pad(weights, (0, 1))
 
     def gap(self) -> Tensor:
         """Of the quantiles, (*batch, S)."""
@@ -193,32 +196,29 @@ class _Tail:
 
     def slope(self, gap: Tensor) -> Tensor:
         """d theta / d kappa = -(dF / d kappa) / f, where dF = E[(cos - E cos) 1(.. <= theta)]."""
-        theta, probabilities = self._from_edge(gap)
+        theta, density = self._from_edge(gap)
         excess = _beside(self.angle.mean_versine, theta) - versine_of(theta)
-        moment = self.far_moment + (probabilities * excess).sum(-1)
-        return -self.sign * moment / self._density(self.theta(gap))
+        moment = self.far_moment + gap * ((density * excess) @ self.weights)
+        return -self.sign * moment / density[..., -1]
 
     def _step(self, gap: Tensor) -> Tensor:
         """Newton's step for that power of F which is straight here: exact for F = gap^m.
 
         1 / m = 1 - F F'' / F'^2; towards 0, where F is exponential, it is the step for log F.
         """
-        theta, mass = self.theta(gap), self.far_mass + self._from_edge(gap)[1].sum(-1)
-        ratio = mass / self._density(theta)
-        bend = 1 - self.sign * ratio * self.angle.exponent_slope(theta)
+        theta, density = self._from_edge(gap)
+        mass = self.far_mass + gap * (density @ self.weights)
+        ratio = mass / density[..., -1]
+        bend = 1 - self.sign * ratio * self.angle.exponent_slope(theta[..., -1])
         bend = bend.clamp_min(1e-3)
         step = ratio * torch.expm1(bend * (self.target / mass).log()) / bend
         return (gap + step).clamp_min(0.0).minimum(self.width)
 
     def _from_edge(self, gap: Tensor) -> tuple[Tensor, Tensor]:
-        """Nodes between the far edge and theta, and their probabilities, (*batch, S, Q)."""
-        _, positions, weights = _rule(gap.dtype, gap.device)
-        theta = self.theta(gap[..., None] * positions)
-        return theta, gap[..., None] * weights * self._density(theta)
-
-    def _density(self, theta: Tensor) -> Tensor:
-        """Of theta (*batch, S, ..)."""
-        return (self.angle.exponent(theta) - _beside(self.angle.log_mass, theta)).exp()
+        """Nodes between the far edge and theta, then theta, and their densities, (.., Q + 1)."""
+        theta = self.theta(gap[..., None] * self.positions)
+        exponent = self.angle.exponent(theta) - _beside(self.angle.log_mass, theta)
+        return theta, exponent.exp()
 
 
 class _Implicit(torch.autograd.Function):
