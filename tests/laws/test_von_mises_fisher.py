@@ -223,7 +223,7 @@ def test_draws_lie_on_the_sphere(dim, dtype):
 def test_kl_to_the_uniform_prior_in_single_precision(dim):
     """N17: kappa from 0 to 1e6, to 1e-5 relative, never negative beyond it; 0 at kappa = 0.
 
-    And its derivative. Caught: probabilities whose sum is 1 only as well as log J is known.
+    And its derivative. Caught: the other sign of kappa A.
     """
     values, slopes = [], []
     for dtype in (torch.float64, torch.float32):
