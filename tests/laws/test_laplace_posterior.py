@@ -22,9 +22,10 @@ def test_parameters_mean_what_the_docstring_says():
 
 @pytest.mark.parametrize("family", [Normal, Laplace])
 def test_kl_against_quadrature(family):
-    """To Gaussians and Laplaces of many places and widths: at most 1e-8. Caught: KL(p || q).
+    """To Gaussians and Laplaces of many places and widths: at most 1e-8.
 
     The corner of p lies half standard deviations of q away, where quadrature has an edge.
+    Caught: half of the variance.
     """
     head = vi.DiagonalLaplace(1)
     q = head(torch.randn(20, 2))

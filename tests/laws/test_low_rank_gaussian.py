@@ -50,7 +50,7 @@ def _reference(q: Distribution) -> MultivariateNormal:
 def test_is_what_torch_calls_low_rank():
     """log q, entropy, moments against torch's W W' + D with W = S U: at most 1e-12.
 
-    Caught: W = U; the capacitance without its identity; half of the log-determinant.
+    Caught: the capacitance without its identity, its log-determinant twice.
     """
     q = _low_rank(20)
     w = q.scale[..., None] * q.factor
@@ -79,7 +79,7 @@ PAIRS = {
 def test_kl_in_every_direction(pair, batch):
     """Five dimensions, against torch with two full Gaussians: at most 1e-12.
 
-    Caught: KL(p || q), one of the two ratios of scales, the residual of q in place of that of p.
+    Caught: one of the two ratios of scales, the residual of q in place of that of p.
     """
     make_q, make_p = PAIRS[pair]
     q, p = make_q(20), make_p(*batch)
@@ -116,7 +116,7 @@ def test_refuses_by_name(p):
 def test_extreme_scales(scale):
     """log q, entropy, KL at scales 1e+-30: by the closed form without directions, at most 1e-12.
 
-    And with directions what a standardised q says. Caught: W W' / S^2 in place of U U'.
+    And with directions what a standardised q says.
     """
     p = vi.StandardNormal(5)()
     plain = LowRankNormal(torch.zeros(5), torch.full((5,), scale), torch.zeros(5, 2))
@@ -151,7 +151,7 @@ def test_single_precision_with_scales_far_apart():
 def test_one_pass_is_the_same_as_two():
     """rsample_and_log_prob: log q of what it drew, and the same total gradient: at most 1e-10.
 
-    Caught: log q of the noise alone, without the directions.
+    Caught: log q of the noise alone, without the directions; a draw without s.
     """
     head = vi.LowRankGaussian(3, rank=2)
     params = torch.randn(4, *head.out_shape, requires_grad=True)

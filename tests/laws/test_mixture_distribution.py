@@ -33,7 +33,7 @@ COMPONENTS = {
 def test_is_what_torch_calls_a_mixture(name, batch):
     """Density, mean and variance for events of any rank: at most 1e-12.
 
-    Caught: weights on the wrong axis, the variance without that of the means.
+    Caught: weights that do not add up to 1, the variance without that of the means.
     """
     logits, components = torch.randn(*batch, 4), COMPONENTS[name](*batch, 4)
     p = FiniteMixture(logits, components)
@@ -96,8 +96,9 @@ def test_a_draw_keeps_its_place_in_the_distribution():
     """d/d parameters of F(z(parameters); parameters) = 0, every d and draw: at most 1e-10.
 
     This is the definition of the implicit gradient, with a distribution function that goes from
-    one dimension to the next. Caught: the slopes below the diagonal left out; Phi - F without F;
-    a score of the wrong sign; the cumulative sum that includes its own dimension.
+    one dimension to the next. Caught: the slopes below the diagonal left out, or not transposed;
+    Phi without F; a score of the wrong sign; a sum that includes its own dimension; the gradient
+    through the components alone.
     """
     leaves, q = _mixture(6)
     z = q.rsample((5,))
@@ -162,24 +163,33 @@ def test_gradcheck_of_the_density():
     assert gradcheck(log_prob, (z, *leaves))
 
 
+@pytest.mark.parametrize("where", ["drawn", "above", "below"])
 @pytest.mark.parametrize("gap", [0.1, 1.0, 30.0])
-def test_gradient_in_single_precision(gap):
-    """N17: the same draws in both precisions, 20 000 of them: at most 1e-3 of the greatest.
+def test_gradient_in_single_precision(gap, where):
+    """N17: of each of 300 draws, in the bulk and 4.5 sd out of one component; another is narrow.
 
-    Caught: Phi alone in the upper tail (1e-2 at gap 1).
+    At most 1e-2 of the greatest entry of each drawn one, 1e-3 in the median far out (3e-3 and 6e-5
+    seen). Caught: Phi alone in the upper tail; the sum over the dimensions before one as the sum
+    up to it less its own.
     """
-    leaves, q = _mixture(gap=gap)
-    z = q.sample((20_000,)).float()
+    leaves, _ = _mixture(300, gap=gap)
+    with torch.no_grad():
+        leaves[2][:, 0, 1] = -9.0
+        leaves = [leaf.float() for leaf in leaves]
+        q = NormalMixture(leaves[0], leaves[1], leaves[2].exp())
+        far = {"drawn": 0.0, "above": 4.5, "below": -4.5}[where]
+        z = q.loc[:, 1] + far * q.scale[:, 1] if far else q.sample()
     gradients = []
     for dtype in (torch.float64, torch.float32):
-        mine = [leaf.detach().to(dtype).requires_grad_() for leaf in leaves]
+        mine = [leaf.to(dtype).requires_grad_() for leaf in leaves]
         p = NormalMixture(mine[0], mine[1], mine[2].exp())
         p.sample = lambda shape=(), dtype=dtype: z.to(dtype)  # noqa: ARG005
-        draws = p.rsample((20_000,))
-        gradients.append(torch.autograd.grad(draws.sin().sum(), mine))
-    for exact, single in zip(*gradients, strict=True):
-        assert single.isfinite().all()
-        assert (single.double() - exact).abs().max() <= 1e-3 * exact.abs().max()
+        of_each = torch.autograd.grad(p.rsample().sum(), mine)
+        gradients.append(torch.cat([g.flatten(1) for g in of_each], -1))
+    exact, single = gradients
+    assert single.isfinite().all()
+    error = (single.double() - exact).abs().amax(-1) / exact.abs().amax(-1)
+    assert (error.median() <= 1e-3) if far else (error.max() <= 1e-2)
 
 
 @pytest.mark.parametrize("scale", [1e-30, 1e30])
@@ -230,7 +240,7 @@ def test_refuses_nothing(make, sizes, name):
 def test_densities_of_shared_components_in_single_precision(far):
     """N17: log p and its gradients, scales down to 0.01 at a distance: at most 1e-5 relative.
 
-    Caught: the products in single precision (3e-3 relative).
+    Caught: the products in single precision.
     """
     leaves = [torch.randn(7), far * torch.randn(7, 4), 0.01 + torch.rand(7, 4), torch.empty(50, 4)]
     leaves[3] = leaves[1][torch.arange(50) % 7] + 0.05 * torch.randn(50, 4)

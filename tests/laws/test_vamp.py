@@ -16,7 +16,7 @@ def _prior(**options) -> vi.VampPrior:
 
 
 def test_density_is_the_mean_of_posteriors(small_vae):
-    """log (1/C) sum_c q(z|u_c), one after the other: at most 1e-12. Caught: log C left out."""
+    """log (1/C) sum_c q(z|u_c), one after the other: at most 1e-12."""
     model, z = small_vae(prior=_prior()), torch.randn(3, 5, 2)
     u = model.prior_module.inputs
     one_by_one = [model.posterior(u[c : c + 1]).log_prob(z) for c in range(4)]
