@@ -9,9 +9,6 @@ from torch.distributions import Transform
 
 from vi.distributions.flow import zuko
 
-LazyComposedTransform = zuko.lazy.LazyComposedTransform
-MaskedAutoregressiveTransform = zuko.flows.autoregressive.MaskedAutoregressiveTransform
-
 _START = 0.1  # of what a network says at first: the flow begins near the identity
 
 
@@ -50,9 +47,9 @@ def masked_flow(
     transforms = []
     for i in range(num_transforms):
         network["order"] = order.flip(0) if i % 2 else order
-        transforms.append(MaskedAutoregressiveTransform(features, context, **network))
+        transforms.append(zuko.flows.MaskedAutoregressiveTransform(features, context, **network))
         _move_near_identity(transforms[-1])
-    return LazyComposedTransform(*transforms)
+    return zuko.lazy.LazyComposedTransform(*transforms)
 
 
 @torch.no_grad()
