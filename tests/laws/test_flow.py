@@ -240,7 +240,7 @@ def _passes(module: nn.Module, work) -> int:
 def test_gradients(option):
     """N9: of a draw, of its density and of log q elsewhere, in the parameters and in z.
 
-    Caught: a detached determinant, a detached h, bisection without the step that carries the gradient.
+    Caught: a detached determinant, a detached h, bisection without the steps of Newton.
     """
     head = _posterior(option, 2)
     params = torch.randn(3, *head.out_shape, requires_grad=True)
