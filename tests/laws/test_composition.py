@@ -139,7 +139,7 @@ def test_saved_and_loaded(group, option, tmp_path):
 @pytest.mark.parametrize(("group", "option"), [o for o in OPTIONS if o[0] != "prior"])
 @pytest.mark.parametrize("size", [69.0, 100.0])
 def test_extreme_outputs_of_a_network(group, option, size):
-    """exp(69) = 1e30, logits of 100: log p of an ordinary value stays finite, and so its gradient."""
+    """exp(69) = 1e30, logits of 100: log p of an ordinary value is finite, and so its gradient."""
     head = PARTS[group][option](*([LATENT_DIM] if group == "posterior" else []))
     if group == "likelihood":
         head.set_event_shape((LATENT_DIM,))

@@ -22,9 +22,9 @@ def component_log_prob(components: Distribution, value: Tensor) -> Tensor:
     tensor([-1.8379, -1.8379, -1.8379, -1.8379])
     """
     match components:
-        case Independent(
-            base_dist=Normal(batch_shape=(_, _)) as normals, reinterpreted_batch_ndims=1
-        ) if value.dtype == torch.float32:
+        case Independent(base_dist=Normal() as normals, reinterpreted_batch_ndims=1) if (
+            value.dtype == torch.float32 and len(normals.batch_shape) == 2
+        ):
             return _by_products(normals, value.double()).to(value.dtype)
     rank = len(components.event_shape)
     value = value.unsqueeze(-1 - rank)

@@ -45,6 +45,6 @@ class LatentDiagnostics(pl.Callback):
             kl = kl_per_dimension(module.inferred, batch.x, **batch.given)
             return {f"val_kl_per_dimension/{d:03d}": value for d, value in enumerate(kl.tolist())}
         with suppress(ConfigurationError), datum_noise(module.seed, range(len(batch.x))):
-            kl = kl_per_layer(module.inferred, batch.x, **batch.given)
+            kl = kl_per_layer(module.inferred, batch.x, num_samples=1, **batch.given)
             return {f"val_kl_per_layer/{n}": value for n, value in enumerate(kl.tolist(), 1)}
         return {}
