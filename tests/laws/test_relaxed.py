@@ -55,7 +55,7 @@ def test_the_distribution_of_relaxed_draws(temperature):
     """P(z < c) = sigmoid(tau logit c - l), l = l_1 - l_2 for two categories.
 
     100 000 draws, seed 0, 5 levels of two families: 4 s.e., fails by chance once in 1 600.
-    Caught: noise that is divided by tau and a logit that is not; noise of the wrong sign.
+    Caught: noise that is divided by tau and a logit that is not, and the reverse.
     """
     l = torch.tensor([0.7, -0.4])
     one = RelaxedBits(l[:1], temperature).rsample((100_000,))[:, 0]
@@ -82,7 +82,7 @@ def test_cold_draws_are_the_discrete_ones(heads):
     """The same noise at tau = 1e-10 and rounded at any tau: the draws of the discrete q.
 
     20 000 draws. Of bits, whose discrete draws use other noise, the frequencies: 4 s.e.
-    Caught: noise that depends on tau.
+    Caught: a temperature that is ignored, softmax over N.
     """
     hard, cold = heads[0](hard=True, temperature=2.0), heads[0](temperature=1e-10)
     params = torch.randn(4, *hard.out_shape)
@@ -170,7 +170,7 @@ def test_the_noise_of_a_datum_is_its_own(size):
 
 
 def test_kl_and_moments_are_those_of_the_discrete_q(heads):
-    """Bit for bit, and ``sample`` draws discrete z. Caught: the KL of relaxed densities."""
+    """Bit for bit, and ``sample`` draws discrete z. Caught: relaxed samples, KL(p || q)."""
     relaxed, discrete, prior = (make() for make in heads)
     params = torch.randn(5, *relaxed.out_shape)
     q, stands_for, p = relaxed(params), discrete(params), prior()
