@@ -96,10 +96,7 @@ def test_refuses_numbers_that_cannot_be_right(make, message):
 
 
 def test_optimal_scale_is_the_best_of_all():
-    """The mean log p of a batch is -D/2 (1 + log 2 pi mse), and no other s does better: 1e-12.
-
-    Caught: the mean over the batch alone, s per entry.
-    """
+    """The mean log p of a batch is -D/2 (1 + log 2 pi mse), and no other s does better: 1e-12."""
     head = _head(vi.OptimalScaleGaussian(), 4)
     loc, x = torch.randn(5, 20, 4), torch.randn(20, 4)
     mse = (x - loc).square().mean()

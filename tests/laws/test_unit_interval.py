@@ -3,6 +3,7 @@
 import pytest
 import torch
 from scipy import stats
+from torch.autograd import gradcheck
 from torch.distributions import ContinuousBernoulli as TorchContinuousBernoulli
 
 import vi
@@ -60,7 +61,7 @@ def test_mirrored():
 def test_continuous_bernoulli_in_single_precision():
     """N17 from l = 1e-30 to 1e30, around 0 too: log p, gradient, mean and variance to 1e-5.
 
-    Caught: torch's own, whose probabilities are bounded (see the next test).
+    Caught: the closed form down to |l| = 1e-4.
     """
     single = LOGITS.float()
     results = []
@@ -73,6 +74,14 @@ def test_continuous_bernoulli_in_single_precision():
         assert one.isfinite().all()
         scale = other.abs().clamp_min(1.0)
         assert ((one.double() - other) / scale).abs().max() <= 1e-5
+
+
+def test_gradcheck_around_one_half():
+    """N9, also of the gradient of the mean. Caught: the mean of a Bernoulli as the derivative."""
+    l = torch.tensor([-30.0, -0.51, -0.4, 1e-3, 0.3, 0.6, 5.0]).requires_grad_()
+    x = torch.tensor(0.3)
+    assert gradcheck(lambda l: _continuous(l).log_prob(x), (l,))
+    assert gradcheck(lambda l: _continuous(l).mean, (l,))
 
 
 def test_torch_bounds_its_probabilities():
