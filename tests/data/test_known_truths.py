@@ -31,7 +31,7 @@ def draws(data, n):
 def test_the_density_of_a_moon_is_the_integral_over_its_circle(scale):
     """scipy's adaptive quadrature with the peak given, at points of the data: 1e-9 relative.
 
-    Caught: weights of the whole circle, too few nodes for a narrow moon (0.3 nats at 0.01).
+    Caught: weights that grow along the moon, two arcs for any scale.
     """
     data = TwoMoons(scale=scale, context="label")
     items = draws(data, 12)
@@ -64,7 +64,7 @@ def test_the_moons_integrate_to_one_and_are_the_mean_of_each():
 def test_moons_lie_where_they_should():
     """200 000 draws, seed 1: moments of radius and angle about each centre, |t| <= 4.75.
 
-    Caught: angles over the whole circle, the lower moon not turned round.
+    Caught: angles over the whole circle, the lower moon the wrong way round.
     """
     data = TwoMoons(context="label")
     items = draws(data, 200_000)
@@ -112,7 +112,7 @@ def by_hand(data, x):
 
 @pytest.mark.parametrize("probability", [0.5, 0.2])
 def test_the_probability_of_bits_is_the_sum_over_all_states(probability):
-    """And sums to 1 over all x. Caught: a prior that is not that of z, states counted twice."""
+    """And sums to 1 over all x. Caught: a prior that is not that of z, logits 5 % too large."""
     data = BinaryLatentData(data_dim=7, latent_dim=4, probability=probability)
     x = np.array(list(itertools.product((0, 1), repeat=7)), dtype=float)
     log_p = data.truth().log_prob(torch.from_numpy(x))
@@ -123,7 +123,7 @@ def test_the_probability_of_bits_is_the_sum_over_all_states(probability):
 def test_bits_follow_the_truth():
     """100 000 draws of 2^5 states of x, seed 1, chi-squared: p > 1e-5.
 
-    Caught: z drawn with 1 - r, logits of another W.
+    Caught: z drawn with 1 - r.
     """
     data = BinaryLatentData(data_dim=5, latent_dim=3, probability=0.3)
     n, powers = 100_000, 2 ** torch.arange(5)

@@ -65,7 +65,7 @@ def test_an_empty_cell_leaves_x_and_is_told(table):
 
 
 def test_where_nothing_is_missing_nothing_is_different(table):
-    """Bit by bit, and no mask. Caught: a mask of ones, which costs a pass over the data."""
+    """Bit by bit, and no mask. Caught: a mask of ones where nothing is missing."""
     path = table("\n".join(f"{i},{i / 7}" for i in range(20)))
     one, other = CSV(path).load(), CSV(path, missing="mask").load()
     for a, b in zip(parts(one), parts(other), strict=True):

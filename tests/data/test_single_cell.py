@@ -36,7 +36,7 @@ def stored(data):
 
 @pytest.mark.parametrize("cls", SETS)
 def test_counts_are_those_of_the_file(cls, real):
-    """Caught: rows read as columns; values and places of the sparse file exchanged."""
+    """Caught: rows of the sparse file that begin where the last one did; counts modulo 256."""
     shape, total, filled, largest = SETS[cls]
     data = present(cls, real)
     counts = stored(data)
@@ -58,7 +58,7 @@ def test_smfish_has_its_known_mean_and_zeros(real):
 
 
 def test_the_dense_worm_is_scipys(real):
-    """Every entry. Caught: indptr off by one row."""
+    """Every entry. Caught: the lengths of the rows shifted by one row."""
     from scipy.sparse import csr_matrix
 
     file = np.load(real(WormNeurons.file.name))

@@ -81,8 +81,8 @@ def test_the_truth_is_as_probable_as_the_model_says(half, width):
     """log p(x_missing|x_observed) of a linear-Gaussian model, 5 data, K = 20 000, seed 0.
 
     |t| <= 4.75 in units of the standard error that comes with the estimate, for the exact
-    q(z|x_observed) and one half as wide again. Caught: weights of all entries in the denominator,
-    the mask of the observed entries for the hidden ones, an error of the wrong sum.
+    q(z|x_observed) and one half as wide again. Caught: the mask of the observed entries for the
+    hidden ones, missing entries that stay in the likelihood.
     """
     model, x, observed = half
     model.width = width
@@ -98,8 +98,7 @@ def test_the_truth_is_as_probable_as_the_model_says(half, width):
 def test_missing_entries_become_their_conditional_mean(half, width):
     """Each is E[x_d|x_observed] up to sd(E[x_d|z]) / sqrt(effective sample size): |t| <= 4.75.
 
-    Caught: the mean over q without its weights (at width 1.5 the mean of z is the same, so the
-    test of a moved q below sees that), E[x|E[z]] of another datum.
+    Caught: an encoder that is told that all entries are observed, E[x|z] in entries that are.
     """
     model, x, observed = half
     model.width = width
@@ -144,7 +143,7 @@ def test_with_the_exact_posterior_the_weights_are_equal(half):
 def test_it_is_the_difference_of_two_means_of_weights(incomplete, monkeypatch):
     """log mean of the joint weights minus that of the observed ones, of the same draws: 1e-10.
 
-    Draws in chunks of 4, 4, 2. Caught: chunks weighted alike, log K subtracted twice.
+    Draws in chunks of 4, 4, 2. Caught: chunks weighted alike, an error that forgets half of the covariance.
     """
     monkeypatch.setattr("vi.evaluation.log_likelihood._SAMPLES", {"cpu": 4})
     model, x, observed = incomplete
@@ -212,7 +211,7 @@ def test_a_mask_of_ones_is_no_mask(make_likelihood, small_vae):
 def test_what_stands_in_a_missing_entry_does_not_matter(make_likelihood, small_vae):
     """Every likelihood: 0, another datum's value or NaN, the same ELBO and gradient bit by bit.
 
-    Caught: an encoder that reads it, a NaN that reaches the gradient through 0 * NaN.
+    Caught: an encoder that reads it.
     """
     made = _masked(make_likelihood, small_vae)
     if made is None:
