@@ -143,7 +143,8 @@ def test_with_the_exact_posterior_the_weights_are_equal(half):
 def test_it_is_the_difference_of_two_means_of_weights(incomplete, monkeypatch):
     """log mean of the joint weights minus that of the observed ones, of the same draws: 1e-10.
 
-    Draws in chunks of 4, 4, 2. Caught: chunks weighted alike, an error that forgets half of the covariance.
+    Draws in chunks of 4, 4, 2. Caught: chunks weighted alike, an error that forgets half of the
+    covariance.
     """
     monkeypatch.setattr("vi.evaluation.log_likelihood._SAMPLES", {"cpu": 4})
     model, x, observed = incomplete
