@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+from functools import partial
 
 import pytest
 import torch
@@ -198,20 +199,47 @@ def test_no_hidden_layers_is_an_affine_map(make):
     assert (f(a + b) - f(a) - f(b) + f(torch.zeros(6))).abs().max() <= 1e-12
 
 
-def test_a_gate_opens_and_closes():
-    """h = (A x + a) sigmoid(B x + b). Caught: the halves exchanged; a ReLU besides."""
-    x, image = torch.randn(5, 6), torch.randn(5, *IMAGE)
-    dense, glu, _ = vi.GatedMLP([7])((6,), (4,)).layers
-    h, gate = (F.linear(x, *half) for half in _halves(dense))
-    assert (glu(dense(x)) - h * gate.sigmoid()).abs().max() <= 1e-12
-    conv, glu, *_ = vi.GatedConvEncoder([4, 6])(IMAGE, VECTOR).layers
-    h, gate = (F.conv2d(image, *half, stride=2, padding=1) for half in _halves(conv))
-    assert (glu(conv(image)) - h * gate.sigmoid()).abs().max() <= 1e-12
+def _gated(x):
+    """h = a sigmoid(b) of the two halves of the channels."""
+    a, b = x.chunk(2, 1)
+    return a * b.sigmoid()
 
 
-def _halves(layer):
-    """(A, a) and (B, b)."""
-    return zip(layer.weight.chunk(2), layer.bias.chunk(2), strict=True)
+def test_gates_by_hand():
+    """The three gated networks, product by product: at most 1e-12.
+
+    Caught: the halves exchanged; a ReLU besides; a gate after the last layer.
+    """
+    x, image = torch.randn(5, 4), torch.randn(5, *IMAGE)
+    modules = [
+        vi.GatedMLP([7, 5])(VECTOR, (3,)),
+        vi.GatedConvEncoder([4, 6])(IMAGE, VECTOR),
+        vi.GatedConvDecoder([6, 4])(VECTOR, IMAGE),
+    ]
+    products = ([layer for layer in m.layers if hasattr(layer, "weight")] for m in modules)
+    (one, two, three), (down, further, flat), (up, higher, highest) = products
+    smallest = up(x).unflatten(1, (12, 3, 2))
+    by_hand = [
+        three(_gated(two(_gated(one(x))))),
+        flat(_gated(further(_gated(down(image)))).flatten(1)),
+        highest(F.interpolate(_gated(higher(F.interpolate(_gated(smallest), (5, 4)))), (9, 8))),
+    ]
+    for module, given, expected in zip(modules, (x, image, x), by_hand, strict=True):
+        assert (module(given) - expected).abs().max() <= 1e-12
+
+
+@pytest.mark.parametrize(("group", "option"), ON_IMAGES)
+def test_sizes_are_halved_and_doubled(group, option):
+    """One after the other. Caught: a decoder that takes the last size at once."""
+    shapes = (IMAGE, VECTOR) if group == "encoder" else (VECTOR, IMAGE)
+    module = _recipe(group, option)()(*shapes)
+    sizes = []
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d):
+            layer.register_forward_hook(lambda _, __, y: sizes.append(tuple(y.shape[2:])))
+    module(torch.randn(1, *shapes[0]))
+    distinct = [size for size, _ in itertools.groupby(sizes)]
+    assert distinct[-2:] == ([(5, 4), (3, 2)] if group == "encoder" else [(5, 4), (9, 8)])
 
 
 @every_network
@@ -223,25 +251,40 @@ def test_only_the_affine_map_is_affine(make, in_shape, out_shape):
     assert (bend > 1e-3) == (make is not _affine)
 
 
-def test_blocks_that_add_nothing_leave_convolutions():
-    """With the last product of each block 0, the encoder is that of ``ConvEncoder``.
+@pytest.mark.parametrize(
+    ("residual", "plain", "shapes"),
+    [
+        (vi.ResidualEncoder, vi.ConvEncoder, (IMAGE, VECTOR)),
+        (vi.ResidualDecoder, vi.ConvDecoder, (VECTOR, IMAGE)),
+    ],
+)
+def test_blocks_that_add_nothing_leave_convolutions(residual, plain, shapes):
+    """With the last product of each block 0, a network without normalisation is a plain one.
 
-    Caught: a block that activates what it adds to.
+    Caught: a block that activates what it adds to, one block instead of three.
     """
-    plain = vi.NoNormalization()
-    module = vi.ResidualEncoder([4, 6], 3, normalization=plain)((1, 9, 8), (4,))
+    factory = residual([4, 6], 3, nn.Tanh(), vi.NoNormalization())
+    module, expected = factory(*shapes), plain([4, 6], nn.Tanh())(*shapes)
     blocks = [layer for layer in module.layers if hasattr(layer, "branch")]
     assert len(blocks) == 6
     for block in blocks:
         nn.init.zeros_(block.branch[-1].weight)
         nn.init.zeros_(block.branch[-1].bias)
-    conv = vi.ConvEncoder([4, 6])((1, 9, 8), (4,))
-    kept = [layer for layer in module.layers if not hasattr(layer, "branch")]
-    weights = [p for layer in kept for p in layer.parameters()]
-    for ours, theirs in zip(conv.parameters(), weights, strict=True):
-        ours.data.copy_(theirs)
-    x = torch.randn(5, 1, 9, 8)
-    assert (module(x) - conv(x)).abs().max() <= 1e-12
+    kept = [p for layer in module.layers if layer not in blocks for p in layer.parameters()]
+    for ours, theirs in zip(kept, expected.parameters(), strict=True):
+        theirs.data.copy_(ours)
+    x = torch.randn(5, *shapes[0])
+    assert (module(x) - expected(x)).abs().max() <= 1e-12
+
+
+def test_a_block_by_hand():
+    """x + conv(act(norm(conv(act(norm(x)))))): at most 1e-12. Caught: a branch that is linear."""
+    block = vi.ResidualEncoder([6], 1, nn.Tanh())(IMAGE, VECTOR).layers[1]
+    one, two = (layer for layer in block.branch if isinstance(layer, nn.Conv2d))
+    norm = partial(F.group_norm, num_groups=1)
+    x = torch.randn(2, 6, 5, 4)
+    expected = x + two(norm(one(norm(x).tanh())).tanh())
+    assert (block(x) - expected).abs().max() <= 1e-12
 
 
 def test_groups_have_mean_0_and_variance_1():
