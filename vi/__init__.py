@@ -11,7 +11,8 @@ One way through the house:
     evaluation/   log p(x), and how far the bound is from it
 
 Every class of these folders is a name of this module (``vi.VAE``, ``vi.ELBO``), imported when it
-is first used, and so are ``fit``, ``load``, ``save`` and ``log_likelihood``.
+is first used, and so are ``fit``, ``load``, ``save``, ``log_likelihood``
+and ``impute``.
 """
 
 from vi.lazy import lazy_exports
@@ -23,6 +24,7 @@ __getattr__, __dir__ = lazy_exports(
     __path__[0],
     {
         "fit": "vi.training.fit",
+        "impute": "vi.evaluation.imputation",
         "load": "vi.training.pretrained",
         "save": "vi.training.pretrained",
         "log_likelihood": "vi.evaluation.log_likelihood",

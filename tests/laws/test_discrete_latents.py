@@ -231,6 +231,25 @@ def test_evidence_is_the_elbo_and_the_gap(model, data, make):
         assert (one - other).abs().max() <= 1e-11
 
 
+@pytest.mark.parametrize("make", ELBOS)
+def test_the_decoder_sees_each_state_once(small_vae, data, make):
+    """Whatever the number of data, and each state once with each context."""
+    seen = []
+    for context_dim, rows in ((0, 8), (2, 8 * 50)):
+        model = small_vae(
+            posterior=vi.BernoulliPosterior(3), prior=vi.BernoulliPrior(3), context_dim=context_dim
+        )
+        given = {"context": torch.randn(50, 2)} if context_dim else {}
+        model.decoder.layers.register_forward_pre_hook(lambda _, x: seen.append(len(x[0])))
+        value = make()(model, data, **given).value
+        assert seen.pop() == rows
+        alone = [
+            make()(model, data[n : n + 1], **{k: v[n : n + 1] for k, v in given.items()}).value
+            for n in range(50)
+        ]
+        assert (torch.cat(alone) - value).abs().max() <= 1e-12
+
+
 def test_log_likelihood_agrees_with_the_sum(model, data):
     """Plain draws from q: 5 data, 20 000 draws, seed 0, each within 4.75 s.e. (1 in 10^5)."""
     x = data[:5]

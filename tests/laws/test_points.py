@@ -75,7 +75,7 @@ def test_expectation_over_a_support_is_the_sum():
     expected = (probs / probs.sum(-1, keepdim=True) * a).sum(-1)
     for num_samples in (1, 7):
         at = points(q, num_samples)
-        assert at.z.shape == (S, B, S)
+        assert at.z.shape == (S, 1, S)
         assert (at.mean((at.z * a).sum(-1)) - expected).abs().max() <= 1e-14
     at, log_q = points_and_log_prob(q, 1)
     assert at.weights is not None

@@ -36,7 +36,7 @@ def _beta_head(**arguments):
 def test_series_and_closed_form_agree_where_they_meet():
     """Normaliser, mean and variance on both sides of |l| = 1/2: at most 1e-13.
 
-    Caught: a wrong coefficient of h^12 (1e-11).
+    Caught: a coefficient of h^6 that is off by a thousandth.
     """
     eps = 1e-15
     for l in (-0.5, 0.5):

@@ -42,7 +42,7 @@ class LayeredELBO(Bound):
         else:
             at, of_q, of_p = points(q, self.num_samples), [q], [p]
         reconstruction = at.mean(model.likelihood(at.z, **given).log_prob(x))
-        draws = at.z.shape[:2]
+        draws = (len(at.z), len(x))
         kls = [
             at.mean(closed_form_kl(*pair).expand(draws)) for pair in zip(of_q, of_p, strict=True)
         ]

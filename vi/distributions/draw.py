@@ -51,7 +51,8 @@ def draw(q: Distribution, num_samples: int) -> tuple[Tensor, Tensor]:
 class Points(NamedTuple):
     """Points whose weighted mean stands for E_q: draws, or the whole support of a discrete z.
 
-    ``weights`` is None for draws, which count alike, and q(z) (K, B) for a support.
+    ``weights`` is None for draws, which count alike, and q(z) (K, B) for a support, whose z is the
+    same for all data, (K, 1, *Z): a decoder sees each state once.
     """
 
     z: Tensor
@@ -77,7 +78,7 @@ def points(q: Distribution, num_samples: int) -> Points:
     (torch.Size([2, 1, 2]), tensor([0.2000, 0.8000]))
     """
     if q.has_enumerate_support:
-        z = q.enumerate_support()
+        z = q.enumerate_support(expand=False)
         return Points(z, q.log_prob(z).exp())
     if q.has_rsample:
         with keyed_draw(num_samples, q.batch_shape):
@@ -92,7 +93,7 @@ def points_and_log_prob(q: Distribution, num_samples: int) -> tuple[Points, Tens
         ConfigurationError: See ``draw``.
     """
     if q.has_enumerate_support:
-        z = q.enumerate_support()
+        z = q.enumerate_support(expand=False)
         log_q = q.log_prob(z)
         return Points(z, log_q.exp()), log_q
     z, log_q = draw(q, num_samples)

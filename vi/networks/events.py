@@ -31,7 +31,8 @@ class OnVectors(nn.Module):
         """See the class."""
         x = flatten_event(x, self.in_rank)
         if context is not None:
-            x = torch.cat([x, context.expand(*x.shape[:-1], -1)], dim=-1)
+            batch = torch.broadcast_shapes(x.shape[:-1], context.shape[:-1])
+            x = torch.cat([v.expand(*batch, -1) for v in (x, context)], dim=-1)
         y = self.layers(x.reshape(-1, x.shape[-1]))
         return y.reshape(*x.shape[:-1], *self.out_shape)
 
