@@ -104,9 +104,16 @@ def test_refuses_numbers_that_cannot_be_right(make, message):
         make()
 
 
+def _seasoned(dim: int) -> vi.OptimalScaleGaussian:
+    """One that has seen a batch of errors of size 5."""
+    head = _head(vi.OptimalScaleGaussian(), dim)
+    head(torch.zeros(9, dim)).log_prob(5 * torch.randn(9, dim))
+    return head
+
+
 def test_optimal_scale_is_the_best_of_all():
     """The mean log p of a batch is -D/2 (1 + log 2 pi mse), and no other s does better: 1e-12."""
-    head = _head(vi.OptimalScaleGaussian(), 4)
+    head = _seasoned(4)
     loc, x = torch.randn(5, 20, 4), torch.randn(20, 4)
     mse = (x - loc).square().mean()
     best = head(loc).log_prob(x).mean()
@@ -118,7 +125,7 @@ def test_optimal_scale_is_the_best_of_all():
 
 def test_gradient_is_that_of_the_log_of_the_error():
     """d/d mu of -B D/2 log(mean squared error): at most 1e-12. Caught: the s of the buffer."""
-    head, x = _head(vi.OptimalScaleGaussian(), 4), torch.randn(20, 4)
+    head, x = _seasoned(4), torch.randn(20, 4)
     loc = torch.randn(20, 4, requires_grad=True)
     (surrogate,) = torch.autograd.grad(head(loc).log_prob(x).sum(), loc)
     (exact,) = torch.autograd.grad(-40 * (x - loc).square().mean().log(), loc)
