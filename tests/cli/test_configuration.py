@@ -246,3 +246,9 @@ def test_a_hint_is_taken_from_the_options_that_were_chosen():
     with pytest.raises(ConfigurationError) as caught:
         composed("train", ["bound=beta", "bound.betta=2"], train)
     assert caught.value.hint == "did you mean bound.beta?"
+
+
+def test_a_bound_within_a_bound_can_be_chosen():
+    """Caught: a nested bound that was no choice of its group."""
+    node = composed("train", ["bound=beta", "bound@bound.bound=iwae"], train)["bound"]
+    assert node["bound"]["_target_"] == "vi.bounds.iwae.IWAE"
