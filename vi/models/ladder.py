@@ -32,7 +32,8 @@ class Ladder(LatentVariableModel):
         decoder: Makes the network before the likelihood.
         likelihood: The head that gives p(x|z).
         latent_dims: Z_1, .., Z_L, from the layer next to the data upwards.
-        width: Of the features on the way up and down, which are normalised in every layer.
+        width: Of the features on the way up, which are normalised in every layer, and down, which
+            are not: that would magnify the noise of latents that say little.
         activation: Of the features; leaky ReLU if not given.
 
     Raises:
@@ -65,7 +66,7 @@ class Ladder(LatentVariableModel):
         act = activation or nn.LeakyReLU()
         linear, block = MLP([]), MLP([width], act)
         self.normalized = nn.ModuleList(
-            nn.Sequential(nn.LayerNorm(width), act) for _ in range(2 * len(self.latent_dims))
+            nn.Sequential(nn.LayerNorm(width), act) for _ in self.latent_dims
         )
         self.encoder = encoder(self.data_shape, (width,))
         self.upwards = nn.ModuleList(block((width,), (width,)) for _ in self.latent_dims[1:])
@@ -76,6 +77,7 @@ class Ladder(LatentVariableModel):
         )
         self.expectations = nn.ModuleList(linear((width,), (2 * z,)) for z in downwards[1:])
         self.decoder = decoder((width,), likelihood.out_shape)
+        self.activation = act
         self.register_buffer("top", torch.zeros(2 * downwards[0]), persistent=False)
 
     def prior(self, **given: Tensor) -> Distribution:
@@ -114,7 +116,7 @@ class Ladder(LatentVariableModel):
         """What the features of x propose for every layer, (B, 2 Z_1 + .. + 2 Z_L)."""
         if observed is not None:
             x = x.where(observed, x.new_zeros(()))
-        first, *above = self.normalized[: len(self.latent_dims)]
+        first, *above = self.normalized
         features = [first(self.encoder(x))]
         for block, normalized in zip(self.upwards, above, strict=True):
             features.append(normalized(features[-1] + block(features[-1])))
@@ -136,8 +138,7 @@ class Ladder(LatentVariableModel):
 
     def inference_parameters(self) -> list[nn.Parameter]:
         """Of the way up; the way down is shared, and belongs to the model."""
-        normalized = self.normalized[: len(self.latent_dims)]
-        upwards = (self.encoder, self.upwards, normalized, self.proposals)
+        upwards = (self.encoder, self.upwards, self.normalized, self.proposals)
         return [parameter for part in upwards for parameter in part.parameters()]
 
     def _descend(self) -> Generator[Tensor, Tensor, None]:
@@ -145,7 +146,7 @@ class Ladder(LatentVariableModel):
         below, features = self.top, None
         for number, join in enumerate(self.joining):
             z = yield below
-            features = self.normalized[-1 - number](_joined(join, z, features))
+            features = self.activation(_joined(join, z, features))
             last = number == len(self.expectations)
             below = features if last else self.expectations[number](features)
         yield below
