@@ -68,10 +68,7 @@ def test_two_categories_are_a_bernoulli():
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_extreme_logits(dtype):
-    """Finite at +-100, and a category of probability e^-200 is never drawn.
-
-    Caught: a draw at the very end of the cumulated probabilities.
-    """
+    """Finite at +-100, and a category of probability e^-200 is never drawn."""
     logits = torch.tensor([-100.0, 100.0, 100.0, -100.0], dtype=dtype)
     p = GridCategorical(logits)
     log_p = p.log_prob(torch.arange(4.0, dtype=dtype))
@@ -111,7 +108,6 @@ def test_single_precision_follows_double():
 
 
 def test_missing_entries_leave_it():
-    """Caught: the value that stands in for a missing entry off the grid of the index."""
     head = _head((3,))
     params = torch.randn(6, *head.out_shape)
     observed = torch.tensor([True, False, True])
