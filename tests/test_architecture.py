@@ -20,6 +20,7 @@ FLOORS = {
     "bounds": 3,
     "diagnostics": 3,
     "refinement": 3,
+    "optimizers": 3,
     "schemes": 4,
     "evaluation": 4,
     "data": 4.5,  # beside training, which trains on it

@@ -7,12 +7,13 @@ from functools import partial
 from torch import Tensor
 from torch.nn import Parameter
 from torch.nn.utils import clip_grad_norm_
-from torch.optim import Adam, Optimizer
+from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from vi.bounds.base import Bound, Estimate
 from vi.errors import ConfigurationError, require_positive
 from vi.models.base import LatentVariableModel
+from vi.optimizers.adam import Adam
 from vi.schemes.base import Scheme
 
 OptimizerFactory = Callable[..., Optimizer]

@@ -1,0 +1,1 @@
+"""Optimisers of torch, with less to do between two steps."""
