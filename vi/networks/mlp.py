@@ -10,6 +10,7 @@ from vi.math import Shape
 from vi.networks.base import Network, require_widths
 from vi.networks.events import OnVectors
 from vi.networks.products import Linear
+from vi.networks.rectified import Rectified
 
 
 class MLP(Network):
@@ -38,4 +39,5 @@ class MLP(Network):
         layers: list[nn.Module] = []
         for n_in, n_out in pairwise(widths):
             layers += [Linear(n_in, n_out), self.activation]
-        return OnVectors(nn.Sequential(*layers[:-1]), len(in_shape), out_shape)
+        sequence = Rectified if isinstance(self.activation, nn.ReLU) else nn.Sequential
+        return OnVectors(sequence(*layers[:-1]), len(in_shape), out_shape)

@@ -46,6 +46,9 @@ class Plan(NamedTuple):
     of_weight: bool = False
 
 
+_TORCH = Plan()
+
+
 class Linear(nn.Linear):
     """y = x W' + b, as ``torch.nn.Linear``, forward and backward by the faster library.
 
@@ -54,16 +57,16 @@ class Linear(nn.Linear):
 
     def forward(self, input: Tensor) -> Tensor:
         """(.., in_features) -> (.., out_features)."""
-        if not _applies(input, self.weight):
+        if not applies(input, self.weight):
             return super().forward(input)
         x = input.flatten(0, -2)
-        plan = _plan(x, self.weight)
+        plan = plan_of(x, self.weight)
         if torch.is_grad_enabled():
             if not any(plan[1:]):
                 return super().forward(input)
             y = _Affine.apply(x, self.weight, self.bias, plan)
         else:
-            y = _product(x, self.weight, self.bias, by_onednn=plan.inference)
+            y = product(x, self.weight, self.bias, by_onednn=plan.inference)
         return y.view(*input.shape[:-1], self.out_features)
 
 
@@ -88,14 +91,14 @@ def adopt(plans: Mapping[str, Sequence[bool]]) -> None:
     _plans.update({_size(name): Plan(*plan) for name, plan in plans.items()})
 
 
-def _applies(x: Tensor, weight: Tensor) -> bool:
+def applies(x: Tensor, *weights: Tensor) -> bool:
+    """Whether there is a choice to make when vectors x (.., D) meet these weights."""
     return (
         _library == "auto"
         and not torch.compiler.is_compiling()
-        and x.numel() * len(weight) >= _SMALL
+        and math.prod(x.shape[:-1]) * max(w.numel() for w in weights) >= _SMALL
         and x.dim() > 1
-        and x.dtype == weight.dtype == torch.float32
-        and x.device.type == weight.device.type == "cpu"
+        and all(t.dtype == torch.float32 and t.is_cpu for t in (x, *weights))
         and _oneDNN is not None
         and not torch.is_autocast_enabled("cpu")
         and not torch._C._are_functorch_transforms_active()
@@ -107,23 +110,23 @@ class _Affine(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, plan: Plan) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.plan = plan
-        return _product(x, weight, bias, by_onednn=plan.forward)
+        return product(x, weight, bias, by_onednn=plan.forward)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
         of_y = grads[0].contiguous()
-        plan = Plan() if torch.is_grad_enabled() else ctx.plan  # only torch's are differentiable
+        plan = _TORCH if torch.is_grad_enabled() else ctx.plan  # only torch's are differentiable
         needed = ctx.needs_input_grad
         return (
-            _product(of_y, weight.t(), None, by_onednn=plan.of_input) if needed[0] else None,
-            _product(of_y.t(), x.t(), None, by_onednn=plan.of_weight) if needed[1] else None,
+            product(of_y, weight.t(), None, by_onednn=plan.of_input) if needed[0] else None,
+            product(of_y.t(), x.t(), None, by_onednn=plan.of_weight) if needed[1] else None,
             of_y.sum(0) if needed[2] else None,
             None,
         )
 
 
-def _product(
+def product(
     a: Float[Tensor, "M K"],
     b: Float[Tensor, "N K"],
     bias: Float[Tensor, " N"] | None = None,
@@ -136,8 +139,10 @@ def _product(
     return linear(a, b, bias)
 
 
-def _plan(x: Float[Tensor, "N D"], weight: Float[Tensor, "H D"]) -> Plan:
+def plan_of(x: Float[Tensor, "N D"], weight: Float[Tensor, "H D"]) -> Plan:
     """For a layer and batch of this size: what was measured here before, or a measurement."""
+    if len(x) * weight.numel() < _SMALL:
+        return _TORCH
     size = (*x.shape, len(weight), torch.get_num_threads())
     plan = _plans.get(size)
     if plan is None:
@@ -177,7 +182,7 @@ def _times(a: Tensor, b: Tensor) -> list[float]:
     for _ in range(_REPEATS):
         for by_onednn in (False, True):
             started = time.perf_counter()
-            _product(a, b, None, by_onednn=by_onednn)
+            product(a, b, None, by_onednn=by_onednn)
             best[by_onednn] = min(best[by_onednn], time.perf_counter() - started)
     return best
 

@@ -1,0 +1,91 @@
+"""Layers that are one node of the graph compute what they would compute as several."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from vi.networks import products
+from vi.networks.products import Linear, Plan
+from vi.networks.rectified import Rectified
+
+ROWS, WIDTH = 64, 300
+
+
+@pytest.fixture(params=[Plan(*[True] * 4), Plan(forward=True), Plan()])
+def plan(request, monkeypatch):
+    """What is chosen for these sizes while the test runs."""
+    if products._oneDNN is None and any(request.param):
+        pytest.skip("this torch has no oneDNN")
+    monkeypatch.setattr(products, "_plans", {})
+    products.adopt({f"{ROWS}x{WIDTH}x{WIDTH}, 1 threads": request.param})
+
+
+def network(depth: int = 3) -> tuple[Rectified, Tensor]:
+    layers = [m for _ in range(depth) for m in (Linear(WIDTH, WIDTH), nn.ReLU())]
+    return Rectified(*layers[:-1]), torch.randn(ROWS, WIDTH, requires_grad=True)
+
+
+def as_several(layers: Rectified) -> nn.Sequential:
+    """The same layers."""
+    return nn.Sequential(*layers)
+
+
+def gradients(layers: nn.Module, x: Tensor, of_y: Tensor) -> list[Tensor]:
+    """y, its gradient with respect to x, and with respect to every parameter."""
+    y = layers(x)
+    return [y, *torch.autograd.grad(y, (x, *layers.parameters()), of_y)]
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_to_the_bit(plan, depth):
+    """Caught: a rectifier after the last layer, and one left out of the way back."""
+    layers, x = network(depth)
+    of_y = torch.randn(ROWS, WIDTH)
+    ours, theirs = gradients(layers, x, of_y), gradients(as_several(layers), x, of_y)
+    assert "_Layers" in type(layers(x).grad_fn).__name__  # not the same code twice
+    assert all(map(torch.equal, ours, theirs))
+
+
+def test_its_gradient_has_a_gradient(plan):
+    """To 1e-5 of the largest entry. Caught: hidden layers held constant in the second one."""
+
+    def penalty(layers: nn.Module) -> tuple[Tensor, ...]:
+        (of_x,) = torch.autograd.grad(layers(x).square().sum(), x, create_graph=True)
+        return torch.autograd.grad(of_x.square().mean(), list(layers.parameters()))
+
+    layers, x = network()
+    for a, b in zip(penalty(layers), penalty(as_several(layers)), strict=True):
+        assert (a - b).abs().max() <= 1e-5 * b.abs().max()
+
+
+@pytest.mark.parametrize("frozen", [["0.weight"], ["2.bias", "4.weight"], ["x"]])
+def test_what_is_frozen_gets_no_gradient(plan, frozen):
+    """And the others the one that they had. Caught: gradients in the places of others."""
+    layers, x = network()
+    named = {**dict(layers.named_parameters()), "x": x}
+    _, of_x, *of_parameters = gradients(as_several(layers), x, torch.ones_like(x))
+    expected = dict(zip(named, [*of_parameters, of_x], strict=True))
+    for name in frozen:
+        named[name].requires_grad_(False)
+    layers(x).sum().backward()
+    for name, p in named.items():
+        assert p.grad is None if name in frozen else torch.equal(p.grad, expected[name])
+
+
+@pytest.mark.parametrize("kind", ["forward", "forward_pre", "full_backward"])
+def test_hooks_of_a_layer_are_called(plan, kind):
+    layers, x = network()
+    called = []
+    getattr(layers[2], f"register_{kind}_hook")(lambda *_: called.append(kind))
+    layers(x).sum().backward()
+    assert called == [kind]
+
+
+def test_the_data_are_left_as_they_are(plan):
+    """Caught: the data rectified in place."""
+    layers, x = network()
+    before = x.detach().clone()
+    with torch.no_grad():
+        layers(x)
+    layers(x.detach())
+    assert torch.equal(x, before)
