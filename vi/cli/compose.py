@@ -39,7 +39,8 @@ def composed(name: str, overrides: Sequence[str], main: Callable[..., Any]) -> d
         try:
             config = compose(name, list(overrides), return_hydra_config=True)
             _check_hydra(OmegaConf.to_container(config.hydra, resolve=False), "hydra")
-            plain = plain_values(compose(name, list(overrides)))
+            ours = [str(key) for key in config if key != "hydra"]
+            plain = plain_values(OmegaConf.masked_copy(config, ours))
         except (HydraException, OmegaConfBaseException) as error:
             raise _explained(error, name, overrides) from error
     check_values(plain, main)
