@@ -127,21 +127,27 @@ def test_the_likelihood_of_a_chain_reads_its_first_layer():
     assert (all_.likelihood(z).mean - all_.likelihood(changed).mean).abs().min() > 0
 
 
-def test_the_ladder_multiplies_what_it_expects_with_what_it_sees():
-    """q(z_l|z_>l, x) is the normalised product of both Gaussians: against the grid, 1e-9.
+def test_the_ladder_tells_q_relative_to_p():
+    """Differences of 0 make q the prior; (a, log b) move the mean by a, the scale by b: 1e-12.
 
-    Caught: the mean of the two means, a precision in place of its inverse.
+    Caught: a in units of s, b in place of its logarithm, the layers in the other order.
     """
-    model, x = _ladder(latent_dims=[1, 1]), torch.randn(1, 6)
-    q, p = model.posterior(x), model.prior()
-    z = q.sample()
-    proposals = model.variational_parameters(x).split([2, 2], -1)
-    line = torch.linspace(-20, 20, 40_001)[:, None, None]
-    pairs = zip(q.conditionals(z), p.conditionals(z), proposals, strict=True)
-    for joint, expected, proposed in pairs:
-        density = expected.log_prob(line) + diagonal_gaussian(proposed).log_prob(line)
-        density = density - density.logsumexp(0) - (line[1, 0, 0] - line[0, 0, 0]).log()
-        assert (joint.log_prob(line) - density).abs()[density > -50].max() <= 1e-9
+    model, x, z = _ladder(), torch.randn(4, 6), torch.randn(4, 5)
+    a, log_b = torch.tensor([1.0, -2.0, 0.0]), torch.tensor([0.0, 0.5, -100.0])
+    with torch.no_grad():
+        for network in model.differences:
+            for p in network.parameters():
+                p.zero_()
+        assert (model.posterior(x).log_prob(z) - model.prior().log_prob(z)).abs().max() <= 1e-12
+        model.differences[1].layers[-1].bias.copy_(torch.cat([a, log_b]))
+        (q, q_above), (p, p_above) = (
+            d.conditionals(z) for d in (model.posterior(x), model.prior())
+        )
+    assert (p.stddev - 1).abs().min() >= 1e-3  # else units of s would be those of z
+    assert (q.mean - p.mean - a).abs().max() <= 1e-12
+    expected = (5 * (log_b / 5).tanh()).exp()
+    assert (q.stddev / p.stddev / expected - 1).abs().max() <= 1e-12
+    assert (q_above.log_prob(z[:, 3:]) - p_above.log_prob(z[:, 3:])).abs().max() <= 1e-12
 
 
 def test_layers_with_a_closed_form_kl_agree_with_the_log_weights():

@@ -1,6 +1,6 @@
 """The ladder: inference and generation share one way down through the layers."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -8,21 +8,28 @@ from torch.distributions import Distribution
 
 from vi.distributions.chain import Chain, Layers, diagonal_gaussian
 from vi.distributions.conditional import ConditionalDistribution
+from vi.distributions.counts import exposed
 from vi.distributions.observed import Observed
 from vi.errors import require_positive
 from vi.models.base import LatentVariableModel
 from vi.networks.base import NetworkFactory
 from vi.networks.mlp import MLP
 
+_MOST = 5.0  # of |log s|
+
 
 class Ladder(LatentVariableModel):
     """p(x, z) = p(z_L) p(z_(L-1)|z_L) .. p(z_1|z_2 .. z_L) p(x|z), q(z|x) in the same order.
 
-    p(z_L) = N(0, I). Upwards, features d_1 .. d_L of x each propose a Gaussian for their layer.
-    Downwards, the layers drawn so far give p(z_l|z_>l); q(z_l|z_>l, x) is its product with what
-    d_l proposes, so that inference has to say only what generation does not know yet:
+    p(z_L) = N(0, I). Upwards, x is turned into features d_1 .. d_L. Downwards, the layers drawn so
+    far are added up to features h_l, which give p(z_l|z_>l) = N(m_l, s_l^2); with those of x they
+    say how far q(z_l|z_>l, x) lies from there, so that inference has to learn only what
+    generation does not know yet:
 
-        1 / s_q^2 = 1 / s_p^2 + 1 / s_d^2,    m_q = s_q^2 (m_p / s_p^2 + m_d / s_d^2).
+        h_l = h_(l+1) + W_l z_(l+1),    q(z_l|z_>l, x) = N(m_l + a_l, (s_l b_l)^2),
+
+    with (m_l, log s_l) a network of h_l, and (a_l, log b_l) affine in h_l and d_l. The decoder
+    reads h_0: no layer lies deeper in the networks than z does in a model with one layer.
 
     z is one vector (z_1, .., z_L); ``posterior`` and ``prior`` are ``Chain``s drawn from z_L on.
 
@@ -32,14 +39,15 @@ class Ladder(LatentVariableModel):
         decoder: Makes the network before the likelihood.
         likelihood: The head that gives p(x|z).
         latent_dims: Z_1, .., Z_L, from the layer next to the data upwards.
-        width: Of the features on the way up, which are normalised in every layer, and down, which
-            are not: that would magnify the noise of latents that say little.
-        activation: Of the features; leaky ReLU if not given.
+        width: Of the features.
+        activation: Within the networks between layers; leaky ReLU if not given.
 
     Raises:
         ConfigurationError: A layer without dimensions.
 
-    Reference: Sonderby, Raiko, Maaloe, Sonderby and Winther, 2016, https://arxiv.org/abs/1602.02282
+    Reference: Sonderby, Raiko, Maaloe, Sonderby and Winther, 2016, https://arxiv.org/abs/1602.02282,
+    who multiply two Gaussians where q is told relative to p here: Vahdat and Kautz, 2020,
+    https://arxiv.org/abs/2007.03898
     """
 
     takes_missing = True
@@ -65,43 +73,41 @@ class Ladder(LatentVariableModel):
         self.likelihood_head = likelihood
         act = activation or nn.LeakyReLU()
         linear, block = MLP([]), MLP([width], act)
-        self.normalized = nn.ModuleList(
-            nn.Sequential(nn.LayerNorm(width), act) for _ in self.latent_dims
-        )
+        sizes = self.latent_dims[::-1]  # from here on downwards
         self.encoder = encoder(self.data_shape, (width,))
-        self.upwards = nn.ModuleList(block((width,), (width,)) for _ in self.latent_dims[1:])
-        self.proposals = nn.ModuleList(linear((width,), (2 * z,)) for z in self.latent_dims)
-        downwards = self.latent_dims[::-1]
-        self.joining = nn.ModuleList(
-            block((z + (width if number else 0),), (width,)) for number, z in enumerate(downwards)
-        )
-        self.expectations = nn.ModuleList(linear((width,), (2 * z,)) for z in downwards[1:])
+        self.upwards = nn.ModuleList(block((width,), (width,)) for _ in sizes[1:])
+        self.differences = nn.ModuleList(linear((width,), (2 * z,), width) for z in sizes)
+        self.expectations = nn.ModuleList(block((width,), (2 * z,)) for z in sizes[1:])
+        self.joining = nn.ModuleList(linear((z,), (width,)) for z in sizes)
+        self.start = nn.Parameter(torch.zeros(width))
         self.decoder = decoder((width,), likelihood.out_shape)
-        self.activation = act
-        self.register_buffer("top", torch.zeros(2 * downwards[0]), persistent=False)
+        self.register_buffer("top", torch.zeros(2 * sizes[0]), persistent=False)
 
     def prior(self, **given: Tensor) -> Distribution:
         """p(z), drawn from z_L on."""
         del given
 
         def layers() -> Layers:
-            descent = self._descend()
-            expected = next(descent)
-            while True:
-                z = yield diagonal_gaussian(expected)
-                expected = descent.send(z)
+            features = self.start
+            for number, join in enumerate(self.joining):
+                z = yield diagonal_gaussian(self._expected(number, features))
+                features = features + join(z)
 
         return Chain(layers, self.latent_dims, torch.Size(), from_last=True)
 
     def likelihood(
-        self, z: Tensor, observed: Tensor | None = None, **given: Tensor
+        self,
+        z: Tensor,
+        observed: Tensor | None = None,
+        exposure: Tensor | None = None,
+        **given: Tensor,
     ) -> Distribution:
-        """p(x|z), of the entries of x that are observed."""
-        descent = self._descend()
-        features = next(descent)
-        for part in z.split(self.latent_dims, -1)[::-1]:
-            features = descent.send(part)
+        """p(x|z), of the entries of x that are observed; ``exposure`` multiplies rates."""
+        features = self.start
+        for join, part in zip(self.joining, z.split(self.latent_dims, -1)[::-1], strict=True):
+            features = features + join(part)
         p = self.likelihood_head(self.decoder(features))
+        p = p if exposure is None else exposed(p, exposure)
         return p if observed is None else Observed(p, observed)
 
     def posterior(
@@ -113,53 +119,40 @@ class Ladder(LatentVariableModel):
     def variational_parameters(
         self, x: Tensor, observed: Tensor | None = None, **given: Tensor
     ) -> Tensor:
-        """What the features of x propose for every layer, (B, 2 Z_1 + .. + 2 Z_L)."""
+        """The features d_L, .., d_1 of x, (B, L width)."""
+        x = self.likelihood_head.encoded(x)
         if observed is not None:
             x = x.where(observed, x.new_zeros(()))
-        first, *above = self.normalized
-        features = [first(self.encoder(x))]
-        for block, normalized in zip(self.upwards, above, strict=True):
-            features.append(normalized(features[-1] + block(features[-1])))
-        pairs = zip(self.proposals, features, strict=True)
-        return torch.cat([propose(d) for propose, d in pairs], -1)
+        features = [self.encoder(x)]
+        for block in self.upwards:
+            features.append(features[-1] + block(features[-1]))
+        return torch.cat(features[::-1], -1)
 
     def posterior_at(self, parameters: Tensor) -> Distribution:
-        """The q with these proposals."""
-        proposals = parameters.split([2 * size for size in self.latent_dims], -1)
+        """The q with these features of x."""
+        of_x = parameters.chunk(len(self.latent_dims), -1)
 
         def layers() -> Layers:
-            descent = self._descend()
-            expected = next(descent)
-            for proposed in proposals[::-1]:
-                z = yield diagonal_gaussian(_product(expected, proposed))
-                expected = descent.send(z)
+            features = self.start
+            parts = zip(self.differences, self.joining, of_x, strict=True)
+            for number, (differ, join, d) in enumerate(parts):
+                expected = self._expected(number, features)
+                z = yield diagonal_gaussian(expected + _gentle(differ(features, d)))
+                features = features + join(z)
 
         return Chain(layers, self.latent_dims, parameters.shape[:-1], from_last=True)
 
     def inference_parameters(self) -> list[nn.Parameter]:
-        """Of the way up; the way down is shared, and belongs to the model."""
-        upwards = (self.encoder, self.upwards, self.normalized, self.proposals)
-        return [parameter for part in upwards for parameter in part.parameters()]
+        """Of the way up and the differences; the way down is shared, and belongs to the model."""
+        own = (self.encoder, self.upwards, self.differences)
+        return [parameter for part in own for parameter in part.parameters()]
 
-    def _descend(self) -> Generator[Tensor, Tensor, None]:
-        """Gives (m, log s) of p(z_l|z_>l) from l = L on and is sent z_l; last, gives features."""
-        below, features = self.top, None
-        for number, join in enumerate(self.joining):
-            z = yield below
-            features = self.activation(_joined(join, z, features))
-            last = number == len(self.expectations)
-            below = features if last else self.expectations[number](features)
-        yield below
+    def _expected(self, number: int, features: Tensor) -> Tensor:
+        """(m, log s) of p(z_l|z_>l), in the order downwards."""
+        return _gentle(self.expectations[number - 1](features)) if number else self.top
 
 
-def _joined(join: nn.Module, z: Tensor, features: Tensor | None) -> Tensor:
-    """The features of the layers down to this one."""
-    return join(z) if features is None else features + join(torch.cat([z, features], -1))
-
-
-def _product(one: Tensor, other: Tensor) -> Tensor:
-    """(m, log s) of the normalised product of two diagonal Gaussians, each (m, log s)."""
-    (m_1, log_s_1), (m_2, log_s_2) = one.chunk(2, -1), other.chunk(2, -1)
-    log_precision = torch.logaddexp(-2 * log_s_1, -2 * log_s_2)
-    weight = (2 * (log_s_1 - log_s_2)).sigmoid()
-    return torch.cat([m_1 + weight * (m_2 - m_1), -0.5 * log_precision], -1)
+def _gentle(params: Tensor) -> Tensor:
+    """(m, log s) with |log s| below 5: what one draw far out does to the next layer must end."""
+    loc, log_scale = params.chunk(2, -1)
+    return torch.cat([loc, _MOST * (log_scale / _MOST).tanh()], -1)
