@@ -45,10 +45,9 @@ def _words_without_255(number: int) -> Tensor:
 
     Three words in a hundred are refused, so some more are drawn than are needed.
     """
-    kept = torch.empty(0, dtype=torch.int64)
-    while len(kept) < number:
-        words = _words(number + number // 16 + 16)
-        # a byte of ~words is zero where subtracting 1 from it borrows from a sign that was not set
-        has_255 = (-1 - _ONES - words).bitwise_and_(words).bitwise_and_(_SIGNS)
-        kept = torch.cat([kept, words.masked_select(has_255 == 0)])
-    return kept[:number]
+    words = _words(number + number // 16 + 16)
+    # a byte of ~words is zero where subtracting 1 from it borrows from a sign that was not set
+    has_255 = (-1 - _ONES - words).bitwise_and_(words).bitwise_and_(_SIGNS)
+    kept = words.masked_select(has_255 == 0)
+    missing = number - len(kept)
+    return torch.cat([kept, _words_without_255(missing)]) if missing > 0 else kept[:number]
