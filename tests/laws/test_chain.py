@@ -150,6 +150,23 @@ def test_the_ladder_tells_q_relative_to_p():
     assert (q_above.log_prob(z[:, 3:]) - p_above.log_prob(z[:, 3:])).abs().max() <= 1e-12
 
 
+def test_higher_layers_of_the_ladder_see_higher_features():
+    """What is above d_1 is heard by q(z_2|x) alone. Caught: the features in the other order."""
+    model, x, z = _ladder(), torch.randn(4, 6), torch.randn(4, 5)
+
+    def densities() -> tuple[torch.Tensor, ...]:
+        q = model.posterior(x).conditionals(z)
+        return tuple(d.log_prob(part) for d, part in zip(q, z.split(SIZES, -1), strict=True))
+
+    before = densities()
+    with torch.no_grad():
+        for p in model.upwards.parameters():
+            p.mul_(2)
+    after = densities()
+    assert torch.equal(after[0], before[0])
+    assert (after[1] - before[1]).abs().min() > 0
+
+
 def test_layers_with_a_closed_form_kl_agree_with_the_log_weights():
     """The two bounds of one model in expectation: 40 000 draws, within 4 s.e. (1 in 16 000).
 

@@ -60,7 +60,7 @@ class Ladder(LatentVariableModel):
         decoder: NetworkFactory,
         likelihood: ConditionalDistribution,
         latent_dims: Sequence[int],
-        width: int = 256,
+        width: int = 500,
         activation: nn.Module | None = None,
     ) -> None:
         super().__init__()
