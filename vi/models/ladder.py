@@ -29,7 +29,7 @@ class Ladder(LatentVariableModel):
         h_l = h_(l+1) + W_l z_(l+1),    q(z_l|z_>l, x) = N(m_l + a_l, (s_l b_l)^2),
 
     with (m_l, log s_l) a network of h_l, and (a_l, log b_l) affine in h_l and d_l. The decoder
-    reads h_0: no layer lies deeper in the networks than z does in a model with one layer.
+    reads h_0, so that one affine map lies between it and every layer, however many there are.
 
     z is one vector (z_1, .., z_L); ``posterior`` and ``prior`` are ``Chain``s drawn from z_L on.
 

@@ -39,5 +39,5 @@ class MLP(Network):
         layers: list[nn.Module] = []
         for n_in, n_out in pairwise(widths):
             layers += [Linear(n_in, n_out), self.activation]
-        sequence = Rectified if isinstance(self.activation, nn.ReLU) else nn.Sequential
+        sequence = Rectified if type(self.activation) is nn.ReLU else nn.Sequential
         return OnVectors(sequence(*layers[:-1]), len(in_shape), out_shape)

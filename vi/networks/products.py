@@ -46,9 +46,6 @@ class Plan(NamedTuple):
     of_weight: bool = False
 
 
-_TORCH = Plan()
-
-
 class Linear(nn.Linear):
     """y = x W' + b, as ``torch.nn.Linear``, forward and backward by the faster library.
 
@@ -60,13 +57,13 @@ class Linear(nn.Linear):
         if not applies(input, self.weight):
             return super().forward(input)
         x = input.flatten(0, -2)
-        plan = plan_of(x, self.weight)
+        plan = _plan(x, self.weight)
         if torch.is_grad_enabled():
             if not any(plan[1:]):
                 return super().forward(input)
-            y = _Affine.apply(x, self.weight, self.bias, plan)
+            y = layers(x, self.weight, self.bias)
         else:
-            y = product(x, self.weight, self.bias, by_onednn=plan.inference)
+            y = _product(x, self.weight, self.bias, by_onednn=plan.inference)
         return y.view(*input.shape[:-1], self.out_features)
 
 
@@ -105,28 +102,56 @@ def applies(x: Tensor, *weights: Tensor) -> bool:
     )
 
 
-class _Affine(torch.autograd.Function):
+def layers(x: Float[Tensor, "N D"], *parameters: Tensor | None) -> Float[Tensor, "N H"]:
+    """y = W_n r(.. r(W_1 x + b_1) ..) + b_n of x, W_1, b_1, .., with r(a) = max(a, 0)."""
+    return _Layers.apply(x, *parameters)
+
+
+class _Layers(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, plan: Plan) -> Tensor:
-        ctx.save_for_backward(x, weight)
-        ctx.plan = plan
-        return product(x, weight, bias, by_onednn=plan.forward)
+    def forward(ctx: Any, x: Tensor, *parameters: Tensor | None) -> Tensor:
+        ctx.plans, inputs = [], []
+        for weight, bias in zip(parameters[::2], parameters[1::2], strict=True):
+            assert weight is not None
+            inputs.append(x.relu_() if inputs else x)
+            ctx.plans.append(_plan(x, weight))
+            x = _product(x, weight, bias, by_onednn=ctx.plans[-1].forward)
+        ctx.save_for_backward(*inputs, *parameters)
+        return x
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight = ctx.saved_tensors
-        of_y = grads[0].contiguous()
-        plan = _TORCH if torch.is_grad_enabled() else ctx.plan  # only torch's are differentiable
-        needed = ctx.needs_input_grad
-        return (
-            product(of_y, weight.t(), None, by_onednn=plan.of_input) if needed[0] else None,
-            product(of_y.t(), x.t(), None, by_onednn=plan.of_weight) if needed[1] else None,
-            of_y.sum(0) if needed[2] else None,
-            None,
-        )
+        (of_y,), plans, needed, saved = grads, ctx.plans, ctx.needs_input_grad, ctx.saved_tensors
+        inputs, parameters = saved[: len(plans)], saved[len(plans) :]
+        if torch.is_grad_enabled():  # someone asks for a derivative of what is computed here
+            return _differentiable_backward(of_y, needed, inputs[0], *parameters)
+        of_y, of_all = of_y.contiguous(), []
+        for i in reversed(range(len(plans))):
+            x, weight, plan = inputs[i], parameters[2 * i], plans[i]
+            needs_weight, needs_bias = needed[2 * i + 1 : 2 * i + 3]
+            of_all.append(of_y.sum(0) if needs_bias else None)
+            by_onednn = plan.of_weight
+            of_weight = _product(of_y.t(), x.t(), by_onednn=by_onednn) if needs_weight else None
+            of_all.append(of_weight)
+            if i or needed[0]:
+                of_y = _product(of_y, weight.t(), by_onednn=plan.of_input)
+            if i:
+                of_y = torch.ops.aten.threshold_backward(of_y, x, 0)
+        return of_y if needed[0] else None, *reversed(of_all)
 
 
-def product(
+def _differentiable_backward(
+    of_y: Tensor, needed: tuple[bool, ...], *arguments: Tensor
+) -> tuple[Tensor | None, ...]:
+    y, *parameters = arguments
+    for i in range(0, len(parameters), 2):
+        y = linear(y.relu() if i else y, *parameters[i : i + 2])
+    wanted = [a for a, n in zip(arguments, needed, strict=True) if n]
+    found = iter(torch.autograd.grad(y, wanted, of_y, create_graph=True))
+    return tuple(next(found) if n else None for n in needed)
+
+
+def _product(
     a: Float[Tensor, "M K"],
     b: Float[Tensor, "N K"],
     bias: Float[Tensor, " N"] | None = None,
@@ -139,10 +164,10 @@ def product(
     return linear(a, b, bias)
 
 
-def plan_of(x: Float[Tensor, "N D"], weight: Float[Tensor, "H D"]) -> Plan:
+def _plan(x: Float[Tensor, "N D"], weight: Float[Tensor, "H D"]) -> Plan:
     """For a layer and batch of this size: what was measured here before, or a measurement."""
     if len(x) * weight.numel() < _SMALL:
-        return _TORCH
+        return Plan()
     size = (*x.shape, len(weight), torch.get_num_threads())
     plan = _plans.get(size)
     if plan is None:
@@ -182,7 +207,7 @@ def _times(a: Tensor, b: Tensor) -> list[float]:
     for _ in range(_REPEATS):
         for by_onednn in (False, True):
             started = time.perf_counter()
-            product(a, b, None, by_onednn=by_onednn)
+            _product(a, b, None, by_onednn=by_onednn)
             best[by_onednn] = min(best[by_onednn], time.perf_counter() - started)
     return best
 
