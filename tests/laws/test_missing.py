@@ -272,7 +272,7 @@ def test_the_batch_size_changes_no_number(small_vae, batch_size):
     for name, column in whole.items():
         torch.testing.assert_close(cut[name], column, rtol=1e-12, atol=1e-12, equal_nan=True)
     some = impute_split(model, split, train, 30, limit=5)
-    torch.testing.assert_close(some["x"], whole["x"][:5], rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(some["x"], whole["x"][[0, 4, 9, 13, 18]], rtol=1e-12, atol=1e-12)
     other = impute_split(model, split, train, 30, seed=1)
     assert not torch.allclose(other["x"], whole["x"])
 

@@ -77,6 +77,19 @@ def test_model_and_bound_go_back_to_their_mode(few_draws):
     assert not bound.training
 
 
+def test_a_limit_takes_some_of_every_class_of_sorted_data(few_draws):
+    """A file may be sorted. Caught: the first so many, all of the first class."""
+    torch.manual_seed(0)
+    model = LinearGaussian.random(5, 2)
+    x = torch.randn(40, 5) + 10.0 * torch.arange(40)[:, None].div(10, rounding_mode="floor")
+    bound = vi.LogWeightELBO()
+    some = evaluate(model, Values(x), bound, limit=4)["log_evidence"]
+    every_class = model.log_evidence(x[[0, 10, 20, 30]]).mean().item()
+    assert some == pytest.approx(every_class, rel=1e-12)
+    whole = evaluate(model, Values(x), bound, limit=100)["log_evidence"]
+    assert whole == pytest.approx(model.log_evidence(x).mean().item(), rel=1e-12)
+
+
 def test_bits_of_the_training_data_are_drawn_once(few_draws):
     """A function of (seed, datum). Caught: evaluate(split="train") that moved with the batch."""
     head = vi.Bernoulli()

@@ -77,7 +77,7 @@ def test_the_random_state_and_the_mode_stay():
 def test_data_beyond_one_are_scaled():
     """Caught: grey levels of 0 to 16 that were clamped to white."""
     shape = (1, 2, 2)
-    split = Values(16 * torch.arange(40.0).view(-1, 1, 1, 1).expand(-1, *shape) / 39)
+    split = Values(16 * torch.arange(32.0).view(-1, 1, 1, 1).expand(-1, *shape) / 31)
     grid = grids(Mirror(**make_model(shape).arguments), split, shape, seed=0)["reconstructions"]
     torch.testing.assert_close(grid[0, 1, 1 + 3 * 15], torch.tensor(15 / 31))
 
@@ -94,7 +94,7 @@ def test_a_reconstruction_stands_under_its_datum():
     shape = (3, 7, 5)
     data = make_data(shape).test
     grid = grids(Mirror(**make_model(shape).arguments), data, shape, seed=0)
-    x = data.values(torch.arange(32))
+    x = data.values(data.spread(32))
     for i in range(32):
         row, column = 2 * (i // 16), i % 16
         for below, expected in ((0, x[i]), (1, 1 - x[i])):

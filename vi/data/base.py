@@ -56,6 +56,13 @@ class Split(ABC):
             x = x.where(given["observed"], x.new_zeros(()))
         return Batch(x, given, index)
 
+    def spread(self, n: int) -> Integer[Tensor, " n"]:
+        """Indices of n data at even distances, as files are often sorted by class.
+
+        All of them in order where n is their number; more than that repeat some.
+        """
+        return torch.arange(n, device=self.stored.device) * len(self) // n
+
     def with_observed(self, observed: Tensor) -> "Split":
         """The same data with some entries missing: where this (N, *event) is False."""
         split = copy(self)

@@ -40,7 +40,7 @@ def evaluate(
         evaluation: What else to measure.
         seed: The noise of a datum is a function of (seed, datum).
         batch_size: Changes the speed only, never a number.
-        limit: Only the first so many data.
+        limit: Only so many data, spread evenly over the split.
         repeats: Draws of the bound for each datum; None makes a mean of at least 10 000 values,
             however few data there are.
 
@@ -58,7 +58,7 @@ def evaluate(
     bounds, columns, exact = Means(), Means(), Means()
     evidence = getattr(model, "log_evidence", None)
     with _evaluating(model, bound):
-        for index in torch.arange(n, device=split.stored.device).split(batch_size):
+        for index in split.spread(n).split(batch_size):
             batch = split.batch(index)
             with datum_noise(seed, index):
                 for _ in range(repeats):

@@ -39,7 +39,7 @@ def impute_split(
         num_samples: K of ``impute``.
         seed: The noise of a datum is a function of (seed, datum), and so are dynamic bits.
         batch_size: Changes the speed only, never a number.
-        limit: Only the first so many data.
+        limit: Only so many data, spread evenly over the split.
 
     Returns:
         On the CPU, a row for each datum: ``x`` (E[x|x_observed] where an entry is missing),
@@ -61,7 +61,7 @@ def impute_split(
         )
     independent = _independent(model, train.frozen(seed))
     blocks = []
-    for index in torch.arange(n, device=split.stored.device).split(batch_size):
+    for index in split.spread(n).split(batch_size):
         with datum_noise(seed, index):
             block = _impute_block(model, split, index, num_samples, independent)
         blocks.append({name: column.cpu() for name, column in block.items()})

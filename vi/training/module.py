@@ -224,7 +224,7 @@ class TrainingModule(pl.LightningModule):
 
     def _probe(self) -> Batch:
         split = (self.data.val or self.data.train).frozen(self.seed)
-        return split.batch(torch.arange(min(_PROBE, len(split)), device=self.device))
+        return split.batch(split.spread(min(_PROBE, len(split))))
 
     def on_train_epoch_end(self) -> None:
         """Log what max_steps cut short."""

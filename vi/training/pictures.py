@@ -137,8 +137,8 @@ def undisturbed(model: LatentVariableModel, seed: int) -> Iterator[None]:
 
 
 def _batch(split: Split, n: int) -> Batch:
-    """The first n data, again from the first where there are fewer."""
-    return split.batch(torch.arange(n, device=split.stored.device) % len(split))
+    """n data, spread evenly; some again where there are fewer."""
+    return split.batch(split.spread(n))
 
 
 def _contexts(split: Split, n: int) -> dict[str, Tensor]:

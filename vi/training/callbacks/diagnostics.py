@@ -34,8 +34,7 @@ class LatentDiagnostics(pl.Callback):
         split = pl_module.data.val
         if trainer.sanity_checking or split is None:
             return
-        count = min(self.max_data, len(split))
-        batch = split.batch(torch.arange(count, device=pl_module.device))
+        batch = split.batch(split.spread(min(self.max_data, len(split))))
         units = active_units(pl_module.inferred, batch.x, **batch.given)  # pyright: ignore
         pl_module.record({"val/active_units": float(units)} | self._kl(pl_module, batch))
 

@@ -22,7 +22,7 @@ class EMLedger(pl.Callback):
 
     Every epoch gives one row: the nats per datum that the E-steps won, the M-steps, and the steps
     that are both and have no split; they add up to what the ELBO gained. Gradient steps are
-    measured on the first training data, under the same noise each time; exact steps know what they
+    measured on some training data, under the same noise each time; exact steps know what they
     won on all of them. The curves are ``ledger/e``, ``ledger/m`` and ``ledger/joint``.
 
     Args:
@@ -67,7 +67,7 @@ class EMLedger(pl.Callback):
     @torch.no_grad()
     def _elbo(self, module: TrainingModule) -> float:
         split = module.data.train.frozen(module.seed)
-        index = torch.arange(min(self.max_data, len(split)), device=module.device)
+        index = split.spread(min(self.max_data, len(split)))
         batch = split.batch(index)
         with undisturbed(module.model, module.seed):
             model = module.scheme.inference(module.model, module.bound, index)
