@@ -28,7 +28,7 @@ def _curved_vae() -> vi.VAE:
     )
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter.mul_(0.7)
+            parameter.mul_(0.4)
     return model
 
 
@@ -98,7 +98,7 @@ def test_gradient_over_the_real_generator(make, num_samples):
 
 @pytest.mark.parametrize(("make", "num_samples"), [(vi.ELBO, 1), (vi.IWAE, 2)])
 def test_gradient_test_has_the_power_to_fail(monkeypatch, make, num_samples):
-    """Noise 2 % too wide is seen: t = 12.5 and 11.3 (7.0 and 5.7 at 1 %)."""
+    """Noise 2 % too wide is seen: t = 11.1 and 17.1 (6.0 and 8.8 at 1 %)."""
     assert _largest_t(make, num_samples, stretch=1.02, monkeypatch=monkeypatch) > 4.75
 
 
