@@ -236,7 +236,8 @@ def test_hydra_itself_is_given_no_foreign_class(tmp_path, text):
 
 def test_sweeps_are_split_as_hydra_splits_them():
     assert jobs(["seed=1,2", "bound=elbo"]) == [["seed=1", "bound=elbo"], ["seed=2", "bound=elbo"]]
-    assert len(jobs(["bound=glob(elbo_*)"])) == 3
+    named = [[f"bound={name}"] for name in options("bound") if name.startswith("elbo_")]
+    assert sorted(jobs(["bound=glob(elbo_*)"])) == sorted(named)
     with pytest.raises(ConfigurationError):
         jobs(["hidden=[1"])
 

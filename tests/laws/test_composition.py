@@ -44,11 +44,15 @@ def _works(bound: str, q: Distribution, p: Distribution) -> bool | None:
     with suppress(vi.ConfigurationError):
         exact["entropy"] = closed_form_entropy(q) is not None
     with_kl = exact["kl"] and (listed or drawn or relaxed)
-    layered = isinstance(q, Chain) and isinstance(p, Chain) and q.from_last == p.from_last
+    if isinstance(q, Chain):
+        layered = isinstance(p, Chain) and q.from_last == p.from_last
+    else:
+        layered = with_kl
     known = {
         "elbo": with_kl,
         "beta": with_kl,
-        "elbo_layers": layered if isinstance(q, Chain) else with_kl,
+        "elbo_layers": layered,
+        "elbo_layers_warm_up": layered,
         "elbo_log_weight": listed or drawn,
         "elbo_entropy": exact["entropy"] and (listed or drawn),
         "iwae": drawn,
