@@ -11,9 +11,9 @@ from vi.distributions.kl import closed_form_kl
 
 @pytest.mark.parametrize("latent_dim", [1, 2, 5])
 def test_parameters_are_read_as_declared(latent_dim):
-    """loc, log s and the rows below the diagonal fill L = diag(s) T, bit for bit.
+    """loc, log s and the n numbers below the diagonal, over n, fill L = diag(s) T, bit for bit.
 
-    Caught: the part below the diagonal put above it.
+    Caught: the part below the diagonal put above it, the numbers as they are.
     """
     head = vi.FullGaussian(latent_dim)
     params = torch.randn(7, *head.out_shape)
@@ -23,7 +23,7 @@ def test_parameters_are_read_as_declared(latent_dim):
     assert torch.equal(q.loc, loc)
     assert torch.equal(q.scale_tril.diagonal(dim1=-2, dim2=-1), log_scale.exp())
     assert torch.equal(q.scale_tril, log_scale.exp()[..., None] * q.unit_tril)
-    assert torch.equal(torch.stack([*rows, loc[:, 0]], -1)[:, :-1], below)
+    assert torch.equal(torch.stack([*rows, loc[:, 0]], -1)[:, :-1], below / max(1, len(rows)))
     assert torch.equal(q.scale_tril, q.scale_tril.tril())
 
 
@@ -35,7 +35,7 @@ def test_every_gaussian_is_one_of_them():
     rows, columns = torch.tril_indices(4, 4, -1)
     scale = tril.diagonal(dim1=-2, dim2=-1)
     below = (tril / scale[..., None])[:, rows, columns]
-    q = vi.FullGaussian(4)(torch.cat([torch.zeros(20, 4), scale.log(), below], -1))
+    q = vi.FullGaussian(4)(torch.cat([torch.zeros(20, 4), scale.log(), 6 * below], -1))
     assert (q.covariance_matrix - covariance).abs().max() <= 1e-12
 
 

@@ -1,5 +1,7 @@
 """Mixtures, and the implicit gradient of their draws."""
 
+from unittest import mock
+
 import pytest
 import torch
 from torch import Tensor
@@ -15,6 +17,7 @@ from torch.distributions import (
 
 import vi
 from tests.oracles import standard_error
+from vi.distributions import normal_mixture
 from vi.distributions.datum_noise import datum_noise
 from vi.distributions.draw import draw
 from vi.distributions.mixture import FiniteMixture
@@ -216,11 +219,48 @@ def test_noise_of_a_datum_is_its_own():
 
 
 def test_one_component_is_the_diagonal_gaussian():
-    """The same density: at most 1e-12. Caught: log s read before mu."""
+    """Without differences, the same density: at most 1e-12. Caught: log s read before mu."""
     params, z = torch.randn(20, 6), torch.randn(9, 20, 3)
-    logit = torch.randn(20, 1)
-    q = vi.GaussianMixturePosterior(3, num_components=1)(torch.cat([logit, params], -1))
+    rest = torch.cat([torch.randn(20, 1), torch.zeros(20, 6)], -1)
+    q = vi.GaussianMixturePosterior(3, num_components=1)(torch.cat([params, rest], -1))
     assert torch.allclose(q.log_prob(z), vi.DiagonalGaussian(3)(params).log_prob(z), rtol=1e-12)
+
+
+def test_differences_of_the_components_are_in_units_of_the_whole():
+    """C mu_c = C mu + s a_c and log s_c = log s + b_c / C by hand, in float64: at most 1e-12.
+
+    Caught: differences that are not divided by C, a in units of s_c.
+    """
+    head = vi.GaussianMixturePosterior(3, num_components=4)
+    mu, log_s, logits, a, b = (torch.randn(20, *shape) for shape in head.param_shapes)
+    q = head(torch.cat([part.flatten(1) for part in (mu, log_s, logits, a, b)], -1))
+    for c in range(4):
+        assert (q.loc[:, c] - mu - log_s.exp() * a[:, c] / 4).abs().max() <= 1e-12
+        assert (q.scale[:, c].log() - log_s - b[:, c] / 4).abs().max() <= 1e-12
+    assert (q.log_weights - (logits / 4).log_softmax(-1)).abs().max() <= 1e-12
+
+
+def test_a_draw_between_components_does_not_end_the_training():
+    """40 dimensions, 4 components, 50 points between them, single precision.
+
+    What leads from one dimension to the next multiplies to 1e9 and to 1e22 there; it is cut to
+    1e3, and where less is multiplied nothing is cut: bit for bit. Caught: no cut.
+    """
+    torch.manual_seed(0)
+    z, logits = 0.3 * torch.randn(50, 40).float(), torch.zeros(50, 4).float()
+    scale = (torch.randn(50, 4, 40) / 4).exp().float()
+    for far, most in ((0.1, None), (1.5, 2e4), (3.0, 4e5)):
+        loc = (far * torch.randn(50, 4, 40)).float().requires_grad_()
+        gradients = []
+        for cut in (1e3, 1e30):
+            with mock.patch.object(normal_mixture, "_MOST", cut):
+                p = NormalMixture(logits, loc, scale)
+                p.sample = lambda shape=(): z  # noqa: ARG005
+                gradients.append(torch.autograd.grad(p.rsample().sum(), loc)[0])
+        if most is None:
+            assert torch.equal(*gradients)
+        else:
+            assert gradients[0].abs().max() <= most < 1e-3 * gradients[1].abs().max()
 
 
 def test_a_new_prior_has_components_that_differ():

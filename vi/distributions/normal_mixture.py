@@ -12,13 +12,17 @@ from vi.distributions.mixture import FiniteMixture
 from vi.errors import ConfigurationError
 from vi.math import Shape
 
+_MOST = 1e3  # of what the entries of a draw multiply a gradient by
+
 
 class NormalMixture(FiniteMixture):
     """p(z) = sum_c w_c N(z; m_c, diag(s_c^2)), with implicitly reparameterised draws.
 
     A draw solves F(z; parameters) = u, where F_d is the distribution function of z_d given
     z_1 .. z_(d-1) and u is uniform; so dz = -(dF/dz)^-1 dF, without a component to choose. The
-    gradient of a draw can be taken once: to differentiate it again is refused.
+    gradient of a draw can be taken once: to differentiate it again is refused. Between components
+    one entry moves the next one far, and so on: a gradient that grows more than a thousandfold on
+    its way through the entries is cut to that.
 
     Args:
         logits: log w_c up to a constant, (*batch, C).
@@ -70,15 +74,16 @@ class NormalMixture(FiniteMixture):
         log_density = (log_w + log_n).logsumexp(-2) - 0.5 * math.log(2 * math.pi)
         return _Conditionals(weight, tail, (weight * tail).sum(-2), log_density)
 
-    def _slopes(self, z: Tensor, given: "_Conditionals") -> tuple[Tensor, Tensor]:
-        """dF_d / dz_d, (.., Z), and the rows of dF / dz in its units, (.., Z, Z).
+    def _slopes(self, z: Tensor, given: "_Conditionals") -> tuple[Tensor, Tensor, Tensor]:
+        """dF_d / dz_d, (.., Z), the rows of dF / dz in its units, (.., Z, Z), and sum_c w_cd s_cd.
 
         Below the diagonal, dF_d / dz_j = sum_c w_cd (Phi_cd - F_d) d log N(z_j; c) / dz_j.
         """
         density = given.log_density.exp().clamp_min(torch.finfo(z.dtype).tiny)
         share = given.weight * (given.tail - given.cdf.unsqueeze(-2)) / density.unsqueeze(-2)
         score = (self.loc - z.unsqueeze(-2)) / self.scale / self.scale
-        return density, share.mT @ score.nan_to_num()
+        width = (given.weight * self.scale).sum(-2)
+        return density, share.mT @ score.nan_to_num(), width
 
 
 class _Conditionals(NamedTuple):
@@ -102,18 +107,21 @@ class _Implicit(torch.autograd.Function):
     """z as the function of the parameters that leaves F(z; parameters) as it is."""
 
     @staticmethod
-    def forward(ctx: Any, cdf: Tensor, z: Tensor, density: Tensor, rows: Tensor) -> Tensor:
-        ctx.save_for_backward(density, rows)
+    def forward(ctx: Any, cdf: Tensor, z: Tensor, *slopes: Tensor) -> Tensor:
+        ctx.save_for_backward(*slopes)
         return z.clone()
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None, None]:
         if torch.is_grad_enabled():  # what comes back would be a constant to a second derivative
             raise ConfigurationError(
                 "the gradient of a draw from a mixture of Gaussians cannot be differentiated",
                 hint="scheme.through=false, or posterior=diagonal_gaussian",
             )
-        density, rows = ctx.saved_tensors
+        density, rows, width = ctx.saved_tensors
         of_z = grads[0].unsqueeze(-1)
         solved = torch.linalg.solve_triangular(rows.mT, of_z, upper=True, unitriangular=True)
-        return -solved.squeeze(-1) / density, None, None, None
+        alone, whole = ((g.squeeze(-1) * width).abs().amax(-1, True) for g in (of_z, solved))
+        shorter = (_MOST * alone / whole).clamp_max(1)
+        gradient = (solved.squeeze(-1) * shorter / density).nan_to_num(0, 0, 0)
+        return -gradient, None, None, None, None

@@ -13,7 +13,9 @@ from vi.math import Shape
 class FullGaussian(ConditionalDistribution):
     """q(z|x) = N(z; mu(x), L(x) L(x)'), L = diag(s) T, with T unit lower triangular and s an exp.
 
-    The network gives T, the rows of L in units of s, so that no covariance is hard to invert.
+    The network gives T, the rows of L in units of s, so that no covariance is hard to invert; and
+    it gives n T, n being the number of correlations: what an optimiser's noise moves all of them
+    by together costs as little as one would, and does not hide z from a decoder that is young.
 
     Args:
         latent_dim: Z; the network gives 2 Z + Z (Z - 1) / 2 numbers.
@@ -38,13 +40,14 @@ class FullGaussian(ConditionalDistribution):
 
     @property
     def param_shapes(self) -> tuple[Shape, ...]:
-        """mu, log s, and what is below the diagonal of T, row by row."""
+        """mu, log s, and n times what is below the diagonal of T, row by row."""
         (z,) = self.event_shape
         return (self.event_shape, self.event_shape, (z * (z - 1) // 2,))
 
     def forward(self, params: Tensor) -> Distribution:
         """(*batch, 2 Z + Z (Z - 1) / 2) -> q with batch_shape (*batch) and event_shape (Z,)."""
         loc, log_scale, below = self.split(params)
+        below = below / max(1, below.shape[-1])
         (z,) = self.event_shape
         flat = params.new_zeros(*loc.shape[:-1], z * z)
         flat = flat.index_copy(-1, self.entries, torch.cat([torch.ones_like(loc), below], -1))

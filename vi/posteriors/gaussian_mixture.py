@@ -12,16 +12,21 @@ from vi.math import Shape
 class GaussianMixturePosterior(ConditionalDistribution):
     """q(z|x) = sum_c w_c(x) N(z; mu_c(x), diag(s_c(x)^2)), for posteriors of several modes.
 
-    Draws have the implicit gradient, which may be taken once; the KL has no closed form.
+    The network gives one mu and log s, and how the components differ from it, in units of s:
+
+        mu_c = mu + s a_c / C,    log s_c = log s + b_c / C,    log w_c = l_c / C + constant,
+
+    so that q is nearly one Gaussian at first. Draws have the implicit gradient, which may be taken
+    once; the KL has no closed form.
 
     Args:
         latent_dim: Z, the number of latent dimensions.
-        num_components: C; the network gives C (1 + 2 Z) numbers.
+        num_components: C; the network gives 2 Z + C (1 + 2 Z) numbers.
 
     Reference: Figurnov, Mohamed and Mnih, 2018, https://arxiv.org/abs/1805.08498
 
     >>> import torch
-    >>> q = GaussianMixturePosterior(2, num_components=3)(torch.zeros(5, 15))
+    >>> q = GaussianMixturePosterior(2, num_components=3)(torch.zeros(5, 19))
     >>> q.batch_shape, q.event_shape, q.log_prob(torch.zeros(5, 2))[0]
     (torch.Size([5]), torch.Size([2]), tensor(-1.8379))
     """
@@ -36,11 +41,14 @@ class GaussianMixturePosterior(ConditionalDistribution):
 
     @property
     def param_shapes(self) -> tuple[Shape, ...]:
-        """The logits of w, mu and log s."""
+        """mu, log s, l, a and b."""
         of_each = (self.num_components, *self.event_shape)
-        return ((self.num_components,), of_each, of_each)
+        return (self.event_shape, self.event_shape, (self.num_components,), of_each, of_each)
 
     def forward(self, params: Tensor) -> Distribution:
-        """(*batch, C (1 + 2 Z)) -> q with batch_shape (*batch) and event_shape (Z,)."""
-        logits, loc, log_scale = self.split(params)
-        return NormalMixture(logits, loc, log_scale.exp())
+        """(*batch, 2 Z + C (1 + 2 Z)) -> q with batch_shape (*batch) and event_shape (Z,)."""
+        loc, log_scale, *differences = self.split(params)
+        logits, away, wider = (d / self.num_components for d in differences)
+        loc, log_scale = loc.unsqueeze(-2), log_scale.unsqueeze(-2)
+        scale = (log_scale + wider).exp()
+        return NormalMixture(logits, loc + log_scale.exp() * away, scale)

@@ -1,5 +1,7 @@
 """The Gaussian posterior with a few correlated directions."""
 
+import math
+
 from torch import Tensor
 from torch.distributions import Distribution, constraints
 
@@ -13,7 +15,8 @@ class LowRankGaussian(ConditionalDistribution):
     """q(z|x) = N(z; mu(x), W(x) W(x)' + diag(s(x)^2)), with W = diag(s) U and s an exp.
 
     The network gives U, the directions in units of s, so that every covariance of this form can
-    be said, and none of them is hard to invert.
+    be said, and none of them is hard to invert; and it gives them sqrt(R Z) times as long, so that
+    what an optimiser's noise adds to all of them costs as little as one entry would.
 
     Args:
         latent_dim: Z; the network gives (2 + R) Z numbers.
@@ -37,10 +40,11 @@ class LowRankGaussian(ConditionalDistribution):
 
     @property
     def param_shapes(self) -> tuple[Shape, ...]:
-        """mu, log s and U."""
+        """mu, log s and sqrt(R Z) U."""
         return (self.event_shape, self.event_shape, (*self.event_shape, self.rank))
 
     def forward(self, params: Tensor) -> Distribution:
         """(*batch, (2 + R) Z) -> q with batch_shape (*batch) and event_shape (Z,)."""
         loc, log_scale, factor = self.split(params)
-        return LowRankNormal(loc, log_scale.exp(), factor)
+        length = math.sqrt(self.rank * self.event_shape[0])
+        return LowRankNormal(loc, log_scale.exp(), factor / length)

@@ -1,15 +1,16 @@
 """What flows of masked networks have in common."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.distributions import Transform
 
 from vi.distributions.flow import zuko
 
-_START = 0.1  # of what a network says at first: the flow begins near the identity
+_SMALL = 0.1  # what a network says is multiplied by this over Z
 
 
 def masked_flow(
@@ -24,7 +25,8 @@ def masked_flow(
 ) -> nn.Module:
     """Transforms of each entry given those before it, every other one in the reverse order.
 
-    A single entry is transformed by itself.
+    A single entry is transformed by itself. What the networks say is made small: the flow begins
+    near the identity, and what an optimiser's noise moves all entries by costs little.
 
     Args:
         features: Z.
@@ -37,7 +39,7 @@ def masked_flow(
             inverse; as many as entries if not given.
     """
     network: dict[str, Any] = {
-        "univariate": univariate,
+        "univariate": partial(_gently, univariate, _SMALL / features),
         "shapes": shapes,
         "passes": passes,
         "hidden_features": hidden,
@@ -48,12 +50,8 @@ def masked_flow(
     for i in range(num_transforms):
         network["order"] = order.flip(0) if i % 2 else order
         transforms.append(zuko.flows.MaskedAutoregressiveTransform(features, context, **network))
-        _move_near_identity(transforms[-1])
     return zuko.lazy.LazyComposedTransform(*transforms)
 
 
-@torch.no_grad()
-def _move_near_identity(transform: Any) -> None:
-    says = transform.hyper[-1] if hasattr(transform, "hyper") else transform.phi
-    for parameter in says.parameters():
-        parameter.mul_(_START)
+def _gently(univariate: Callable[..., Transform], factor: float, *says: Tensor) -> Transform:
+    return univariate(*(factor * part for part in says))
