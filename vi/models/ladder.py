@@ -13,7 +13,7 @@ from vi.distributions.observed import Observed
 from vi.errors import require_positive
 from vi.models.base import LatentVariableModel
 from vi.networks.base import NetworkFactory
-from vi.networks.mlp import MLP
+from vi.networks.mlp import MLP, hidden_linear
 
 _MOST = 5.0  # of |log s|
 
@@ -28,8 +28,8 @@ class Ladder(LatentVariableModel):
 
         h_l = h_(l+1) + W_l z_(l+1),    q(z_l|z_>l, x) = N(m_l + a_l, (s_l b_l)^2),
 
-    with (m_l, log s_l) a network of h_l, and (a_l, log b_l) affine in h_l and d_l. The decoder
-    reads h_0, so that one affine map lies between it and every layer, however many there are.
+    with (m_l, log s_l) a network of rect(h_l), and (a_l, log b_l) affine in rect(h_l) and d_l. The
+    decoder reads rect(h_0), so that it sees every layer at once, however many there are.
 
     z is one vector (z_1, .., z_L); ``posterior`` and ``prior`` are ``Chain``s drawn from z_L on.
 
@@ -40,7 +40,7 @@ class Ladder(LatentVariableModel):
         likelihood: The head that gives p(x|z).
         latent_dims: Z_1, .., Z_L, from the layer next to the data upwards.
         width: Of the features.
-        activation: Within the networks between layers; leaky ReLU if not given.
+        activation: The rectifier between and behind the layers; leaky ReLU if not given.
 
     Raises:
         ConfigurationError: A layer without dimensions.
@@ -71,14 +71,14 @@ class Ladder(LatentVariableModel):
         self.latent_dims = tuple(latent_dims)
         likelihood.set_event_shape(self.data_shape)
         self.likelihood_head = likelihood
-        act = activation or nn.LeakyReLU()
-        linear, block = MLP([]), MLP([width], act)
+        self.activation = activation or nn.LeakyReLU()
+        linear, block = MLP([]), MLP([width], self.activation)
         sizes = self.latent_dims[::-1]  # from here on downwards
         self.encoder = encoder(self.data_shape, (width,))
         self.upwards = nn.ModuleList(block((width,), (width,)) for _ in sizes[1:])
         self.differences = nn.ModuleList(linear((width,), (2 * z,), width) for z in sizes)
         self.expectations = nn.ModuleList(block((width,), (2 * z,)) for z in sizes[1:])
-        self.joining = nn.ModuleList(linear((z,), (width,)) for z in sizes)
+        self.joining = nn.ModuleList(hidden_linear(z, width) for z in sizes)
         self.start = nn.Parameter(torch.zeros(width))
         self.decoder = decoder((width,), likelihood.out_shape)
         self.register_buffer("top", torch.zeros(2 * sizes[0]), persistent=False)
@@ -90,7 +90,7 @@ class Ladder(LatentVariableModel):
         def layers() -> Layers:
             features = self.start
             for number, join in enumerate(self.joining):
-                z = yield diagonal_gaussian(self._expected(number, features))
+                z = yield diagonal_gaussian(self._expected(number, self.activation(features)))
                 features = features + join(z)
 
         return Chain(layers, self.latent_dims, torch.Size(), from_last=True)
@@ -106,7 +106,7 @@ class Ladder(LatentVariableModel):
         features = self.start
         for join, part in zip(self.joining, z.split(self.latent_dims, -1)[::-1], strict=True):
             features = features + join(part)
-        p = self.likelihood_head(self.decoder(features))
+        p = self.likelihood_head(self.decoder(self.activation(features)))
         p = p if exposure is None else exposed(p, exposure)
         return p if observed is None else Observed(p, observed)
 
@@ -123,9 +123,9 @@ class Ladder(LatentVariableModel):
         x = self.likelihood_head.encoded(x)
         if observed is not None:
             x = x.where(observed, x.new_zeros(()))
-        features = [self.encoder(x)]
+        features = [self.activation(self.encoder(x))]
         for block in self.upwards:
-            features.append(features[-1] + block(features[-1]))
+            features.append(features[-1] + self.activation(block(features[-1])))
         return torch.cat(features[::-1], -1)
 
     def posterior_at(self, parameters: Tensor) -> Distribution:
@@ -136,8 +136,9 @@ class Ladder(LatentVariableModel):
             features = self.start
             parts = zip(self.differences, self.joining, of_x, strict=True)
             for number, (differ, join, d) in enumerate(parts):
-                expected = self._expected(number, features)
-                z = yield diagonal_gaussian(expected + _gentle(differ(features, d)))
+                seen = self.activation(features)
+                expected = self._expected(number, seen)
+                z = yield diagonal_gaussian(expected + _gentle(differ(seen, d)))
                 features = features + join(z)
 
         return Chain(layers, self.latent_dims, parameters.shape[:-1], from_last=True)
@@ -147,9 +148,9 @@ class Ladder(LatentVariableModel):
         own = (self.encoder, self.upwards, self.differences)
         return [parameter for part in own for parameter in part.parameters()]
 
-    def _expected(self, number: int, features: Tensor) -> Tensor:
+    def _expected(self, number: int, seen: Tensor) -> Tensor:
         """(m, log s) of p(z_l|z_>l), in the order downwards."""
-        return _gentle(self.expectations[number - 1](features)) if number else self.top
+        return _gentle(self.expectations[number - 1](seen)) if number else self.top
 
 
 def _gentle(params: Tensor) -> Tensor:

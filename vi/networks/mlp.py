@@ -16,8 +16,8 @@ from vi.networks.rectified import Rectified
 class MLP(Network):
     """Linear layers with an activation between them; the event is flattened first.
 
-    Hidden weights start as N(0, 2 / n_in) and biases at 0, so that a deep network hands on as much
-    of its input as a shallow one; the last layer starts as torch's do.
+    Hidden layers start as ``hidden_linear`` has it, so that a deep network hands on as much of its
+    input as a shallow one; the last layer starts as torch's do.
 
     Args:
         hidden: Widths of the hidden layers; none makes an affine map.
@@ -25,8 +25,6 @@ class MLP(Network):
 
     Raises:
         ConfigurationError: A width is not positive.
-
-    Reference: He, Zhang, Ren and Sun, 2015, https://arxiv.org/abs/1502.01852, equation 10
 
     >>> import torch
     >>> MLP([500, 500])((1, 28, 28), (80,))(torch.zeros(7, 1, 28, 28)).shape
@@ -41,11 +39,20 @@ class MLP(Network):
     def __call__(self, in_shape: Shape, out_shape: Shape, context_dim: int = 0) -> nn.Module:
         """See ``Network``."""
         widths = (math.prod(in_shape) + context_dim, *self.hidden, math.prod(out_shape))
-        *hidden, last = (Linear(n_in, n_out) for n_in, n_out in pairwise(widths))
         layers: list[nn.Module] = []
-        for linear in hidden:
-            nn.init.kaiming_normal_(linear.weight, nonlinearity="relu")
-            nn.init.zeros_(linear.bias)
-            layers += [linear, self.activation]
+        for n_in, n_out in pairwise(widths[:-1]):
+            layers += [hidden_linear(n_in, n_out), self.activation]
         sequence = Rectified if type(self.activation) is nn.ReLU else nn.Sequential
-        return OnVectors(sequence(*layers, last), len(in_shape), out_shape)
+        layers.append(Linear(widths[-2], widths[-1]))
+        return OnVectors(sequence(*layers), len(in_shape), out_shape)
+
+
+def hidden_linear(n_in: int, n_out: int) -> Linear:
+    """A linear layer with a rectifier behind it: weights N(0, 2 / n_in), biases 0.
+
+    Reference: He, Zhang, Ren and Sun, 2015, https://arxiv.org/abs/1502.01852, equation 10
+    """
+    linear = Linear(n_in, n_out)
+    nn.init.kaiming_normal_(linear.weight, nonlinearity="relu")
+    nn.init.zeros_(linear.bias)
+    return linear
