@@ -10,7 +10,7 @@ from torch.distributions import Transform
 
 from vi.distributions.flow import zuko
 
-_SMALL = 0.1  # what a network says is multiplied by this over Z
+_SMALL = 0.1  # of what a network says: the flow begins near the identity
 
 
 def masked_flow(
@@ -25,8 +25,9 @@ def masked_flow(
 ) -> nn.Module:
     """Transforms of each entry given those before it, every other one in the reverse order.
 
-    A single entry is transformed by itself. What the networks say is made small: the flow begins
-    near the identity, and what an optimiser's noise moves all entries by costs little.
+    A single entry is transformed by itself. The flow begins near the identity. Given a context,
+    what the networks say stays small, and is divided by Z as well: an optimiser's noise in it is
+    paid for by every datum.
 
     Args:
         features: Z.
@@ -39,7 +40,7 @@ def masked_flow(
             inverse; as many as entries if not given.
     """
     network: dict[str, Any] = {
-        "univariate": partial(_gently, univariate, _SMALL / features),
+        "univariate": partial(_gently, univariate, _SMALL / features) if context else univariate,
         "shapes": shapes,
         "passes": passes,
         "hidden_features": hidden,
@@ -50,7 +51,16 @@ def masked_flow(
     for i in range(num_transforms):
         network["order"] = order.flip(0) if i % 2 else order
         transforms.append(zuko.flows.MaskedAutoregressiveTransform(features, context, **network))
+        if not context:
+            _move_near_identity(transforms[-1])
     return zuko.lazy.LazyComposedTransform(*transforms)
+
+
+@torch.no_grad()
+def _move_near_identity(transform: Any) -> None:
+    says = transform.hyper[-1] if hasattr(transform, "hyper") else transform.phi
+    for parameter in says.parameters():
+        parameter.mul_(_SMALL)
 
 
 def _gently(univariate: Callable[..., Transform], factor: float, *says: Tensor) -> Transform:
