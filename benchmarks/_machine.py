@@ -62,7 +62,7 @@ def foot(command: str, loads: Sequence[float], versions: Iterable[str] = ()) -> 
     others = f"{statistics.median(loads):.1%} (at most {max(loads):.1%})" if loads else "unknown"
     return f"""{_processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads.
 Other processes used {others} of the cores meanwhile.
-vi {vi.__version__} ({_commit()}), {packages}; Python {platform.python_version()}.
+vi {vi.__version__} ({commit()}), {packages}; Python {platform.python_version()}.
 `{command}`, {date.today():%Y-%m-%d}.
 """
 
@@ -72,6 +72,9 @@ def _processor() -> str:
     return f"{found[1] if found else platform.processor()} ({platform.machine()})"
 
 
-def _commit() -> str:
-    git = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
-    return subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
+def commit() -> str:
+    """Of the code; "-dirty" where something but a result differs from it."""
+    git = ["git", "-C", str(Path(__file__).parent)]
+    name = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
+    changed = subprocess.run([*git, "diff", "--quiet", "HEAD", "--", "..", ":!results"])
+    return name.stdout.strip() + "-dirty" * changed.returncode

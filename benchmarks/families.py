@@ -5,19 +5,24 @@
 
 Each run is a plain ``python -m vi train``, from the same seeds; the table shows differences within
 a seed, to a diagonal Gaussian with the standard normal prior: with the same estimate of the KL for
-posteriors and priors, with its closed form for the ladder. Finished runs are not repeated.
+posteriors and priors, with its closed form for the ladder.
+
+All of it takes some hours. Every finished run adds a line to ``results/families.jsonl``, and what
+stands there is not run again; so the work can be stopped, and shared with ``--only`` and ``--seeds
+1-2`` between processes.
 """
 
 import argparse
 import json
 import math
+import shutil
 import statistics
 import subprocess
 import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from _machine import foot
+from _machine import commit, foot
 
 BASE = "diagonal Gaussian, standard normal"
 CLOSED = "diagonal Gaussian, closed KL"
@@ -35,85 +40,94 @@ BASE_OF = dict.fromkeys(DRAWN, BASE) | {CLOSED: CLOSED, "ladder": CLOSED}
 SETTINGS = {name: ["bound=elbo_log_weight", *own] for name, own in DRAWN.items()}
 SETTINGS |= {CLOSED: [], "ladder": ["model=ladder"]}
 RESULTS = Path(__file__).parent / "results"
+LINES = RESULTS / "families.jsonl"
 
 
-class Measured(NamedTuple):
-    """Of one run, nats per datum."""
+class Run(NamedTuple):
+    """What was run, and of one run, nats per datum."""
 
+    family: str
+    seed: int
+    epochs: int
+    images: int
     elbo: float
     log_likelihood: float
     kl: float
-    seconds: float
+    commit: str
 
 
 def main() -> None:
     """Train what is missing, and write the table."""
     parser = argparse.ArgumentParser(description="Posteriors and priors on static MNIST.")
     parser.add_argument("--epochs", type=int, default=20)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", default="0-2", help="from-to")
     parser.add_argument("--images", type=int, default=1000, help="test images for log p(x)")
     parser.add_argument("--only", default="", help="names of families, with semicolons")
     parser.add_argument("--out", type=Path, default=Path("outputs/benchmark_families"))
     options = parser.parse_args()
     names = [name.strip() for name in options.only.split(";")] if options.only else list(SETTINGS)
-    rows: dict[str, list[Measured]] = {name: [] for name in names}
-    for seed in range(options.seeds):
+    first, last = map(int, options.seeds.split("-"))
+    rows: dict[str, list[Run]] = {name: [] for name in names}
+    for seed in range(first, last + 1):
         for name in names:
-            run = options.out / f"{name.replace(' ', '_').replace(',', '')}_{seed}"
-            rows[name].append(measured(name, seed, options, run))
-            print(name, seed, *(f"{x:.2f}" for x in rows[name][-1]), flush=True)
+            rows[name].append(finished(name, seed, options) or run(name, seed, options))
     text = report(rows, options)
     print(text)
     if not options.only:
         (RESULTS / "families.md").write_text(text, encoding="utf-8")
 
 
-def measured(name: str, seed: int, options: argparse.Namespace, run: Path) -> Measured:
+def finished(name: str, seed: int, options: argparse.Namespace) -> Run | None:
+    """What an earlier run left."""
+    wanted = name, seed, options.epochs, options.images
+    lines = LINES.read_text(encoding="utf-8").splitlines() if LINES.is_file() else []
+    runs = (Run(**json.loads(line)) for line in lines)
+    return next((run for run in runs if run[:4] == wanted), None)
+
+
+def run(name: str, seed: int, options: argparse.Namespace) -> Run:
     """One run of the command line, and log p(x) of some test images with 5000 samples."""
-    if not (run / "metrics.json").is_file():
-        settings = [f"seed={seed}", f"trainer.max_epochs={options.epochs}", f"hydra.run.dir={run}"]
-        quiet = ["callbacks=early_stopping", "trainer.progress_bar=false"]
-        _vi(
-            "train",
-            "data=static_mnist",
-            *SETTINGS[name],
-            *settings,
-            *quiet,
-            "evaluation.num_samples=1",
-        )
-    if not (run / "evaluation.json").is_file():
-        _vi("evaluate", f"run={run}", f"limit={options.images}", "evaluation.num_samples=5000")
+    folder = options.out / f"{name.replace(' ', '_').replace(',', '')}_{seed}"
+    shutil.rmtree(folder, ignore_errors=True)
+    settings = [f"seed={seed}", f"trainer.max_epochs={options.epochs}", f"hydra.run.dir={folder}"]
+    quiet = ["callbacks=early_stopping", "trainer.progress_bar=false", "evaluation.num_samples=1"]
+    _vi("train", "data=static_mnist", *SETTINGS[name], *settings, *quiet)
+    _vi("evaluate", f"run={folder}", f"limit={options.images}", "evaluation.num_samples=5000")
     metrics, exact = (
-        json.loads((run / f"{part}.json").read_text(encoding="utf-8"))
+        json.loads((folder / f"{part}.json").read_text(encoding="utf-8"))
         for part in ("metrics", "evaluation")
     )
-    log_p = exact["test/log_likelihood"]
-    return Measured(metrics["test/elbo"], log_p, metrics["test/kl"], metrics["train/seconds"])
+    found = metrics["test/elbo"], exact["test/log_likelihood"], metrics["test/kl"], commit()
+    made = Run(name, seed, options.epochs, options.images, *found)
+    with LINES.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(made._asdict()) + "\n")
+    print(*made, flush=True)
+    return made
 
 
 def _vi(*arguments: str) -> None:
     subprocess.run([sys.executable, "-m", "vi", *arguments], check=True, stdout=subprocess.DEVNULL)
 
 
-def report(rows: dict[str, list[Measured]], options: argparse.Namespace) -> str:
+def report(rows: dict[str, list[Run]], options: argparse.Namespace) -> str:
     """Means over the seeds and paired differences, as Markdown."""
     lines = [f"| {' | '.join(_cells(name, rows))} |" for name in rows]
     return f"""# Posteriors, priors and the ladder
 
 Static MNIST, 784-500-500-40 VAE with ReLU, Bernoulli likelihood, batch 128, Adam 1e-3,
-{options.epochs} epochs, {options.seeds} seeds; nats. Test ELBO of all test images, log p(x) of
+{options.epochs} epochs, seeds {options.seeds}; nats. Test ELBO of all test images, log p(x) of
 {options.images} of them, spread evenly, with 5000 importance samples. Differences within a seed,
 mean ± standard error over the seeds: to the first row, where the KL is estimated by one draw; the
 ladder's to the VAE whose KL is in closed form, as its own is.
 
-| | test ELBO | difference | log p(x) | difference | KL | training s |
-|---|---|---|---|---|---|---|
+| | test ELBO | difference | log p(x) | difference | KL |
+|---|---|---|---|---|---|
 {chr(10).join(lines)}
 
 {foot("python benchmarks/families.py", [])}"""
 
 
-def _cells(name: str, rows: dict[str, list[Measured]]) -> list[str]:
+def _cells(name: str, rows: dict[str, list[Run]]) -> list[str]:
     runs, base = rows[name], rows.get(BASE_OF[name])
 
     def difference(field: str) -> str:
@@ -124,8 +138,8 @@ def _cells(name: str, rows: dict[str, list[Measured]]) -> list[str]:
         error = statistics.stdev(values) / len(values) ** 0.5 if len(values) > 1 else math.nan
         return f"{statistics.mean(values):+.2f} ± {error:.2f}"
 
-    def mean(field: str, digits: int = 2) -> str:
-        return f"{statistics.mean(getattr(run, field) for run in runs):.{digits}f}"
+    def mean(field: str) -> str:
+        return f"{statistics.mean(getattr(run, field) for run in runs):.2f}"
 
     return [
         name,
@@ -134,7 +148,6 @@ def _cells(name: str, rows: dict[str, list[Measured]]) -> list[str]:
         mean("log_likelihood"),
         difference("log_likelihood"),
         mean("kl"),
-        mean("seconds", 0),
     ]
 
 

@@ -478,16 +478,17 @@ def per_epoch(tmp_path_factory):
     return spent
 
 
+@pytest.mark.parametrize("period", [3, 50])
 @pytest.mark.parametrize("name", SPENDING)
-def test_a_run_ends_where_its_evaluations_are_spent(tmp_path, per_epoch, name):
+def test_a_run_ends_where_its_evaluations_are_spent(tmp_path, per_epoch, name, period):
     """At the first step that reaches the limit, which lies within a call and within an epoch.
 
-    Caught: a call that is finished first.
+    Caught: a call that is finished first, from the end or from the next step that is logged.
     """
     net, make = SPENDING[name]
     limit = 1.41 * per_epoch(name)
     options = {"max_evaluations": limit / N, "steps_per_call": 50}
-    one = run(tmp_path, net, make(), given=still(), log_every_n_steps=50, **options)
+    one = run(tmp_path, net, make(), given=still(), log_every_n_steps=period, **options)
     *before, last = one.watch.evaluations
     assert before[-1] < limit <= last
     assert one.result.metrics["train/steps"] == len(one.watch.evaluations) == 20

@@ -5,6 +5,8 @@ from functools import partial
 
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+from tensorboard.util import tensor_util
 from torch import nn
 from torch.optim import SGD
 from torch.optim.lr_scheduler import ExponentialLR
@@ -15,6 +17,7 @@ from vi.data.base import DynamicBits, LoadedData, Values
 from vi.errors import CheckpointError, ConfigurationError, DataError, NumericsError
 from vi.math import mix
 from vi.training.callbacks.early_stopping import EarlyStopping
+from vi.training.tensorboard import TensorBoard
 
 
 @pytest.fixture(autouse=True)
@@ -366,3 +369,17 @@ def test_threads_are_a_function_of_the_sizes():
     with vi.training.devices.threads(2, nn.Linear(1, 1), 1) as given:
         assert torch.get_num_threads() == given == 2
     assert torch.get_num_threads() == before
+
+
+def test_the_numbers_of_a_step_are_one_record_for_tensorboard(tmp_path):
+    """Under their names, at that step. Caught: a record for each; names without the prefix."""
+    logger = TensorBoard(tmp_path, name="", version="", prefix="a")
+    logger.log_metrics({"train/elbo": -2.5, "train/kl": torch.tensor(0.5)}, step=3)
+    logger.experiment.flush()
+    (file,) = tmp_path.glob("events.*")
+    records = [event for event in EventFileLoader(str(file)).Load() if event.step == 3]
+    assert len(records) == 1
+    found = {
+        value.tag: tensor_util.make_ndarray(value.tensor) for value in records[0].summary.value
+    }
+    assert found == {"a-train/elbo": -2.5, "a-train/kl": 0.5}

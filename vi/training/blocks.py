@@ -66,7 +66,7 @@ class IndexBlocks:
         limit = self.settings.max_steps
         until_end = [] if limit is None else [limit - step]
         until_period = [period - step % period for period in self.periods]
-        return min(self.steps_per_call(), *until_period, *until_end)
+        return min([self.steps_per_call(), *until_period, *until_end])
 
 
 class InOrder:

@@ -15,7 +15,7 @@ import lightning
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+from lightning.pytorch.loggers import CSVLogger, Logger
 
 import vi
 from vi.bounds.base import Bound
@@ -56,6 +56,7 @@ from vi.training.registry import describe
 from vi.training.report import print_report
 from vi.training.settings import TrainerSettings, require_seed
 from vi.training.start import rehearse, start
+from vi.training.tensorboard import TensorBoard
 
 
 @dataclass(frozen=True)
@@ -230,7 +231,7 @@ def _trainer(
     validate: bool,
 ) -> pl.Trainer:
     if loggers is None:
-        loggers = [TensorBoardLogger(run_dir, name="", version="", default_hp_metric=False)]
+        loggers = [TensorBoard(run_dir, name="", version="", default_hp_metric=False)]
         loggers += [CSVLogger(run_dir, name="csv")]
     device = chosen_device(settings.device, settings.devices)
     shown = settings.progress_bar and is_first(settings.devices)

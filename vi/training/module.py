@@ -5,6 +5,7 @@ import os
 import time
 import warnings
 from contextlib import nullcontext
+from itertools import pairwise, starmap
 from typing import Any, cast
 
 import lightning.pytorch as pl
@@ -120,7 +121,7 @@ class TrainingModule(pl.LightningModule):
             lambda: self.trainer.global_step,
             self.device,
             steps_per_call=self._steps_per_call,
-            periods=[self.settings.log_every_n_steps, *self._file_periods()],
+            periods=self._file_periods(),
             same_order=self.scheme.fixed_data,
         )
 
@@ -130,13 +131,19 @@ class TrainingModule(pl.LightningModule):
         return InOrder(n, _EVALUATION_BATCH, self.device)
 
     def training_step(self, blocks: list[Tensor], _: int) -> None:
-        """Several optimiser steps."""
-        started = time.perf_counter()
-        with counted(self.model, self.evaluations):
-            taken = self._take_steps(blocks)
-        self._count(taken)
-        self.step_seconds = (time.perf_counter() - started) / taken
-        self._after_steps()
+        """Several optimiser steps, from one that is logged to the next."""
+        period = self.settings.log_every_n_steps
+        until_logged = period - self.trainer.global_step % period
+        cuts = [0, *range(until_logged, len(blocks), period), len(blocks)]
+        for part in starmap(slice, pairwise(cuts)):
+            started = time.perf_counter()
+            with counted(self.model, self.evaluations):
+                taken = self._take_steps(blocks[part])
+            self._count(taken)
+            self.step_seconds = (time.perf_counter() - started) / taken
+            self._after_steps()
+            if self.trainer.should_stop:
+                return
 
     def _take_steps(self, blocks: list[Tensor]) -> int:
         """How many were taken: all, if they may be."""
