@@ -55,14 +55,16 @@ def foot(command: str, loads: Sequence[float], versions: Iterable[str] = ()) -> 
 
     Args:
         command: What made it.
-        loads: ``others`` of each measured process.
+        loads: ``others`` of each measured process; none where nothing was timed.
         versions: Of other packages, "name version".
     """
     packages = ", ".join(sorted({f"torch {torch.__version__}", *versions}))
-    others = f"{statistics.median(loads):.1%} (at most {max(loads):.1%})" if loads else "unknown"
+    load = ""
+    if loads:
+        others = f"{statistics.median(loads):.1%} (at most {max(loads):.1%})"
+        load = f"Other processes used {others} of the cores meanwhile.\n"
     return f"""{_processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads.
-Other processes used {others} of the cores meanwhile.
-vi {vi.__version__} ({commit()}), {packages}; Python {platform.python_version()}.
+{load}vi {vi.__version__} ({commit()}), {packages}; Python {platform.python_version()}.
 `{command}`, {date.today():%Y-%m-%d}.
 """
 
