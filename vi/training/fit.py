@@ -6,6 +6,7 @@ import math
 import time
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -38,6 +39,7 @@ from vi.training.callbacks.ledger import EMLedger
 from vi.training.callbacks.pictures import Pictures
 from vi.training.callbacks.progress import ProgressBar
 from vi.training.compiling import compiled
+from vi.training.denormals import denormals_flushed
 from vi.training.devices import chosen_device, gpu_known, threads
 from vi.training.evaluate import evaluate
 from vi.training.guards import check_data
@@ -156,6 +158,7 @@ def fit(
             computing_in(settings_.precision, model, device),
             compiled(settings_.compile, model, device),
             gpu_known(device),
+            denormals_flushed() if settings_.flush_denormals else nullcontext(),
         ):
             facts = _train(pl_trainer, module, best, ckpt_path)
         model = module.inferred

@@ -30,6 +30,8 @@ class TrainerSettings(Option):
         compile: Networks are translated by torch.compile; auto does so on a GPU.
         cuda_graph: On a GPU, record the optimiser step and replay it.
         keep_memory: On the processor, keep what a step freed for the next one.
+        flush_denormals: On the processor, take numbers below 1.2e-38 for 0, which some processors
+            compute with very slowly.
         limit_train_batches: At most so many batches of an epoch, or this fraction of them.
         check_val_every_n_epochs: How often the validation data are evaluated.
         log_every_n_steps: How often the mean of the training terms is logged.
@@ -55,6 +57,7 @@ class TrainerSettings(Option):
         compile: Compile = "auto",
         cuda_graph: bool = True,
         keep_memory: bool = True,
+        flush_denormals: bool = True,
         limit_train_batches: int | float | None = None,
         check_val_every_n_epochs: int = 1,
         log_every_n_steps: int = 50,
@@ -76,6 +79,7 @@ class TrainerSettings(Option):
         self.compile: Compile = compile
         self.cuda_graph = cuda_graph
         self.keep_memory = keep_memory
+        self.flush_denormals = flush_denormals
         self.limit_train_batches = limit_train_batches
         self.check_val_every_n_epochs = _positive(
             "check_val_every_n_epochs", check_val_every_n_epochs
