@@ -32,6 +32,7 @@ _MARGIN = 0.95  # of the time of torch that oneDNN may take at most
 _OVERHEAD = 50e-6  # seconds that an own backward costs a layer in each step
 _REPEATS = 5
 
+_RECTIFIED_BACKWARD = torch.ops.aten.threshold_backward.grad_input
 _oneDNN = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
 _library: Library = "auto"
 _plans: dict[tuple[int, ...], "Plan"] = {}  # by rows, inputs, outputs and threads
@@ -136,7 +137,7 @@ class _Layers(torch.autograd.Function):
             if i or needed[0]:
                 of_y = _product(of_y, weight.t(), by_onednn=plan.of_input)
             if i:
-                of_y = torch.ops.aten.threshold_backward(of_y, x, 0)
+                _RECTIFIED_BACKWARD(of_y, x, 0, grad_input=of_y)
         return of_y if needed[0] else None, *reversed(of_all)
 
 
@@ -161,7 +162,8 @@ def _product(
     """a b' + bias."""
     if by_onednn and _oneDNN is not None:
         return _oneDNN(a, b, bias, "none", [], "")
-    return linear(a, b, bias)
+    y = linear(a, b)
+    return y if bias is None else y.add_(bias)  # torch would first fill y with the bias
 
 
 def _plan(x: Float[Tensor, "N D"], weight: Float[Tensor, "H D"]) -> Plan:
