@@ -137,6 +137,7 @@ def run(folder, net=vae, scheme=None, callbacks=(), given=None, watch=None, **op
         "progress_bar": False,
         "loggers": [CSVLogger(folder, name="csv")],
         "evaluation": vi.ImportanceSampling(2),
+        "replay": False,  # a replay has nobody watching; test_tape.py says that it is the same
     }
     options = defaults | options
     callbacks = [watch, *callbacks]

@@ -98,6 +98,7 @@ def fit(folder, n=27, bound=None, optimizer=None, callbacks=(), **chosen):
         "progress_bar": False,
         "callbacks": [*callbacks, end],
         "evaluation": vi.ImportanceSampling(2),
+        "replay": False,  # as with several processes
     } | chosen
     scheme = vi.Joint(optimizer or partial(SGD, lr=0.1))
     result = vi.fit(model, data, bound or AtTheMean(), scheme, run_dir=folder, **given)

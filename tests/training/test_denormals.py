@@ -18,7 +18,7 @@ MANY = 1 << 20  # entries, so that two threads share them
 
 def denormals() -> int:
     """How many of the products of a small number are denormal; compared as integers."""
-    halves = torch.full((MANY,), 1e-39) * 0.5
+    halves = torch.full((MANY,), 1e-39, dtype=torch.float32) * 0.5
     return int((halves.view(torch.int32) != 0).sum())
 
 

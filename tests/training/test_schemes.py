@@ -55,6 +55,7 @@ def fit(folder, net, scheme, epochs=6, given=None, **options):
     """A run of four steps an epoch, with the ledger."""
     defaults = {"batch_size": 16, "progress_bar": False, "device": "cpu", "loggers": []}
     defaults |= {"evaluation": vi.ImportanceSampling(5), "callbacks": [EMLedger(max_data=10)]}
+    defaults |= {"replay": False}  # the plain Adam of torch looks at its count of steps
     options = defaults | options
     return vi.fit(net, given or data(), scheme=scheme, epochs=epochs, run_dir=folder, **options)
 

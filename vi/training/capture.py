@@ -1,10 +1,11 @@
-"""An optimiser step recorded as a CUDA graph and replayed: one launch in place of hundreds."""
+"""An optimiser step recorded and replayed: as a CUDA graph, or as another recorder has it."""
 
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -16,6 +17,8 @@ from vi.diagnostics.evaluations import Evaluations
 
 Columns = Mapping[str, Float[Tensor, " B"]]
 Take = Callable[[Integer[Tensor, " B"]], Columns]
+Work = Callable[..., Tensor]
+Replay = Callable[[Sequence[Tensor]], None]
 
 _WARM_UP = 3  # steps of a size before it is recorded, in which libraries choose their algorithms
 
@@ -28,8 +31,12 @@ class Recorder(Protocol):
         """Do the work, as it has to be done before it is recorded."""
         ...
 
-    def record(self, work: Callable[[], Tensor]) -> tuple[Tensor, Callable[[], None]]:
+    def record(self, work: Work, inputs: Sequence[Tensor]) -> tuple[Tensor, Replay]:
         """The place of the result, and what does the work again; nothing is done yet.
+
+        Args:
+            work: From these inputs; they stay as they are.
+            inputs: A replay takes others, of the same sizes.
 
         Raises:
             RuntimeError: The work waits for the device, or depends on what it computes.
@@ -42,7 +49,13 @@ class CudaGraphs:
 
     Draws are new in every replay, and those that the same seed would have given without a graph:
     a graph reads the state of torch's default generator when it is replayed.
+
+    Args:
+        optimizers: Those that step in it.
     """
+
+    def __init__(self, optimizers: Sequence[Optimizer] = ()) -> None:
+        self.optimizers = optimizers
 
     def warm(self, work: Callable[[], Columns]) -> Columns:
         """On a stream of its own, so that nothing is left waiting on the default one."""
@@ -53,31 +66,37 @@ class CudaGraphs:
         current.wait_stream(stream)
         return columns
 
-    def record(self, work: Callable[[], Tensor]) -> tuple[Tensor, Callable[[], None]]:
+    def record(self, work: Work, inputs: Sequence[Tensor]) -> tuple[Tensor, Replay]:
         """See ``Recorder``."""
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            result = work()
-        return result, graph.replay
+        graph, places = torch.cuda.CUDAGraph(), [x.clone() for x in inputs]
+        with _capturable(self.optimizers), torch.cuda.graph(graph):
+            result = work(*places)
+
+        def replay(inputs: Sequence[Tensor]) -> None:
+            for place, x in zip(places, inputs, strict=True):
+                place.copy_(x)
+            graph.replay()
+
+        return result, replay
 
 
 @dataclass
 class _Recording:
-    index: Tensor  # where the next block of indices is put
     names: tuple[str, ...]
     columns: Tensor  # (names, B)
-    replay: Callable[[], None]
+    replay: Replay
     evaluations: Evaluations  # of one step
 
 
 class ReplayedSteps:
-    """Takes steps as ``take`` does, by replaying a recording of it.
+    """Takes steps by replaying a recording of one.
 
     A recording holds for one batch size and for the learning rates of its time. What cannot be
     recorded is said once and taken step by step.
 
     Args:
-        take: One optimiser step on a block of indices; returns its terms.
+        inputs: What a block of indices stands for, as tensors; not recorded.
+        take: One optimiser step from these inputs; returns its terms.
         optimizers: Those that it steps.
         evaluations: The account that it adds to.
         recorder: Of the device.
@@ -85,11 +104,13 @@ class ReplayedSteps:
 
     def __init__(
         self,
-        take: Take,
+        inputs: Callable[[Tensor], Sequence[Tensor]],
+        take: Callable[..., Columns],
         optimizers: Sequence[Optimizer],
         evaluations: Evaluations,
         recorder: Recorder,
     ) -> None:
+        self.inputs = inputs
         self.take = take
         self.optimizers = optimizers
         self.evaluations = evaluations
@@ -102,46 +123,45 @@ class ReplayedSteps:
     def __call__(self, index: Integer[Tensor, " B"]) -> Columns:
         """One step."""
         self._forget_other_rates()
-        size = len(index)
+        size, inputs = len(index), self.inputs(index)
         if self.works and size not in self.recordings and self.taken[size] >= _WARM_UP:
-            self._record(index)
+            self._record(size, inputs)
         if size not in self.recordings:
             self.taken[size] += 1
-            return self.recorder.warm(lambda: self.take(index)) if self.works else self.take(index)
+            work = partial(self.take, *inputs)
+            return self.recorder.warm(work) if self.works else work()
         recording = self.recordings[size]
-        recording.index.copy_(index)
-        recording.replay()
+        recording.replay(inputs)
         self.evaluations.encoder += recording.evaluations.encoder
         self.evaluations.decoder += recording.evaluations.decoder
         return dict(zip(recording.names, recording.columns.clone(), strict=True))
 
-    def _record(self, index: Tensor) -> None:
-        place, before = index.clone(), replace(self.evaluations)
-        names: list[str] = []
+    def _record(self, size: int, inputs: Sequence[Tensor]) -> None:
+        before, names, spent = replace(self.evaluations), dict[str, None](), Evaluations()
 
-        def work() -> Tensor:
-            columns = self.take(place)
-            names.extend(columns)
+        def work(*inputs: Tensor) -> Tensor:
+            start = replace(self.evaluations)
+            columns = self.take(*inputs)
+            names.update(dict.fromkeys(columns))
+            spent.encoder = self.evaluations.encoder - start.encoder
+            spent.decoder = self.evaluations.decoder - start.decoder
             return torch.stack([column.detach() for column in columns.values()])
 
         for optimizer in self.optimizers:
             optimizer.zero_grad()  # so that gradients are made in the memory of the graph
         try:
-            with _capturable(self.optimizers):
-                columns, replay = self.recorder.record(work)
+            columns, replay = self.recorder.record(work, inputs)
         except (RuntimeError, AssertionError) as error:
             self.works = False
             warnings.warn(
-                f"steps are not replayed as a CUDA graph: {str(error).splitlines()[0]} "
-                "(trainer.cuda_graph=false says so beforehand)",
+                f"steps are not replayed: {str(error).splitlines()[0]} "
+                "(trainer.replay=false says so beforehand)",
                 stacklevel=2,
             )
             return
         finally:
-            after = replace(self.evaluations)
             vars(self.evaluations).update(vars(before))
-        spent = Evaluations(after.encoder - before.encoder, after.decoder - before.decoder)
-        self.recordings[len(index)] = _Recording(place, tuple(names), columns, replay, spent)
+        self.recordings[size] = _Recording(tuple(names), columns, replay, spent)
 
     def _forget_other_rates(self) -> None:
         rates = self._rates()

@@ -38,5 +38,5 @@ def _flush(*, flushed: bool) -> None:
 
 
 def _is_flushed() -> bool:
-    half = torch.tensor([_TINY]) * 0.5
+    half = torch.tensor([_TINY], dtype=torch.float32) * 0.5
     return half.view(torch.int32).item() == 0

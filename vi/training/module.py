@@ -4,6 +4,7 @@ import math
 import os
 import time
 import warnings
+from collections.abc import Callable
 from contextlib import nullcontext
 from itertools import pairwise, starmap
 from typing import Any, cast
@@ -13,6 +14,7 @@ import torch
 from lightning.fabric.utilities import move_data_to_device
 from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch import Tensor
+from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from vi.bounds.base import Bound
@@ -31,6 +33,7 @@ from vi.training.precision import tensor_cores
 from vi.training.processes import Processes
 from vi.training.seeding import seed_generators
 from vi.training.settings import TrainerSettings
+from vi.training.tape import Tapes
 
 _EVALUATION_BATCH = 500
 _CALL_SECONDS = 0.25
@@ -163,28 +166,53 @@ class TrainingModule(pl.LightningModule):
 
     def _step(self) -> Take:
         """One optimiser step on a block of indices."""
-        model, bound, scheme, train = self.model, self.bound, self.scheme, self.data.train
+        train, step = self.data.train, self._step_on()
+        return lambda index: step(train.batch(index))
+
+    def _step_on(self) -> Callable[[Batch], dict[str, Tensor]]:
+        model, bound, scheme = self.model, self.bound, self.scheme
         optimizers, backward = self.trainer.optimizers, self._backward
-
-        def take(index: Tensor) -> dict[str, Tensor]:
-            return terms(scheme.step(bound, model, train.batch(index), optimizers, backward))
-
-        return take
+        return lambda batch: terms(scheme.step(bound, model, batch, optimizers, backward))
 
     def _replayed(self, take: Take) -> Take:
         """The same by replaying a recording of it, where that is possible."""
-        alone_on_gpu = self.device.type == "cuda" and self.processes.world == 1
-        if not (alone_on_gpu and self.settings.cuda_graph):
+        if self.processes.world > 1 or not self.settings.replay:
             return take
+        on_gpu = self.device.type == "cuda"
         obstacles = {
             f"the steps of {type(self.scheme).__name__} differ": not self.scheme.repeats,
             "a callback watches the backward pass": self.backward_is_watched,
+            "networks are compiled": self.settings.compile == "on" and not on_gpu,
+            "a hook watches a step": self._is_step_watched(),
         }
         for obstacle, stands in obstacles.items():
             if stands:
-                warnings.warn(f"no step is replayed as a CUDA graph: {obstacle}", stacklevel=2)
+                if on_gpu:
+                    warnings.warn(f"no step is replayed as a CUDA graph: {obstacle}", stacklevel=2)
                 return take
-        return ReplayedSteps(take, self.trainer.optimizers, self.evaluations, CudaGraphs())
+        optimizers, spent = self.trainer.optimizers, self.evaluations
+        if on_gpu:
+            return ReplayedSteps(lambda i: [i], take, optimizers, spent, CudaGraphs(optimizers))
+        train, step = self.data.train, self._step_on()
+        names: list[str] = []
+
+        def inputs(index: Tensor) -> list[Tensor]:
+            batch = train.batch(index)
+            names[:] = batch.given
+            return [index, batch.x, *batch.given.values()]
+
+        def take_from(index: Tensor, x: Tensor, *given: Tensor) -> dict[str, Tensor]:
+            return step(Batch(x, dict(zip(names, given, strict=True)), index))
+
+        return ReplayedSteps(inputs, take_from, optimizers, spent, Tapes(optimizers))
+
+    def _is_step_watched(self) -> bool:
+        """By hooks of a user, which a replay would pass over; those of the precision are ours."""
+        parts = [] if self.settings.precision != "float32" else [*self.model.modules(), self.bound]
+        hooks = [h for m in parts for h in (m._forward_hooks, m._forward_pre_hooks)]
+        for optimizer in cast(list[Optimizer], self.trainer.optimizers):
+            hooks += [optimizer._optimizer_step_pre_hooks, optimizer._optimizer_step_post_hooks]
+        return any(hooks)
 
     def _after_steps(self) -> None:
         """What is due after this number of steps, before anything is validated or written."""

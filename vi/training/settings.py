@@ -28,7 +28,8 @@ class TrainerSettings(Option):
         products: On the processor, auto computes each product of a linear layer by the faster of
             oneDNN and torch's own library, as measured on this machine.
         compile: Networks are translated by torch.compile; auto does so on a GPU.
-        cuda_graph: On a GPU, record the optimiser step and replay it.
+        replay: Record the optimiser step and replay it: on a GPU as a graph, on the processor as
+            the list of its operations; to the bit, or not at all.
         keep_memory: On the processor, keep what a step freed for the next one.
         flush_denormals: On the processor, take numbers below 1.2e-38 for 0, which some processors
             compute with very slowly.
@@ -55,7 +56,7 @@ class TrainerSettings(Option):
         precision: Precision = "float32",
         products: Library = "auto",
         compile: Compile = "auto",
-        cuda_graph: bool = True,
+        replay: bool = True,
         keep_memory: bool = True,
         flush_denormals: bool = True,
         limit_train_batches: int | float | None = None,
@@ -77,7 +78,7 @@ class TrainerSettings(Option):
         self.precision: Precision = precision
         self.products: Library = products
         self.compile: Compile = compile
-        self.cuda_graph = cuda_graph
+        self.replay = replay
         self.keep_memory = keep_memory
         self.flush_denormals = flush_denormals
         self.limit_train_batches = limit_train_batches

@@ -1,0 +1,204 @@
+"""A step replayed from the list of its operations is the step, to the bit."""
+
+from functools import partial
+
+import pytest
+import torch
+from torch import nn
+from torch.optim import SGD, Adam
+from torch.optim.lr_scheduler import ExponentialLR
+
+import vi
+from tests.tiny import D
+from vi.data.base import DynamicBits, LoadedData, Values
+from vi.schemes.gradient import FUSED_ADAM
+from vi.training.seeding import seed_generators
+from vi.training.tape import Tapes
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def replays(monkeypatch):
+    """Counts them."""
+    counted = []
+    record = Tapes.record
+
+    def counting(self, work, inputs):
+        place, replay = record(self, work, inputs)
+
+        def again(inputs):
+            counted.append(len(inputs))
+            replay(inputs)
+
+        return place, again
+
+    monkeypatch.setattr(Tapes, "record", counting)
+    return counted
+
+
+def data():
+    generator = torch.Generator().manual_seed(1)
+    grey = torch.randint(0, 256, (90, D), generator=generator, dtype=torch.uint8)
+    bits = Values(grey[:13] % 2)
+    return LoadedData(DynamicBits(grey), bits, bits, (D,))
+
+
+def network(**parts):
+    torch.manual_seed(0)
+    defaults = {"posterior": vi.DiagonalGaussian(2), "prior": vi.StandardNormal(2)}
+    chosen = defaults | {"likelihood": vi.Bernoulli()} | parts
+    return vi.VAE((D,), vi.MLP([4]), vi.MLP([4]), **chosen)
+
+
+def fitted(folder, model, bound=None, optimizer=FUSED_ADAM, **options):
+    """Six epochs of five steps, the last of ten data; a falling rate, clipped gradients."""
+    scheme = vi.Joint(partial(optimizer, lr=0.05), partial(ExponentialLR, gamma=0.7), 0.5)
+    defaults = {"batch_size": 20, "progress_bar": False, "callbacks": [], "loggers": []}
+    chosen = defaults | {"evaluation": vi.ImportanceSampling(2), "device": "cpu", "seed": 3}
+    return vi.fit(model, data(), bound, scheme, epochs=6, run_dir=folder, **chosen | options)
+
+
+def numbers(result):
+    return {k: v for k, v in result.metrics.items() if isinstance(v, float) and "second" not in k}
+
+
+CASES = {
+    "elbo": lambda: (network(), vi.ELBO()),
+    "iwae": lambda: (network(), vi.IWAE(3)),
+    "full": lambda: (network(posterior=vi.FullGaussian(2)), vi.ELBO()),
+    "low_rank": lambda: (network(posterior=vi.LowRankGaussian(2, 1)), vi.ELBO()),
+    "mixture": lambda: (network(posterior=vi.GaussianMixturePosterior(2, 2)), vi.LogWeightELBO()),
+    "vamp": lambda: (network(prior=vi.VampPrior((D,), 2, 3)), vi.LogWeightELBO()),
+    "bits": lambda: (
+        network(posterior=vi.BernoulliPosterior(2), prior=vi.BernoulliPrior(2)),
+        vi.ELBO(),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_run_of_replays_is_the_run(tmp_path, replays, case):
+    """Weights and every number. Caught: the learning rate of the time of recording."""
+    (one, bound), (other, _) = CASES[case](), CASES[case]()
+    with_them = fitted(tmp_path / "replayed", one, bound)
+    # four full batches and a smaller one an epoch, whose rates hold for one epoch
+    assert len(replays) == (4 - 3) + 5 * 4 + 3 * 1
+    without = fitted(tmp_path / "plain", other, bound, replay=False)
+    assert len(replays) == 24
+    for p, q in zip(one.parameters(), other.parameters(), strict=True):
+        assert torch.equal(p, q)
+    assert numbers(with_them) == numbers(without)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"precision": "bf16"}, {"steps_per_call": 2}, {"threads": 2}]
+)
+def test_also_with_other_settings(tmp_path, replays, settings):
+    one, other = network(), network()
+    fitted(tmp_path / "replayed", one, **settings)
+    assert replays
+    fitted(tmp_path / "plain", other, replay=False, **settings)
+    assert all(map(torch.equal, one.parameters(), other.parameters()))
+
+
+def test_a_resumed_run_is_the_whole_run(tmp_path):
+    """Recorded at other steps than those of the whole run."""
+    whole, part = network(), network()
+    fitted(tmp_path / "whole", whole)
+    fitted(tmp_path / "part", part, max_steps=12)
+    last = tmp_path / "part" / "checkpoints" / "last.ckpt"
+    fitted(tmp_path / "part", part := network(), ckpt_path=last)
+    assert all(map(torch.equal, whole.parameters(), part.parameters()))
+
+
+class Silent(nn.Module):
+    """Changes with every call, and tells no tensor of it."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls = 0
+
+    def forward(self, x):
+        self.calls += 1
+        return x * self.calls
+
+
+def test_what_depends_on_more_than_tensors_is_found_out():
+    """And leaves no trace. Caught: a trial on the inputs and noise of the recording."""
+    weight, likes_counting = torch.zeros(2), Silent()
+
+    def work(x):
+        weight.add_(x)
+        return likes_counting(weight)
+
+    noise = torch.get_rng_state()
+    with pytest.raises(RuntimeError, match="they depend on more than data, weights and noise"):
+        Tapes().record(work, [torch.ones(2)])
+    assert torch.equal(weight, torch.zeros(2))
+    assert torch.equal(torch.get_rng_state(), noise)
+
+
+def test_what_looks_at_its_numbers_is_taken_step_by_step(tmp_path, replays):
+    """torch's own Adam reads its count of steps. Caught: the count of the attempt kept."""
+    one, other = network(), network()
+    with pytest.warns(UserWarning, match="not replayed: they look at a number") as said:
+        fitted(tmp_path / "tried", one, optimizer=Adam)
+    assert len([w for w in said if "not replayed" in str(w.message)]) == 1
+    assert not replays
+    fitted(tmp_path / "plain", other, optimizer=Adam, replay=False)
+    assert all(map(torch.equal, one.parameters(), other.parameters()))
+
+
+def test_every_replay_draws_anew_and_the_same_seed_the_same():
+    weight = torch.zeros(3)
+
+    def work(x):
+        weight.add_(x)
+        return torch.randn(3) + weight
+
+    seed_generators(0, CPU)
+    before = torch.get_rng_state()
+    place, replay = Tapes().record(work, [torch.ones(3)])
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(weight, torch.zeros(3))  # nothing was done yet
+    for seed, x in ((5, 2.0), (6, 1.0)):
+        expected = weight + x + torch.randn(3, generator=torch.Generator().manual_seed(seed))
+        seed_generators(seed, CPU)
+        replay([torch.full((3,), x)])
+        assert torch.equal(place, expected)
+    assert torch.equal(weight, torch.full((3,), 3.0))
+
+
+def test_a_view_of_what_was_there_is_written_through():
+    """Caught: views of weights taken for tensors of the step, which nobody restores."""
+    weight = torch.zeros(2, 3)
+
+    def work(x):
+        weight.t()[0].add_(x)
+        return weight.sum(0)
+
+    place, replay = Tapes().record(work, [torch.ones(2)])
+    assert torch.equal(weight, torch.zeros(2, 3))
+    replay([torch.full((2,), 3.0)])
+    assert torch.equal(weight, torch.tensor([[3.0, 0, 0], [3.0, 0, 0]]))
+    assert torch.equal(place, torch.tensor([6.0, 0, 0]))
+
+
+@pytest.mark.parametrize("hook", ["forward", "optimizer"])
+def test_whoever_watches_a_step_sees_all_of_them(tmp_path, replays, hook):
+    seen, model = [], network()
+    watch = lambda *_: seen.append(hook)
+    if hook == "forward":
+        model.encoder.register_forward_hook(watch)
+        fitted(tmp_path, model)
+    else:
+
+        def watched(parameters, **options):
+            optimizer = SGD(parameters, **options)
+            optimizer.register_step_post_hook(watch)
+            return optimizer
+
+        fitted(tmp_path, model, optimizer=watched)
+    assert not replays
+    assert len(seen) >= 30

@@ -1,0 +1,168 @@
+"""An optimiser step written down as the list of torch's operations it makes, and made again."""
+
+from collections.abc import Callable, Iterator, Sequence
+from operator import getitem
+from typing import Any
+
+import torch
+from torch import Tensor, UntypedStorage, fx
+from torch.optim import Optimizer
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves, tree_map_only
+
+from vi.training.capture import Columns, Replay, Work
+
+_UNKNOWN = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape}
+
+
+class Tapes:
+    """Records on the processor: between two operations there is no module, object or autograd.
+
+    A replay computes what the recorded work computes, to the bit, from whatever stands in the same
+    tensors then, with new draws; that is tried on other inputs and draws before a recording is
+    used. It leaves gradients nowhere.
+
+    Args:
+        optimizers: Those that step.
+    """
+
+    def __init__(self, optimizers: Sequence[Optimizer] = ()) -> None:
+        self.optimizers = optimizers
+
+    def warm(self, work: Callable[[], Columns]) -> Columns:
+        """See ``Recorder``."""
+        return work()
+
+    def record(self, work: Work, inputs: Sequence[Tensor]) -> tuple[Tensor, Replay]:
+        """See ``Recorder``.
+
+        Raises:
+            RuntimeError: What the work does depends on what it computes.
+        """
+        tape, noise = _Tape(inputs), torch.get_rng_state()
+        try:
+            with tape:
+                result = work(*inputs)
+            again, place = tape.compiled(result), result.detach().clone()
+
+            @torch.no_grad()
+            def replay(inputs: Sequence[Tensor]) -> None:
+                place.copy_(again(inputs))
+
+            others, other_noise = [x.flip(0) for x in inputs], torch.get_rng_state()
+            tape.rewind()
+            expected = [work(*others), *tape.reached()]
+            tape.rewind()
+            torch.set_rng_state(other_noise)
+            replay(others)
+            if not all(map(_same, expected, [place, *tape.reached()])):
+                raise RuntimeError("they depend on more than data, weights and noise")
+        finally:
+            tape.rewind()
+            torch.set_rng_state(noise)
+            for optimizer in self.optimizers:
+                optimizer.zero_grad()  # whose gradients would be those of this step for ever
+        return place, replay
+
+
+class _Tape(TorchDispatchMode):
+    """Within this block every operation is made and written down."""
+
+    def __init__(self, inputs: Sequence[Tensor]) -> None:
+        super().__init__()
+        self.graph = fx.Graph()
+        self.inputs = [self.graph.placeholder(f"input_{i}") for i in range(len(inputs))]
+        self.nodes = dict(zip(map(_place, inputs), self.inputs, strict=True))
+        self.given: dict[fx.Node, Tensor] = {}  # what was there before, and is the same tensor
+        # Storages that were made here, or are inputs: kept, so that no other takes their place.
+        # Not as tensors, of which autograd would copy those that somebody keeps.
+        self.moving: dict[int, UntypedStorage] = {_storage(x): x.untyped_storage() for x in inputs}
+        self.before: dict[int, tuple[Tensor, Tensor]] = {}  # storages given and overwritten
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        """Make the operation."""
+        kwargs = kwargs or {}
+        ours = [t for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)]
+        by_number = func is torch.ops.aten.index.Tensor and not any(map(_is_mask, ours[1:]))
+        if not (by_number or _UNKNOWN.isdisjoint(func.tags)):
+            raise RuntimeError(f"they look at a number that they compute ({func})")
+        there = {_storage(tensor) for tensor in ours}
+        for tensor in _overwritten(func, args, kwargs):
+            self._keep(tensor)
+        result = func(*args, **kwargs)
+        made = [t for t in tree_leaves(result) if isinstance(t, Tensor)]
+        of_given = bool(made) and all(_storage(t) in there - self.moving.keys() for t in made)
+        told = func.namespace == "profiler"  # that an optimiser steps; nothing is computed
+        if not (told or of_given and not func._schema.is_mutable):  # a view is a given tensor too
+            written = tree_map_only(Tensor, self._node, (args, kwargs))
+            self._name(result, self.graph.call_function(func, *written), there)
+        return result
+
+    def _node(self, tensor: Tensor) -> fx.Node:
+        place = _place(tensor)
+        if place not in self.nodes:
+            with self.graph.inserting_before(None):
+                self.nodes[place] = self.graph.placeholder(f"given_{len(self.given)}")
+            self.given[self.nodes[place]] = tensor
+        return self.nodes[place]
+
+    def _name(self, result: Any, node: fx.Node, there: set[int]) -> None:
+        if isinstance(result, Tensor):
+            self.nodes.setdefault(_place(result), node)
+            if _storage(result) not in there:
+                self.moving[_storage(result)] = result.untyped_storage()
+        elif isinstance(result, list | tuple):
+            for i, part in enumerate(result):
+                self._name(part, self.graph.call_function(getitem, (node, i)), there)
+
+    def _keep(self, tensor: Tensor) -> None:
+        """What stands where it will be overwritten."""
+        storage = _storage(tensor)
+        if storage not in self.moving and storage not in self.before:
+            whole = torch.empty(0, dtype=tensor.dtype).set_(tensor.untyped_storage())
+            self.before[storage] = whole, whole.clone()
+
+    def reached(self) -> list[Tensor]:
+        """What now stands where something was overwritten."""
+        return [whole.clone() for whole, _ in self.before.values()]
+
+    def rewind(self) -> None:
+        """Undo what was overwritten."""
+        for whole, before in self.before.values():
+            whole.copy_(before)
+
+    def compiled(self, result: Tensor) -> Callable[[Sequence[Tensor]], Tensor]:
+        """What makes the operations again, on other inputs, and gives the result."""
+        self.graph.output(self.nodes[_place(result)])
+        self.graph.eliminate_dead_code()
+        forward = fx.GraphModule({}, self.graph).forward
+        order = [node for node in self.graph.nodes if node.op == "placeholder"]
+        given = [self.given[node] for node in order if node in self.given]
+        return lambda inputs: forward(*given, *inputs)
+
+
+def _place(tensor: Tensor) -> Any:
+    """What all names of the same numbers in memory have in common."""
+    shape = tuple(tensor.shape), tensor.stride(), tensor.dtype
+    return _storage(tensor), tensor.storage_offset(), *shape
+
+
+def _is_mask(tensor: Tensor) -> bool:
+    return tensor.dtype in (torch.bool, torch.uint8)
+
+
+def _storage(tensor: Tensor) -> int:
+    return tensor.untyped_storage()._cdata
+
+
+def _overwritten(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[Tensor]:
+    for position, argument in enumerate(func._schema.arguments):
+        if argument.alias_info is not None and argument.alias_info.is_write:
+            value = args[position] if position < len(args) else kwargs.get(argument.name)
+            yield from (leaf for leaf in tree_leaves(value) if isinstance(leaf, Tensor))
+
+
+def _same(a: Tensor, b: Tensor) -> bool:
+    return torch.allclose(a, b, rtol=0, atol=0, equal_nan=True)
