@@ -20,12 +20,13 @@ Take = Callable[[Integer[Tensor, " B"]], Columns]
 Work = Callable[..., Tensor]
 Replay = Callable[[Sequence[Tensor]], None]
 
-_WARM_UP = 3  # steps of a size before it is recorded, in which libraries choose their algorithms
-
 
 @runtime_checkable
 class Recorder(Protocol):
     """How the work of a function on the device is written down."""
+
+    patience: int
+    """Steps of a size, at the same learning rates, before one is recorded."""
 
     def warm(self, work: Callable[[], Columns]) -> Columns:
         """Do the work, as it has to be done before it is recorded."""
@@ -53,6 +54,8 @@ class CudaGraphs:
     Args:
         optimizers: Those that step in it.
     """
+
+    patience = 3  # in which libraries choose their algorithms
 
     def __init__(self, optimizers: Sequence[Optimizer] = ()) -> None:
         self.optimizers = optimizers
@@ -124,7 +127,8 @@ class ReplayedSteps:
         """One step."""
         self._forget_other_rates()
         size, inputs = len(index), self.inputs(index)
-        if self.works and size not in self.recordings and self.taken[size] >= _WARM_UP:
+        patience = self.recorder.patience
+        if self.works and size not in self.recordings and self.taken[size] >= patience:
             self._record(size, inputs)
         if size not in self.recordings:
             self.taken[size] += 1
@@ -168,6 +172,7 @@ class ReplayedSteps:
         if rates != self.rates:
             self.rates = rates
             self.recordings.clear()
+            self.taken.clear()
 
     def _rates(self) -> list[float]:
         return [group["lr"] for o in self.optimizers for group in o.param_groups]

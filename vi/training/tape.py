@@ -26,6 +26,8 @@ class Tapes:
         optimizers: Those that step.
     """
 
+    patience = 50  # a recording costs as much as a hundred steps of a small network can win
+
     def __init__(self, optimizers: Sequence[Optimizer] = ()) -> None:
         self.optimizers = optimizers
 
