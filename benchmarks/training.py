@@ -127,8 +127,8 @@ interleaved repetitions, medians (range). Speed of the second epoch and its rati
 seconds from the start of the process to its first step; IWAE-5000 of 100 test images after
 training, growth of the process's memory meanwhile; one neutral test ELBO of the trained weights.
 `products_only` and `products_and_adam` are limits: the matrix products of a step on random numbers
-without and with the optimiser, and nothing else. `by_hand` is what is left when every derivative of
-this one model is written out: torch's kernels, no autograd, nothing that could be exchanged.
+without and with the optimiser, and nothing else. `by_hand` is what is left when every derivative
+of this one model is written out: torch's kernels, no autograd, nothing that could be exchanged.
 
 | | samples/s |{"".join(f" / {base} |" for base in _BASES)} first step s | / {_BASES[0]} \
 | IWAE-5000 s | MB | nats | test ELBO |
