@@ -120,6 +120,14 @@ def test_between_full_and_diagonal_gaussians(full, batch):
 
 
 @pytest.mark.parametrize("full", [True, False], ids=["full to diagonal", "diagonal to full"])
+def test_of_one_q_to_several_p(full):
+    """Caught: a q that has to have as many rows as p."""
+    q, p = _gaussian((), full=full, dim=3), _gaussian((5,), full=not full, dim=3)
+    reference = torch.distributions.kl_divergence(_full(q), _full(p))
+    assert (closed_form_kl(q, p) - reference).abs().max() <= 1e-12 * reference.max()
+
+
+@pytest.mark.parametrize("full", [True, False], ids=["full to diagonal", "diagonal to full"])
 def test_between_full_and_diagonal_gaussians_against_quadrature(full):
     """Two dimensions, trapezoid over 12 sd: at most 1e-8. Caught: KL(p || q)."""
     q, p = _gaussian((1,), full=full, dim=2), _gaussian((), full=not full, dim=2)
@@ -155,6 +163,16 @@ def test_extreme_scales_in_single_precision(make_posterior, scale):
     params = torch.tensor([[0.0, math.log(scale)]], dtype=torch.float32)
     kl = closed_form_kl(make_posterior(1)(params), vi.StandardNormal(1).float()())
     assert kl.item() == pytest.approx(-0.5 - math.log(scale), rel=1e-6)
+
+
+@pytest.mark.parametrize("family", [Normal, Laplace])
+def test_a_ratio_of_scales_beyond_single_precision(family):
+    """KL(q of scale 1e-30 || N(0, 1e30)) to 1e-6. Caught: the logarithm of the ratio, inf."""
+    q = family(*torch.tensor([0.0, 1e-30], dtype=torch.float32))
+    constant = {Normal: -0.5, Laplace: 0.5 * math.log(math.pi / 2) - 1}[family]
+    p = Normal(*torch.tensor([0.0, 1e30], dtype=torch.float32))
+    kl = closed_form_kl(q, p)
+    assert kl.item() == pytest.approx(60 * math.log(10) + constant, rel=1e-6)
 
 
 @pytest.mark.parametrize(

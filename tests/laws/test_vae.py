@@ -75,6 +75,19 @@ def test_a_constant_column_is_not_divided_by_zero(small_vae):
     assert model.likelihood(torch.randn(1000, 2)).log_prob(x).max() < 100
 
 
+def test_a_column_without_data_is_left_as_it_is(small_vae):
+    """It has no mean. Caught: the mean of nothing, NaN, in every gradient."""
+    x = _raw(100)
+    x[:, 1] = torch.nan
+    model = small_vae(standardize=True)
+    model.initialize(x)
+    assert model.data_loc[1] == 0
+    assert model.data_scale[1] == 1
+    bound = vi.ELBO()(model, x.nan_to_num(), observed=~x.isnan())
+    bound.surrogate.sum().backward()
+    assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
+
+
 def test_statistics_of_the_data_are_saved(small_vae):
     """Mean and sd are in the state, so a loaded model has them."""
     x = _raw()

@@ -78,11 +78,11 @@ def _kl_normal_normal(q: Normal, p: Normal) -> Tensor:
     """log(s_p / s_q) + (s_q^2 + (m_q - m_p)^2) / (2 s_p^2) - 1/2.
 
     torch takes the logarithm of the squared ratio, which underflows in single precision from a
-    ratio of 1e-19 on.
+    ratio of 1e-19 on; the ratio itself does from 1e-45 on.
     """
     ratio = q.scale / p.scale
     shift = (q.loc - p.loc) / p.scale
-    return 0.5 * (ratio.square() + shift.square() - 1) - ratio.log()
+    return 0.5 * (ratio.square() + shift.square() - 1) - (q.scale.log() - p.scale.log())
 
 
 def _kl_laplace_normal(q: Laplace, p: Normal) -> Tensor:
@@ -93,7 +93,7 @@ def _kl_laplace_normal(q: Laplace, p: Normal) -> Tensor:
     ratio = q.scale / p.scale
     shift = (q.loc - p.loc) / p.scale
     constant = 0.5 * math.log(math.pi / 2) - 1
-    return ratio.square() + 0.5 * shift.square() - ratio.log() + constant
+    return ratio.square() + 0.5 * shift.square() - (q.scale.log() - p.scale.log()) + constant
 
 
 def _kl_full_diagonal(q: MultivariateNormal, p: Normal) -> Tensor:
@@ -103,7 +103,8 @@ def _kl_full_diagonal(q: MultivariateNormal, p: Normal) -> Tensor:
 
 def _kl_diagonal_full(q: Normal, p: MultivariateNormal) -> Tensor:
     """KL(N(m_q, S^2) || N(m_p, L L')), from A = L^-1 S."""
-    columns = torch.cat([q.scale.diag_embed(), (q.loc - p.loc)[..., None]], -1)
+    shift = q.loc - p.loc
+    columns = torch.cat([q.scale.expand_as(shift).diag_embed(), shift[..., None]], -1)
     whitened = torch.linalg.solve_triangular(p.scale_tril, columns, upper=False)
     return _kl_whitened(whitened[..., :-1], whitened[..., -1])
 

@@ -133,7 +133,7 @@ class VAE(LatentVariableModel):
         self.prior_module.initialize(x)
         if self.standardize:
             n = (~x.isnan()).sum(0)
-            mean = x.nanmean(0)
+            mean = x.nanmean(0).nan_to_num()  # of a column without data
             scale = ((x - mean).square().nansum(0) / (n - 1).clamp_min(1)).sqrt()
             varies = scale > _CONSTANT * x.nan_to_num().abs().amax(0)
             self.data_loc.copy_(mean)
