@@ -3,12 +3,13 @@
 import statistics
 import time
 from collections.abc import Callable
-from typing import Any
 
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
+from vi.training.module import TrainingModule
+
 _AT_LEAST = 0.03  # seconds that a turn lasts, so that the clock's own cost does not count
-_WARM = 50  # steps: those of the first call of the trainer
+_WARM = 100  # steps
 
 Work = Callable[[], object]
 
@@ -40,19 +41,20 @@ def _seconds(work: Work, number: int) -> float:
 
 
 class Steps:
-    """Within this block the time of every optimiser step; then ``seconds``, their mean.
+    """Within this block the time of every optimiser step of torch; then ``seconds``, their mean.
 
-    Counts the optimiser that took most steps, and leaves out its first call where the steps are
-    many, else its first two steps.
+    Leaves out the first hundred steps where there are many, else the first one: of the first call
+    of the trainer, and those in which it gets ready.
     """
 
     def __enter__(self) -> "Steps":
-        self._ends: dict[Any, list[float]] = {}
-        self._hook = register_optimizer_step_post_hook(self._stepped)
+        self._ends: list[tuple[int, float]] = []
+        self._hook = register_optimizer_step_post_hook(lambda *_: self._reached(1))
         return self
 
-    def _stepped(self, optimizer: Any, *_: object) -> None:
-        self._ends.setdefault(optimizer, []).append(time.perf_counter())
+    def _reached(self, more: int) -> None:
+        before = self._ends[-1][0] if self._ends else 0
+        self._ends.append((before + more, time.perf_counter()))
 
     def __exit__(self, *_: object) -> None:
         self._hook.remove()
@@ -60,9 +62,28 @@ class Steps:
     @property
     def seconds(self) -> float:
         """Of one step, with all that lies between two."""
-        ends = max(self._ends.values(), key=len)
-        ends = ends[_WARM - 1 if len(ends) >= 2 * _WARM else 1 :]
-        return (ends[-1] - ends[0]) / (len(ends) - 1)
+        last, end = self._ends[-1]
+        ready = _WARM if last >= 2 * _WARM else 1
+        first, start = next(reached for reached in self._ends if reached[0] >= ready)
+        return (end - start) / (last - first)
+
+
+class StepsOfVi(Steps):
+    """The same for ``vi.fit``, call by call of its trainer: a replayed step tells no hook."""
+
+    def __enter__(self) -> "StepsOfVi":
+        self._ends = []
+        self._count = count = TrainingModule._count
+
+        def counting(module: TrainingModule, steps: int) -> None:
+            count(module, steps)
+            self._reached(steps)
+
+        TrainingModule._count = counting
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        TrainingModule._count = self._count
 
 
 def table(title: str, head: str, rows: list[str], note: str = "") -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from _timing import Steps, table
+from _timing import StepsOfVi, table
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal
 
@@ -84,7 +84,7 @@ def _fitted(x: Tensor, **settings: Any) -> float:
     quiet = contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO())
     with quiet[0], quiet[1], warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
         warnings.simplefilter("ignore")  # the model has no name to be saved by
-        with Steps() as steps:
+        with StepsOfVi() as steps:
             vi.fit(
                 OneParameter(),
                 data,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import torch
-from _timing import Steps, interleaved, table
+from _timing import Steps, StepsOfVi, interleaved, table
 from sections import _plain, _vi
 from torch import Tensor
 
@@ -67,15 +67,17 @@ def _row(size: Size, repeats: int) -> str:
     grey = _vi.pictures(steps * size.batch_size, *size.shape)
     ours, plain = [], []
     for _ in range(repeats):
-        ours.append(_speed(lambda: _vi.fit(size.ours(), grey, size.batch_size)))
-        plain.append(_speed(lambda: _plain.fit_plain(size.plain(), grey, size.batch_size)))
+        ours.append(_speed(StepsOfVi(), lambda: _vi.fit(size.ours(), grey, size.batch_size)))
+        plain.append(
+            _speed(Steps(), lambda: _plain.fit_plain(size.plain(), grey, size.batch_size))
+        )
     a, b = statistics.median(ours), statistics.median(plain)
     ratio = f"{a / b:.2f}" if a / b >= _BAR else f"**{a / b:.2f}**"
     return f"{size.name} | {a:.1f} | {b:.1f} | {ratio} | {steps}"
 
 
-def _speed(fit: Callable[[], None]) -> float:
-    with Steps() as steps:
+def _speed(steps: Steps, fit: Callable[[], None]) -> float:
+    with steps:
         fit()
     return 1 / steps.seconds
 

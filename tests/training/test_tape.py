@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import lightning.pytorch as pl
 import pytest
 import torch
 from torch import nn
@@ -185,6 +186,22 @@ def test_a_view_of_what_was_there_is_written_through():
     replay([torch.full((2,), 3.0)])
     assert torch.equal(weight, torch.tensor([[3.0, 0, 0], [3.0, 0, 0]]))
     assert torch.equal(place, torch.tensor([6.0, 0, 0]))
+
+
+class Changing(pl.Callback):
+    """Freezes the decoder in the fourth epoch."""
+
+    def on_train_epoch_start(self, trainer, pl_module):
+        pl_module.model.decoder.requires_grad_(trainer.current_epoch < 3)
+
+
+def test_a_callback_of_a_user_may_change_what_a_step_is(tmp_path, replays):
+    """Caught: a frozen decoder that goes on moving."""
+    one, other = network(), network()
+    fitted(tmp_path / "one", one, callbacks=[Changing()])
+    assert not replays
+    fitted(tmp_path / "other", other, callbacks=[Changing()], replay=False)
+    assert all(map(torch.equal, one.parameters(), other.parameters()))
 
 
 @pytest.mark.parametrize("hook", ["forward", "optimizer"])

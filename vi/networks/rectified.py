@@ -7,7 +7,7 @@ from vi.networks.products import Linear, applies, layers
 
 
 class Rectified(nn.Sequential):
-    """Linear, ReLU, Linear, .., ReLU, Linear: what ``nn.Sequential`` computes, to the bit.
+    """Linear, ReLU, Linear, .., ReLU, Linear: what ``nn.Sequential`` computes, up to rounding.
 
     Large layers are one function to autograd, where each layer and each rectifier would be a node:
     that is a twentieth of a step of ten milliseconds. A layer with hooks is called as it expects.

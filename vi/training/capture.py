@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Integer
@@ -19,6 +19,8 @@ Columns = Mapping[str, Float[Tensor, " B"]]
 Take = Callable[[Integer[Tensor, " B"]], Columns]
 Work = Callable[..., Tensor]
 Replay = Callable[[Sequence[Tensor]], None]
+
+_NO_RATES = ("params", "capturable")
 
 
 @runtime_checkable
@@ -174,8 +176,11 @@ class ReplayedSteps:
             self.recordings.clear()
             self.taken.clear()
 
-    def _rates(self) -> list[float]:
-        return [group["lr"] for o in self.optimizers for group in o.param_groups]
+    def _rates(self) -> list[tuple[Any, ...]]:
+        """All numbers of the optimisers, and which parameters they move."""
+        groups = [group for o in self.optimizers for group in o.param_groups]
+        rates = [tuple(v for k, v in g.items() if k not in _NO_RATES) for g in groups]
+        return [*rates, *[tuple(p.requires_grad for p in g["params"]) for g in groups]]
 
 
 @contextmanager

@@ -12,10 +12,18 @@ from typing import Any, cast
 import lightning.pytorch as pl
 import torch
 from lightning.fabric.utilities import move_data_to_device
+from lightning.pytorch.callbacks import (
+    Checkpoint,
+    EarlyStopping,
+    LearningRateMonitor,
+    ModelSummary,
+)
+from lightning.pytorch.callbacks import ProgressBar as PlainProgressBar
 from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
 from vi.bounds.base import Bound
 from vi.data.base import Batch, LoadedData
@@ -37,6 +45,8 @@ from vi.training.tape import Tapes
 
 _EVALUATION_BATCH = 500
 _CALL_SECONDS = 0.25
+# Callbacks of Lightning that change nothing of a step.
+_ONLY_LOOK = (Checkpoint, EarlyStopping, LearningRateMonitor, ModelSummary, PlainProgressBar)
 _PROBE = 500  # held-out data that a scheme may look at after an epoch
 
 
@@ -183,7 +193,7 @@ class TrainingModule(pl.LightningModule):
             f"the steps of {type(self.scheme).__name__} differ": not self.scheme.repeats,
             "a callback watches the backward pass": self.backward_is_watched,
             "networks are compiled": self.settings.compile == "on" and not on_gpu,
-            "a hook watches a step": self._is_step_watched(),
+            "a hook or a callback of yours watches": self._is_step_watched(),
         }
         for obstacle, stands in obstacles.items():
             if stands:
@@ -207,11 +217,19 @@ class TrainingModule(pl.LightningModule):
         return ReplayedSteps(inputs, take_from, optimizers, spent, Tapes(optimizers))
 
     def _is_step_watched(self) -> bool:
-        """By hooks of a user, which a replay would pass over; those of the precision are ours."""
-        parts = [] if self.settings.precision != "float32" else [*self.model.modules(), self.bound]
-        hooks = [h for m in parts for h in (m._forward_hooks, m._forward_pre_hooks)]
+        """By what a replay would pass over, or what could change a step meanwhile: not by us."""
+        callbacks: list[Any] = cast(Any, self.trainer).callbacks
+        if not all(
+            isinstance(c, _ONLY_LOOK) or type(c).__module__[:3] == "vi." for c in callbacks
+        ):
+            return True
+        hooks: list[Any] = [_global_optimizer_pre_hooks, _global_optimizer_post_hooks]
         for optimizer in cast(list[Optimizer], self.trainer.optimizers):
             hooks += [optimizer._optimizer_step_pre_hooks, optimizer._optimizer_step_post_hooks]
+        for part in [*self.model.modules(), self.bound]:
+            hooks += [part._backward_hooks, part._backward_pre_hooks]
+            if self.settings.precision == "float32":  # else the hooks are those of the precision
+                hooks += [part._forward_hooks, part._forward_pre_hooks]
         return any(hooks)
 
     def _after_steps(self) -> None:

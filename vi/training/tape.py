@@ -5,7 +5,8 @@ from operator import getitem
 from typing import Any
 
 import torch
-from torch import Tensor, UntypedStorage, fx
+from torch import Tensor, fx
+from torch.multiprocessing.reductions import StorageWeakRef
 from torch.optim import Optimizer
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
@@ -76,9 +77,9 @@ class _Tape(TorchDispatchMode):
         self.inputs = [self.graph.placeholder(f"input_{i}") for i in range(len(inputs))]
         self.nodes = dict(zip(map(_place, inputs), self.inputs, strict=True))
         self.given: dict[fx.Node, Tensor] = {}  # what was there before, and is the same tensor
-        # Storages that were made here, or are inputs: kept, so that no other takes their place.
-        # Not as tensors, of which autograd would copy those that somebody keeps.
-        self.moving: dict[int, UntypedStorage] = {_storage(x): x.untyped_storage() for x in inputs}
+        # Storages that were made here, or are inputs. A weak reference lets their memory go, and
+        # keeps their place from being another's.
+        self.moving = {_storage(x): StorageWeakRef(x.untyped_storage()) for x in inputs}
         self.before: dict[int, tuple[Tensor, Tensor]] = {}  # storages given and overwritten
 
     def __torch_dispatch__(
@@ -114,7 +115,7 @@ class _Tape(TorchDispatchMode):
         if isinstance(result, Tensor):
             self.nodes.setdefault(_place(result), node)
             if _storage(result) not in there:
-                self.moving[_storage(result)] = result.untyped_storage()
+                self.moving[_storage(result)] = StorageWeakRef(result.untyped_storage())
         elif isinstance(result, list | tuple):
             for i, part in enumerate(result):
                 self._name(part, self.graph.call_function(getitem, (node, i)), there)
