@@ -74,8 +74,10 @@ class _Tape(TorchDispatchMode):
     def __init__(self, inputs: Sequence[Tensor]) -> None:
         super().__init__()
         self.graph = fx.Graph()
-        self.inputs = [self.graph.placeholder(f"input_{i}") for i in range(len(inputs))]
-        self.nodes = dict(zip(map(_place, inputs), self.inputs, strict=True))
+        # by the place of a tensor in memory
+        self.nodes = {
+            _place(x): self.graph.placeholder(f"input_{i}") for i, x in enumerate(inputs)
+        }
         self.given: dict[fx.Node, Tensor] = {}  # what was there before, and is the same tensor
         # Storages that were made here, or are inputs. A weak reference lets their memory go, and
         # keeps their place from being another's.
