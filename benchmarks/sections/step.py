@@ -19,7 +19,7 @@ from vi.training.allocator import keep_freed_memory
 _B, _D, _H, _Z = 128, 784, 500, 40
 _NOTE = f"""A VAE {_D}-{_H}-{_H}-2x{_Z}-{_H}-{_H}-{_D}, batch {_B}, the parts of a step one after
 the other as `vi.ELBO` and `vi.Joint` do them; microseconds, medians. The limit is the time of the
-matrix products of a part alone, each by the faster of two libraries, its factors in the cache."""
+matrix products of a part alone, each in the fastest of three ways, its factors in the cache."""
 
 
 def section(*, quick: bool) -> str:

@@ -58,6 +58,37 @@ def test_its_gradient_has_a_gradient(plan):
         assert (a - b).abs().max() <= 1e-5 * b.abs().max()
 
 
+def test_by_columns(monkeypatch):
+    """What goes on into another layer is laid out so, and only that; all is equal to 1e-5.
+
+    Caught: the gradient of a layer's input laid out otherwise than the input.
+    """
+    layers, x = network()
+    of_y, laid_out = torch.randn(ROWS, WIDTH), []
+    theirs = gradients(as_several(layers), x, of_y)
+    product, rectify = products._product, products._RECTIFIED_BACKWARD
+
+    def seen(*arguments, **options):
+        y = product(*arguments, **options)
+        laid_out.append(not y.is_contiguous())
+        return y
+
+    def rectified(of_y, x, threshold, *, grad_input):
+        assert of_y.stride() == x.stride() == grad_input.stride()
+        return rectify(of_y, x, threshold, grad_input=grad_input)
+
+    monkeypatch.setattr(products, "_product", seen)
+    monkeypatch.setattr(products, "_RECTIFIED_BACKWARD", rectified)
+    monkeypatch.setattr(products, "_plans", {})
+    products.adopt({f"{ROWS}x{WIDTH}x{WIDTH}, 1 threads": Plan(columns=True)})
+    ours = gradients(layers, x, of_y)
+    assert laid_out[:3] == [True, True, False]
+    assert laid_out[3:] == [False, True, False, True, False, False]  # of a weight, of its input
+    for a, b in zip(ours, theirs, strict=True):
+        assert a.is_contiguous()
+        assert (a - b).abs().max() <= 1e-5 * b.abs().max()
+
+
 @pytest.mark.parametrize("frozen", [["0.weight"], ["2.bias", "4.weight"], ["x"]])
 def test_what_is_frozen_gets_no_gradient(plan, frozen):
     """And the others the one that they had. Caught: gradients in the places of others."""
