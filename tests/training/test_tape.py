@@ -13,6 +13,7 @@ import vi
 from tests.tiny import D
 from vi.data.base import DynamicBits, LoadedData, Values
 from vi.schemes.gradient import FUSED_ADAM
+from vi.training import tape
 from vi.training.seeding import seed_generators
 from vi.training.tape import Tapes
 
@@ -27,13 +28,13 @@ def replays(monkeypatch):
     monkeypatch.setattr(Tapes, "patience", 1)
 
     def counting(self, work, inputs):
-        place, replay = record(self, work, inputs)
+        replay = record(self, work, inputs)
 
         def again(inputs):
             counted.append(len(inputs))
-            replay(inputs)
+            return replay(inputs)
 
-        return place, again
+        return again
 
     monkeypatch.setattr(Tapes, "record", counting)
     return counted
@@ -133,7 +134,7 @@ def test_what_depends_on_more_than_tensors_is_found_out():
 
     def work(x):
         weight.add_(x)
-        return likes_counting(weight)
+        return [likes_counting(weight)]
 
     noise = torch.get_rng_state()
     with pytest.raises(RuntimeError, match="they depend on more than data, weights and noise"):
@@ -158,18 +159,18 @@ def test_every_replay_draws_anew_and_the_same_seed_the_same():
 
     def work(x):
         weight.add_(x)
-        return torch.randn(3) + weight
+        return [torch.randn(3) + weight]
 
     seed_generators(0, CPU)
     before = torch.get_rng_state()
-    place, replay = Tapes().record(work, [torch.ones(3)])
+    replay = Tapes().record(work, [torch.ones(3)])
     assert torch.equal(torch.get_rng_state(), before)
     assert torch.equal(weight, torch.zeros(3))  # nothing was done yet
     for seed, x in ((5, 2.0), (6, 1.0)):
         expected = weight + x + torch.randn(3, generator=torch.Generator().manual_seed(seed))
         seed_generators(seed, CPU)
-        replay([torch.full((3,), x)])
-        assert torch.equal(place, expected)
+        (result,) = replay([torch.full((3,), x)])
+        assert torch.equal(result, expected)
     assert torch.equal(weight, torch.full((3,), 3.0))
 
 
@@ -179,13 +180,45 @@ def test_a_view_of_what_was_there_is_written_through():
 
     def work(x):
         weight.t()[0].add_(x)
-        return weight.sum(0)
+        return [weight.sum(0)]
 
-    place, replay = Tapes().record(work, [torch.ones(2)])
+    replay = Tapes().record(work, [torch.ones(2)])
     assert torch.equal(weight, torch.zeros(2, 3))
-    replay([torch.full((2,), 3.0)])
+    (result,) = replay([torch.full((2,), 3.0)])
     assert torch.equal(weight, torch.tensor([[3.0, 0, 0], [3.0, 0, 0]]))
-    assert torch.equal(place, torch.tensor([6.0, 0, 0]))
+    assert torch.equal(result, torch.tensor([6.0, 0, 0]))
+
+
+def test_a_result_stays_what_it_was_when_what_was_there_changes():
+    """Caught: weights given out as results, which the next replay moves."""
+    weight = torch.zeros(2)
+
+    def work(x):
+        return [weight.add_(x)]
+
+    replay = Tapes().record(work, [torch.ones(2)])
+    (first,), (second,) = replay([torch.ones(2)]), replay([torch.ones(2)])
+    assert (first.tolist(), second.tolist()) == ([1.0, 1.0], [2.0, 2.0])
+
+
+def test_constants_are_computed_once_and_sums_are_not(monkeypatch):
+    """Caught: a sum begun with zeros that goes on from replay to replay."""
+    graphs, straight_line = [], tape._straight_line
+
+    def seen(graph):
+        graphs.append(str(graph))
+        return straight_line(graph)
+
+    def work(x):
+        return [torch.zeros_like(x).add_(x), torch.ones_like(x) * 2 + x]
+
+    monkeypatch.setattr(tape, "_straight_line", seen)
+    replay = Tapes().record(work, [torch.ones(2)])
+    assert "aten.zeros_like" in graphs[0]
+    assert not any(made in graphs[0] for made in ("aten.ones_like", "aten.mul"))
+    for _ in range(3):
+        total, more = replay([torch.ones(2)])
+        assert (total.tolist(), more.tolist()) == ([1.0, 1.0], [3.0, 3.0])
 
 
 class Changing(pl.Callback):

@@ -17,8 +17,8 @@ from vi.diagnostics.evaluations import Evaluations
 
 Columns = Mapping[str, Float[Tensor, " B"]]
 Take = Callable[[Integer[Tensor, " B"]], Columns]
-Work = Callable[..., Tensor]
-Replay = Callable[[Sequence[Tensor]], None]
+Work = Callable[..., list[Tensor]]
+Replay = Callable[[Sequence[Tensor]], Sequence[Tensor]]
 
 _NO_RATES = ("params", "capturable")
 
@@ -34,11 +34,11 @@ class Recorder(Protocol):
         """Do the work, as it has to be done before it is recorded."""
         ...
 
-    def record(self, work: Work, inputs: Sequence[Tensor]) -> tuple[Tensor, Replay]:
-        """The place of the result, and what does the work again; nothing is done yet.
+    def record(self, work: Work, inputs: Sequence[Tensor]) -> Replay:
+        """What does the work again, and gives its results; nothing is done yet.
 
         Args:
-            work: From these inputs; they stay as they are.
+            work: From these inputs, which stay as they are; results of one size.
             inputs: A replay takes others, of the same sizes.
 
         Raises:
@@ -71,25 +71,25 @@ class CudaGraphs:
         current.wait_stream(stream)
         return columns
 
-    def record(self, work: Work, inputs: Sequence[Tensor]) -> tuple[Tensor, Replay]:
+    def record(self, work: Work, inputs: Sequence[Tensor]) -> Replay:
         """See ``Recorder``."""
         graph, places = torch.cuda.CUDAGraph(), [x.clone() for x in inputs]
         with _capturable(self.optimizers), torch.cuda.graph(graph):
-            result = work(*places)
+            results = torch.stack(work(*places))
 
-        def replay(inputs: Sequence[Tensor]) -> None:
+        def replay(inputs: Sequence[Tensor]) -> Sequence[Tensor]:
             for place, x in zip(places, inputs, strict=True):
                 place.copy_(x)
             graph.replay()
+            return results.clone().unbind()
 
-        return result, replay
+        return replay
 
 
 @dataclass
 class _Recording:
     names: tuple[str, ...]
-    columns: Tensor  # (names, B)
-    replay: Replay
+    replay: Replay  # gives their columns
     evaluations: Evaluations  # of one step
 
 
@@ -137,26 +137,26 @@ class ReplayedSteps:
             work = partial(self.take, *inputs)
             return self.recorder.warm(work) if self.works else work()
         recording = self.recordings[size]
-        recording.replay(inputs)
+        columns = recording.replay(inputs)
         self.evaluations.encoder += recording.evaluations.encoder
         self.evaluations.decoder += recording.evaluations.decoder
-        return dict(zip(recording.names, recording.columns.clone(), strict=True))
+        return dict(zip(recording.names, columns, strict=True))
 
     def _record(self, size: int, inputs: Sequence[Tensor]) -> None:
         before, names, spent = replace(self.evaluations), dict[str, None](), Evaluations()
 
-        def work(*inputs: Tensor) -> Tensor:
+        def work(*inputs: Tensor) -> list[Tensor]:
             start = replace(self.evaluations)
             columns = self.take(*inputs)
             names.update(dict.fromkeys(columns))
             spent.encoder = self.evaluations.encoder - start.encoder
             spent.decoder = self.evaluations.decoder - start.decoder
-            return torch.stack([column.detach() for column in columns.values()])
+            return [column.detach() for column in columns.values()]
 
         for optimizer in self.optimizers:
             optimizer.zero_grad()  # so that gradients are made in the memory of the graph
         try:
-            columns, replay = self.recorder.record(work, inputs)
+            replay = self.recorder.record(work, inputs)
         except (RuntimeError, AssertionError) as error:
             self.works = False
             warnings.warn(
@@ -167,7 +167,7 @@ class ReplayedSteps:
             return
         finally:
             vars(self.evaluations).update(vars(before))
-        self.recordings[size] = _Recording(tuple(names), columns, replay, spent)
+        self.recordings[size] = _Recording(tuple(names), replay, spent)
 
     def _forget_other_rates(self) -> None:
         rates = self._rates()

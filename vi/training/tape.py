@@ -15,6 +15,7 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 
 from vi.training.capture import Columns, Replay, Work
 
+_FILLS = {getattr(torch.ops.aten, f"{fill}_like").default for fill in ("ones", "zeros", "full")}
 _UNKNOWN = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape}
 
 
@@ -38,7 +39,7 @@ class Tapes:
         """See ``Recorder``."""
         return work()
 
-    def record(self, work: Work, inputs: Sequence[Tensor]) -> tuple[Tensor, Replay]:
+    def record(self, work: Work, inputs: Sequence[Tensor]) -> Replay:
         """See ``Recorder``.
 
         Raises:
@@ -47,27 +48,21 @@ class Tapes:
         tape, noise = _Tape(inputs), torch.get_rng_state()
         try:
             with tape:
-                result = work(*inputs)
-            again, place = tape.compiled(result), result.detach().clone()
-
-            @torch.no_grad()
-            def replay(inputs: Sequence[Tensor]) -> None:
-                place.copy_(again(inputs))
-
+                results = work(*inputs)
+            replay = torch.no_grad()(tape.compiled(results))
             others, other_noise = [x.flip(0) for x in inputs], torch.get_rng_state()
             tape.rewind()
-            expected = [work(*others), *tape.reached()]
+            expected = [*work(*others), *tape.reached()]
             tape.rewind()
             torch.set_rng_state(other_noise)
-            replay(others)
-            if not all(map(_same, expected, [place, *tape.reached()])):
+            if not all(map(_same, expected, [*replay(others), *tape.reached()])):
                 raise RuntimeError("they depend on more than data, weights and noise")
         finally:
             tape.rewind()
             torch.set_rng_state(noise)
             for optimizer in self.optimizers:
                 optimizer.zero_grad()  # whose gradients would be those of this step for ever
-        return place, replay
+        return replay
 
 
 class _Tape(TorchDispatchMode):
@@ -85,6 +80,8 @@ class _Tape(TorchDispatchMode):
         # keeps their place from being another's.
         self.moving = {_storage(x): StorageWeakRef(x.untyped_storage()) for x in inputs}
         self.before: dict[int, tuple[Tensor, Tensor]] = {}  # storages given and overwritten
+        self.constants: dict[fx.Node, Tensor] = {}  # the same in every replay
+        self.overwritten: set[int] = set()
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
@@ -106,16 +103,28 @@ class _Tape(TorchDispatchMode):
             written = tree_map_only(Tensor, self._node, (args, kwargs))
             node = self.graph.call_function(func, *written)
             node.meta["call"] = call
+            if isinstance(result, Tensor) and self._is_constant(func, node):
+                self.constants[node] = result
             self._name(result, node, there)
         return result
 
     def _node(self, tensor: Tensor) -> fx.Node:
         place = _place(tensor)
         if place not in self.nodes:
-            with self.graph.inserting_before(None):
-                self.nodes[place] = self.graph.placeholder(f"given_{len(self.given)}")
-            self.given[self.nodes[place]] = tensor
+            self.nodes[place] = self._placeholder(tensor)
         return self.nodes[place]
+
+    def _placeholder(self, tensor: Tensor) -> fx.Node:
+        with self.graph.inserting_before(None):
+            node = self.graph.placeholder(f"given_{len(self.given)}")
+        self.given[node] = tensor
+        return node
+
+    def _is_constant(self, func: Any, node: fx.Node) -> bool:
+        """It looks at no number, or at constants only, as where a gradient starts with 1."""
+        of = node.all_input_nodes
+        pure = not func._schema.is_mutable and torch.Tag.nondeterministic_seeded not in func.tags
+        return func in _FILLS or pure and bool(of) and all(n in self.constants for n in of)
 
     def _name(self, result: Any, node: fx.Node, there: set[int]) -> None:
         if isinstance(result, Tensor):
@@ -129,6 +138,7 @@ class _Tape(TorchDispatchMode):
     def _keep(self, tensor: Tensor) -> None:
         """What stands where it will be overwritten."""
         storage = _storage(tensor)
+        self.overwritten.add(storage)
         if storage not in self.moving and storage not in self.before:
             whole = torch.empty(0, dtype=tensor.dtype).set_(tensor.untyped_storage())
             self.before[storage] = whole, whole.clone()
@@ -142,9 +152,15 @@ class _Tape(TorchDispatchMode):
         for whole, before in self.before.values():
             whole.copy_(before)
 
-    def compiled(self, result: Tensor) -> Callable[[Sequence[Tensor]], Tensor]:
-        """What makes the operations again, on other inputs, and gives the result."""
-        self.graph.output(self.nodes[_place(result)])
+    def compiled(self, results: Sequence[Tensor]) -> Replay:
+        """What makes the operations again, on other inputs, and gives the results."""
+        nodes = [self.nodes[_place(result)] for result in results]
+        clone = torch.ops.aten.clone.default  # of what others may overwrite
+        fresh = [self.graph.call_function(clone, (n,)) if n in self.given else n for n in nodes]
+        self.graph.output(fresh)
+        for node, constant in self.constants.items():
+            if _storage(constant) not in self.overwritten:
+                node.replace_all_uses_with(self._placeholder(constant))
         self.graph.eliminate_dead_code()
         forward = _straight_line(self.graph)
         order = [node for node in self.graph.nodes if node.op == "placeholder"]
@@ -167,7 +183,7 @@ def _made(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any
     return func._op, func(*args, **kwargs)
 
 
-def _straight_line(graph: fx.Graph) -> Callable[..., Tensor]:
+def _straight_line(graph: fx.Graph) -> Callable[..., list[Tensor]]:
     """The graph as a function of its placeholders that lets go of tensors after their last use."""
     names: dict[str, Any] = {}
     last_user = {used: node for node in graph.nodes for used in node.all_input_nodes}
