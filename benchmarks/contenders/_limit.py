@@ -27,7 +27,7 @@ class Layer:
         self.others = [faster(x, self.weight.mT)]
         if n_in != DIM:
             self.others.append(faster(error, self.weight))
-        self.of_weight = faster(error.mT, x)
+        self.of_weight = faster(error.mT, x, by_rows=True)  # as the weight is
 
     def step(self) -> int:
         """Compute them, keep the gradient of the weights; how many they are."""
@@ -37,9 +37,11 @@ class Layer:
         return len(self.others) + 1
 
 
-def faster(a: Tensor, b: Tensor) -> Product:
-    """Of MKL, or what else torch was built with, in two layouts of the result, and oneDNN."""
-    products: list[Product] = [lambda: torch.mm(a, b), lambda: torch.mm(b.mT, a.mT)]
+def faster(a: Tensor, b: Tensor, *, by_rows: bool = False) -> Product:
+    """Of MKL, or what else torch was built with, by rows or by columns, and oneDNN."""
+    products: list[Product] = [lambda: torch.mm(a, b)]
+    if not by_rows:
+        products.append(lambda: torch.mm(b.mT, a.mT).mT)
     if torch.backends.mkldnn.is_available():
         one = torch.ops.mkldnn._linear_pointwise
         products.append(lambda: one(a, b.mT, None, "none", [], ""))
