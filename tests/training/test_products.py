@@ -119,14 +119,14 @@ def test_a_choice_is_measured_once_and_remembered(tmp_path, monkeypatch):
     products._remembered.cache_clear()
 
 
-@pytest.mark.parametrize("entry", ["double", "small", "autocast"])
+@pytest.mark.parametrize("entry", ["double", "small", "autocast to float16"])
 def test_everything_else_is_left_to_torch(entry, plan):
     layer, x = layer_and_input()
     if entry == "double":
         layer, x = layer.double(), x.double()
     if entry == "small":
         x = x[:2]
-    with torch.autocast("cpu", torch.bfloat16, enabled=entry == "autocast"):
+    with torch.autocast("cpu", torch.float16, enabled="autocast" in entry):
         assert torch.equal(layer(x), linear(x, layer.weight, layer.bias))
 
 
@@ -174,3 +174,32 @@ def test_a_measurement_leaves_random_numbers_alone(monkeypatch):
         layer(x)
         assert torch.equal(torch.get_rng_state(), state)
     assert list(products.plans()) == [SIZE]
+
+
+def rounded(x):
+    """To bf16, in double precision."""
+    return x.detach().bfloat16().double()
+
+
+@pytest.mark.skipif(not products._rounding_is_supported(), reason="no products of bf16 here")
+def test_within_autocast_only_the_factors_of_large_products_are_rounded(plan, monkeypatch):
+    """y and both gradients are products of rounded factors, summed and kept in single precision.
+
+    To 1e-5 of the largest entry, where rounding itself changes more than 1e-3. Caught: a result
+    rounded to bf16, a gradient of factors that are not rounded, and a setting that stays.
+    """
+    monkeypatch.setattr(products, "_LARGE", 1)
+    layer, x = layer_and_input()
+    before, of_y = torch.backends.mkldnn.matmul.fp32_precision, torch.randn(ROWS, WIDTH)
+    with torch.autocast("cpu", torch.bfloat16):
+        y = layer(x)
+        with torch.no_grad():
+            again = layer(x)
+    found = [y, again, *torch.autograd.grad(y, (x, layer.weight), of_y)]
+    a, w, g = map(rounded, (x, layer.weight, of_y))
+    exact_y = a @ w.mT + layer.bias.double()
+    for ours, exact in zip(found, [exact_y, exact_y, g @ w, g.mT @ a], strict=True):
+        assert ours.dtype == torch.float32
+        assert (ours - exact).abs().max() <= 1e-5 * exact.abs().max()
+    assert (layer(x) - exact_y).abs().max() >= 1e-3 * exact_y.abs().max()
+    assert torch.backends.mkldnn.matmul.fp32_precision == before

@@ -6,6 +6,9 @@ MKL itself takes up to a sixth less time where the result is laid out by columns
 between the layers of a network. Which way wins is measured when a product of that size is first
 asked for, in some milliseconds, and remembered for this user and this processor, so that a run
 repeated computes the same bits.
+
+Within ``torch.autocast`` to bf16 the factors of a large product are rounded while oneDNN reads
+them, and what comes out has single precision: no weight and no gradient is copied.
 """
 
 import contextlib
@@ -14,8 +17,8 @@ import math
 import platform
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -30,11 +33,13 @@ from vi.cache import cache_file, remember
 Library = Literal["auto", "torch"]
 
 _SMALL = 1 << 22  # multiplications below which choosing would cost more than it could win
+_LARGE = 1 << 23  # multiplications from which on products of bf16 are faster
 _MARGIN = 0.97  # of the time of torch that another way may take at most
 _OVERHEAD = 50e-6  # seconds that an own backward costs a layer in each step
 _REPEATS = 10
 
 _RECTIFIED_BACKWARD = torch.ops.aten.threshold_backward.grad_input
+_ROUNDING: Any = getattr(torch.backends.mkldnn, "matmul", None)
 _oneDNN = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
 _library: Library = "auto"
 _plans: dict[tuple[int, ...], "Plan"] = {}  # by rows, inputs, outputs and threads
@@ -63,11 +68,13 @@ class Linear(nn.Linear):
         x = input.flatten(0, -2)
         plan = _plan(len(x), self.weight)
         if torch.is_grad_enabled():
-            if not any(plan[1:4]):
+            if not any(plan[1:4]) and _factors() == torch.float32:
                 return super().forward(input)
             y = layers(x, self.weight, self.bias)
         else:
-            y = _product(x, self.weight, self.bias, by_onednn=plan.inference)
+            by_onednn, factors = plan.inference, _factors()
+            with _own_precision():
+                y = _product(x, self.weight, self.bias, by_onednn=by_onednn, factors=factors)
         return y.view(*input.shape[:-1], self.out_features)
 
 
@@ -101,48 +108,58 @@ def applies(x: Tensor, *weights: Tensor) -> bool:
         and x.dim() > 1
         and all(t.dtype == torch.float32 and t.is_cpu for t in (x, *weights))
         and _oneDNN is not None
-        and not torch.is_autocast_enabled("cpu")
+        and (not torch.is_autocast_enabled("cpu") or _factors() == torch.bfloat16)
         and not torch._C._are_functorch_transforms_active()
     )
 
 
 def layers(x: Float[Tensor, "N D"], *parameters: Tensor | None) -> Float[Tensor, "N H"]:
     """y = W_n r(.. r(W_1 x + b_1) ..) + b_n of x, W_1, b_1, .., with r(a) = max(a, 0)."""
-    return _Layers.apply(x, *parameters)
+    factors = _factors()
+    with _own_precision():
+        return _Layers.apply(factors, x, *parameters)
 
 
 class _Layers(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, *parameters: Tensor | None) -> Tensor:
+    def forward(ctx: Any, factors: torch.dtype, x: Tensor, *parameters: Tensor | None) -> Tensor:
         weights = [weight for weight in parameters[::2] if weight is not None]
         ctx.plans, inputs = [_plan(len(x), weight) for weight in weights], []
         for i, (weight, bias) in enumerate(zip(weights, parameters[1::2], strict=True)):
             inputs.append(x.relu_() if i else x)
             columns = ctx.plans[i].columns and i < len(weights) - 1
-            x = _product(x, weight, bias, by_onednn=ctx.plans[i].forward, columns=columns)
+            by_onednn = ctx.plans[i].forward
+            x = _product(x, weight, bias, by_onednn=by_onednn, columns=columns, factors=factors)
+        ctx.factors = factors
         ctx.save_for_backward(*inputs, *parameters)
         return x
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        (of_y,), plans, needed, saved = grads, ctx.plans, ctx.needs_input_grad, ctx.saved_tensors
+        (of_y,), plans, saved, factors = grads, ctx.plans, ctx.saved_tensors, ctx.factors
+        needed = ctx.needs_input_grad[1:]
         inputs, parameters = saved[: len(plans)], saved[len(plans) :]
         if torch.is_grad_enabled():  # someone asks for a derivative of what is computed here
-            return _differentiable_backward(of_y, needed, inputs[0], *parameters)
+            return None, *_differentiable_backward(of_y, needed, inputs[0], *parameters)
         of_y, of_all = of_y.contiguous(), []
         for i in reversed(range(len(plans))):
             x, weight, plan = inputs[i], parameters[2 * i], plans[i]
             needs_weight, needs_bias = needed[2 * i + 1 : 2 * i + 3]
             of_all.append(of_y.sum(0) if needs_bias else None)
-            by_onednn = plan.of_weight
-            of_weight = _product(of_y.t(), x.t(), by_onednn=by_onednn) if needs_weight else None
-            of_all.append(of_weight)
+            of_all.append(
+                _product(of_y.t(), x.t(), by_onednn=plan.of_weight, factors=factors)
+                if needs_weight
+                else None
+            )
             if i or needed[0]:
                 columns = i > 0 and plans[i - 1].columns  # as what goes into this layer
-                of_y = _product(of_y, weight.t(), by_onednn=plan.of_input, columns=columns)
+                by_onednn = plan.of_input
+                of_y = _product(
+                    of_y, weight.t(), by_onednn=by_onednn, columns=columns, factors=factors
+                )
             if i:
                 _RECTIFIED_BACKWARD(of_y, x, 0, grad_input=of_y)
-        return of_y if needed[0] else None, *reversed(of_all)
+        return None, of_y if needed[0] else None, *reversed(of_all)
 
 
 def _differentiable_backward(
@@ -163,12 +180,47 @@ def _product(
     *,
     by_onednn: bool,
     columns: bool = False,
+    factors: torch.dtype = torch.float32,
 ) -> Float[Tensor, "M N"]:
     """a b' + bias."""
-    if by_onednn and _oneDNN is not None and not columns:
+    multiply: Callable[[Tensor, Tensor], Tensor] = linear
+    if factors == torch.bfloat16 and len(a) * b.numel() >= _LARGE:
+        multiply = torch.ops.vi.product_of_bf16
+    elif by_onednn and _oneDNN is not None and not columns:
         return _oneDNN(a, b, bias, "none", [], "")
-    y = linear(b, a).t() if columns else linear(a, b)
+    y = multiply(b, a).t() if columns else multiply(a, b)
     return y if bias is None else y.add_(bias)  # torch would first fill y with the bias
+
+
+def _factors() -> torch.dtype:
+    """The precision of the factors of large products: that of ``torch.autocast``, if it can be."""
+    on = torch.is_autocast_enabled("cpu") and _rounding_is_supported()
+    return torch.get_autocast_dtype("cpu") if on else torch.float32
+
+
+def _own_precision() -> AbstractContextManager[Any]:
+    """Within this block nothing is cast: what is to be rounded is told apart."""
+    on = torch.is_autocast_enabled("cpu")
+    return torch.autocast("cpu", enabled=False) if on else nullcontext()
+
+
+@cache
+def _rounding_is_supported() -> bool:
+    return hasattr(_ROUNDING, "fp32_precision") and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
+def _product_of_bf16(a: Tensor, b: Tensor) -> Tensor:
+    before, _ROUNDING.fp32_precision = _ROUNDING.fp32_precision, "bf16"
+    try:
+        return linear(a, b)
+    finally:
+        _ROUNDING.fp32_precision = before
+
+
+# As one operation, so that whoever writes operations down sees that it is another product.
+_OPERATIONS = torch.library.Library("vi", "FRAGMENT")
+_OPERATIONS.define("product_of_bf16(Tensor a, Tensor b) -> Tensor")
+_OPERATIONS.impl("product_of_bf16", _product_of_bf16, "CPU")
 
 
 def _plan(rows: int, weight: Float[Tensor, "H D"]) -> Plan:
