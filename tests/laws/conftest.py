@@ -44,9 +44,8 @@ def _with_size(node: dict[str, Any], size: int | None) -> dict[str, Any]:
     if size is None:
         return node
     node = {k: _with_size(v, size) if isinstance(v, dict) else v for k, v in node.items()}
-    sizes = {"latent_dims": [1] * size, "hidden": [5]}
-    sizes |= dict.fromkeys(("num_samples", "latent_dim", "num_categories"), size)
-    return node | {k: v for k, v in sizes.items() if k in node}
+    sizes = dict.fromkeys(("num_samples", "latent_dim", "latent_dims", "num_categories"), size)
+    return node | {k: v for k, v in ({"hidden": [5]} | sizes).items() if k in node}
 
 
 def _globbed(group: str) -> dict[str, Callable[..., Any]]:

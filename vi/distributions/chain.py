@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent, Normal
 
+from vi.errors import ConfigurationError, require_positive
 from vi.math import Shape
 
 Layers = Generator[Distribution, Tensor, None]
@@ -108,6 +109,25 @@ class Chain(Distribution):
     def _in_drawn_order(self, layers: list) -> list:
         """From the order of the event to the order of drawing, or back."""
         return layers[::-1] if self.from_last else layers
+
+
+def layer_sizes(latent_dims: int | Sequence[int]) -> tuple[int, ...]:
+    """The sizes Z_1 .. Z_L of the layers; those of one number are its halves.
+
+    Raises:
+        ConfigurationError: There is no layer, or one without dimensions.
+
+    >>> layer_sizes(5), layer_sizes([5, 2])
+    ((3, 2), (5, 2))
+    """
+    if isinstance(latent_dims, int):
+        halves = latent_dims - latent_dims // 2, latent_dims // 2
+        latent_dims = halves if latent_dims > 1 else (latent_dims,)
+    if not latent_dims:
+        raise ConfigurationError("latent_dims is empty", hint="give the size of every layer")
+    for latent_dim in latent_dims:
+        require_positive("latent_dims", latent_dim)
+    return tuple(latent_dims)
 
 
 def _draw(p: Distribution, sample_shape: Shape, batch_shape: torch.Size) -> Tensor:

@@ -6,9 +6,8 @@ from itertools import pairwise
 from torch import Tensor, nn
 from torch.distributions import Distribution, constraints
 
-from vi.distributions.chain import Chain, Layers, diagonal_gaussian
+from vi.distributions.chain import Chain, Layers, diagonal_gaussian, layer_sizes
 from vi.distributions.conditional import ConditionalDistribution
-from vi.errors import require_positive
 from vi.math import Shape
 from vi.networks.mlp import MLP
 
@@ -19,12 +18,12 @@ class ChainPosterior(ConditionalDistribution):
     The encoder gives the first layer, networks of this head give the others.
 
     Args:
-        latent_dims: Z_1, .., Z_L; z is one vector of their sum.
+        latent_dims: Z_1, .., Z_L; z is one vector of their sum. Of one number, its two halves.
         hidden: Widths of the hidden layers between two layers of latents.
         activation: Between those; tanh if not given.
 
     Raises:
-        ConfigurationError: A layer without dimensions.
+        ConfigurationError: No layer, or one without dimensions.
 
     Reference: Burda, Grosse and Salakhutdinov, 2016, https://arxiv.org/abs/1509.00519, section 3
 
@@ -38,17 +37,16 @@ class ChainPosterior(ConditionalDistribution):
 
     def __init__(
         self,
-        latent_dims: Sequence[int],
+        latent_dims: int | Sequence[int],
         hidden: Sequence[int] = (100,),
         activation: nn.Module | None = None,
     ) -> None:
-        for latent_dim in latent_dims:
-            require_positive("latent_dims", latent_dim)
-        super().__init__((sum(latent_dims),))
-        self.latent_dims = tuple(latent_dims)
+        sizes = layer_sizes(latent_dims)
+        super().__init__((sum(sizes),))
+        self.latent_dims = sizes
         between = MLP(hidden, activation or nn.Tanh())
         self.upwards = nn.ModuleList(
-            between((below,), (2 * above,)) for below, above in pairwise(latent_dims)
+            between((below,), (2 * above,)) for below, above in pairwise(sizes)
         )
 
     @property

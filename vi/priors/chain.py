@@ -7,9 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, constraints
 
-from vi.distributions.chain import Chain, Layers, diagonal_gaussian
+from vi.distributions.chain import Chain, Layers, diagonal_gaussian, layer_sizes
 from vi.distributions.prior import Prior
-from vi.errors import require_positive
 from vi.math import Shape
 from vi.networks.mlp import MLP
 
@@ -18,13 +17,13 @@ class ChainPrior(Prior):
     """p(z) = N(z_L; 0, I) p(z_(L-1)|z_L) .. p(z_1|z_2), each a diagonal Gaussian.
 
     Args:
-        latent_dims: Z_1, .., Z_L; z is one vector of their sum.
+        latent_dims: Z_1, .., Z_L; z is one vector of their sum. Of one number, its two halves.
         hidden: Widths of the hidden layers between two layers of latents.
         activation: Between those; tanh if not given.
         decode_all: The likelihood reads every layer; else only z_1.
 
     Raises:
-        ConfigurationError: A layer without dimensions.
+        ConfigurationError: No layer, or one without dimensions.
 
     Reference: Burda, Grosse and Salakhutdinov, 2016, https://arxiv.org/abs/1509.00519, section 3
 
@@ -37,22 +36,21 @@ class ChainPrior(Prior):
 
     def __init__(
         self,
-        latent_dims: Sequence[int],
+        latent_dims: int | Sequence[int],
         hidden: Sequence[int] = (100,),
         activation: nn.Module | None = None,
         *,
         decode_all: bool = False,
     ) -> None:
-        for latent_dim in latent_dims:
-            require_positive("latent_dims", latent_dim)
-        super().__init__((sum(latent_dims),))
-        self.latent_dims = tuple(latent_dims)
+        sizes = layer_sizes(latent_dims)
+        super().__init__((sum(sizes),))
+        self.latent_dims = sizes
         self.decode_all = decode_all
         between = MLP(hidden, activation or nn.Tanh())
         self.downwards = nn.ModuleList(
-            between((above,), (2 * below,)) for above, below in pairwise(self.latent_dims[::-1])
+            between((above,), (2 * below,)) for above, below in pairwise(sizes[::-1])
         )
-        self.register_buffer("top", torch.zeros(2 * self.latent_dims[-1]), persistent=False)
+        self.register_buffer("top", torch.zeros(2 * sizes[-1]), persistent=False)
 
     def forward(self, posterior: Callable[..., Distribution] | None = None) -> Distribution:
         """The distribution with batch_shape () and event_shape (Z_1 + .. + Z_L,)."""
