@@ -265,3 +265,27 @@ def test_a_linear_chain_reaches_its_exact_evidence():
         elbo = vi.LogWeightELBO(200)(model, x).value.mean()
         gap = _exact_evidence(model).log_prob(x).mean() - elbo
     assert gap.abs() <= 1e-3
+
+
+def test_one_number_is_cut_into_two_halves():
+    """So that a chain has as many latents as any other part with this latent_dim."""
+    for latent_dim, sizes in ((1, (1,)), (5, (3, 2)), (8, (4, 4))):
+        q, p = vi.ChainPosterior(latent_dim), vi.ChainPrior(latent_dim)
+        assert q.latent_dims == p.latent_dims == _ladder(latent_dims=latent_dim).latent_dims
+        assert (q.latent_dims, q.event_shape) == (sizes, (latent_dim,))
+    with pytest.raises(vi.ConfigurationError, match="latent_dims is empty"):
+        vi.ChainPrior([])
+
+
+def test_a_standardised_ladder_is_a_density_of_the_data():
+    """log p(x|z) = log p((x - m) / s | z) - sum log s, and q sees the same.
+
+    Caught: standardize taken and passed over.
+    """
+    m, s, x, z = torch.randn(6), torch.rand(6) + 0.5, torch.randn(4, 6), torch.randn(4, 5)
+    plain, model = _ladder(), _ladder(standardize=True)
+    model.load_state_dict(plain.state_dict() | {"data_loc": m, "data_scale": s})
+    expected = plain.log_joint((x - m) / s, z) - s.log().sum()
+    assert (model.log_joint(x, z) - expected).abs().max() <= 1e-12
+    one, other = model.posterior(x), plain.posterior((x - m) / s)
+    assert (one.log_prob(z) - other.log_prob(z)).abs().max() <= 1e-12

@@ -6,19 +6,17 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from vi.distributions.chain import Chain, Layers, diagonal_gaussian
+from vi.distributions.chain import Chain, Layers, diagonal_gaussian, layer_sizes
 from vi.distributions.conditional import ConditionalDistribution
-from vi.distributions.counts import exposed
-from vi.distributions.observed import Observed
 from vi.errors import require_positive
-from vi.models.base import LatentVariableModel
+from vi.models.neural import NeuralModel
 from vi.networks.base import NetworkFactory
 from vi.networks.mlp import MLP, hidden_linear
 
 _MOST = 5.0  # of |log s|
 
 
-class Ladder(LatentVariableModel):
+class Ladder(NeuralModel):
     """p(x, z) = p(z_L) p(z_(L-1)|z_L) .. p(z_1|z_2 .. z_L) p(x|z), q(z|x) in the same order.
 
     p(z_L) = N(0, I). Upwards, x is turned into features d_1 .. d_L. Downwards, the layers drawn so
@@ -38,19 +36,20 @@ class Ladder(LatentVariableModel):
         encoder: Makes the network x -> d_1.
         decoder: Makes the network before the likelihood.
         likelihood: The head that gives p(x|z).
-        latent_dims: Z_1, .., Z_L, from the layer next to the data upwards.
+        latent_dims: Z_1, .., Z_L, from the layer next to the data upwards; of one number, its
+            two halves.
         width: Of the features.
         activation: The rectifier between and behind the layers; leaky ReLU if not given.
+        standardize: The networks see (x - mean) / sd of the training data, as those of the VAE.
 
     Raises:
-        ConfigurationError: A layer without dimensions.
+        ConfigurationError: No layer, or one without dimensions.
 
     Reference: Sonderby, Raiko, Maaloe, Sonderby and Winther, 2016, https://arxiv.org/abs/1602.02282,
     who multiply two Gaussians where q is told relative to p here: Vahdat and Kautz, 2020,
     https://arxiv.org/abs/2007.03898
     """
 
-    takes_missing = True
     top: Tensor
 
     def __init__(
@@ -59,17 +58,15 @@ class Ladder(LatentVariableModel):
         encoder: NetworkFactory,
         decoder: NetworkFactory,
         likelihood: ConditionalDistribution,
-        latent_dims: Sequence[int],
+        latent_dims: int | Sequence[int],
         width: int = 500,
         activation: nn.Module | None = None,
+        *,
+        standardize: bool = False,
     ) -> None:
-        super().__init__()
-        for latent_dim in latent_dims:
-            require_positive("latent_dims", latent_dim)
+        super().__init__(data_shape, likelihood, standardize=standardize)
         require_positive("width", width)
-        self.data_shape = tuple(data_shape)
-        self.latent_dims = tuple(latent_dims)
-        likelihood.set_event_shape(self.data_shape)
+        self.latent_dims = layer_sizes(latent_dims)
         self.likelihood_head = likelihood
         self.activation = activation or nn.LeakyReLU()
         linear, block = MLP([]), MLP([width], self.activation)
@@ -106,9 +103,7 @@ class Ladder(LatentVariableModel):
         features = self.start
         for join, part in zip(self.joining, z.split(self.latent_dims, -1)[::-1], strict=True):
             features = features + join(part)
-        p = self.likelihood_head(self.decoder(self.activation(features)))
-        p = p if exposure is None else exposed(p, exposure)
-        return p if observed is None else Observed(p, observed)
+        return self.decoded(self.decoder(self.activation(features)), observed, exposure)
 
     def posterior(
         self, x: Tensor, observed: Tensor | None = None, **given: Tensor
@@ -120,10 +115,7 @@ class Ladder(LatentVariableModel):
         self, x: Tensor, observed: Tensor | None = None, **given: Tensor
     ) -> Tensor:
         """The features d_L, .., d_1 of x, (B, L width)."""
-        x = self.likelihood_head.encoded(x)
-        if observed is not None:
-            x = x.where(observed, x.new_zeros(()))
-        features = [self.activation(self.encoder(x))]
+        features = [self.activation(self.encoder(self.seen(x, observed)))]
         for block in self.upwards:
             features.append(features[-1] + self.activation(block(features[-1])))
         return torch.cat(features[::-1], -1)
@@ -142,6 +134,10 @@ class Ladder(LatentVariableModel):
                 features = features + join(z)
 
         return Chain(layers, self.latent_dims, parameters.shape[:-1], from_last=True)
+
+    def posterior_parameters(self) -> list[nn.Parameter]:
+        """Of the differences."""
+        return list(self.differences.parameters())
 
     def inference_parameters(self) -> list[nn.Parameter]:
         """Of the way up and the differences; the way down is shared, and belongs to the model."""
