@@ -14,6 +14,7 @@ from tests.oracles import SigmaPoints, fix_noise
 from vi.cli.compose import composed
 from vi.cli.train import train
 from vi.data.base import Batch
+from vi.distributions.flows.planar import PlanarFlow
 from vi.distributions.kl import closed_form_kl
 from vi.refinement.posterior_of import PosteriorOf
 from vi.refinement.refined import Refined
@@ -375,3 +376,67 @@ def test_the_table_survives_a_file(svi, vae):
 def test_numbers_that_cannot_be_are_refused(make):
     with pytest.raises(vi.ConfigurationError, match="must be greater than 0"):
         make()
+
+
+def free(posterior, prior=None):
+    """A VAE trained by SVI for some steps: (scheme, model, what its phi was before)."""
+    torch.manual_seed(0)
+    network = vi.MLP([4])
+    model = vi.VAE(
+        (D,), network, network, posterior, prior or vi.StandardNormal(2), vi.Bernoulli()
+    )
+    scheme, bound = vi.SVI(vi.GradientAscent(2), optimizer=SGD1), vi.LogWeightELBO(2)
+    scheme.num_data, x = 10, torch.rand(10, D).round()
+    optimizers, _ = scheme.configure(model, bound)
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    for rows in torch.arange(10).split(5):
+        scheme.step(bound, model, Batch(x[rows], {}, rows), optimizers, torch.Tensor.backward)
+    return scheme, model, before
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: vi.FlowPosterior(2, PlanarFlow()), lambda: vi.ChainPosterior(2)]
+)
+def test_what_all_free_q_share_is_trained(make):
+    """And the encoder is not. Caught: a flow that stays as it was made."""
+    _, model, before = free(make())
+    for name, p in model.named_parameters():
+        assert torch.equal(p, before[name]) == name.startswith("encoder."), name
+
+
+def test_a_free_mixture_does_not_stay_one_gaussian():
+    """Caught: components that begin at the same place and so never part."""
+    scheme, model, _ = free(vi.GaussianMixturePosterior(2, 3))
+    locs = model.posterior_at(scheme.table).loc  # (N, C, Z)
+    assert (locs.diff(dim=-2).abs() > 0.1).all()
+
+
+def test_a_free_direction_turns():
+    """Caught: the start at 0, where no direction is."""
+    scheme, model, _ = free(vi.VonMisesFisher(3), vi.UniformSphere(3))
+    assert (model.posterior_at(scheme.table).mean[:, 1:].abs() > 1e-6).all()
+
+
+def test_an_implicit_gradient_is_not_differentiated():
+    """Caught: a second derivative that takes it for a constant."""
+    for posterior, prior in (
+        (vi.VonMisesFisher(3), vi.UniformSphere(3)),
+        (vi.GaussianMixturePosterior(2, 3), vi.StandardNormal(2)),
+    ):
+        network = vi.MLP([4])
+        model = vi.VAE((D,), network, network, posterior, prior, vi.Bernoulli())
+        scheme, bound = vi.SemiAmortised(vi.GradientAscent(2)), vi.LogWeightELBO(2)
+        optimizers, _ = scheme.configure(model, bound)
+        batch = Batch(torch.rand(4, D).round(), {})
+        with pytest.raises(vi.ConfigurationError, match="cannot be differentiated"):
+            scheme.step(bound, model, batch, optimizers, torch.Tensor.backward)
+
+
+def test_a_refined_model_says_what_its_model_is(make_refinement):
+    """Caught: missing entries refused, and a baseline of the wrong kind."""
+    network = vi.MLP([4])
+    parts = (vi.DiagonalGaussian(2), vi.StandardNormal(2), vi.Bernoulli())
+    model = vi.VAE((D,), network, network, *parts, context_dim=3)
+    refined = vi.Refined(model, vi.ELBO(), make_refinement(num_steps=1))
+    assert (refined.takes_missing, refined.context_dim) == (True, 3)
+    assert refined.likelihood_head is model.likelihood_head

@@ -52,16 +52,14 @@ class Bound(Option, nn.Module, ABC):
 
 
 def log_weight_terms(
-    model: LatentVariableModel,
     at: Points,
-    log_joint: Float[Tensor, "K B"],
+    log_likelihood: Float[Tensor, "K B"],
     elbo: Float[Tensor, " B"],
-    **given: Tensor,
 ) -> dict[str, Tensor]:
     """The terms of a bound made of log-weights.
 
-    reconstruction = E_q[log p(x, z) - log p(z)], and kl = reconstruction - elbo, so that the
-    Monte-Carlo KL has the same samples as everything else.
+    reconstruction = E_q[log p(x|z)], and kl = reconstruction - elbo, so that the Monte-Carlo KL
+    has the same samples as everything else.
     """
-    reconstruction = at.mean(log_joint - model.prior(**given).log_prob(at.z))
+    reconstruction = at.mean(log_likelihood)
     return {"elbo": elbo, "kl": reconstruction - elbo, "reconstruction": reconstruction}

@@ -57,10 +57,10 @@ class EntropyELBO(Bound):
         """See ``Bound``."""
         q = model.posterior(x, **given)
         at = points(q, self.num_samples)
-        log_joint = model.log_joint(x, at.z, **given)
+        log_joint, log_prior = model.log_joint_and_prior(x, at.z, **given)
         energy, entropy = at.mean(log_joint), closed_form_entropy(q)
         elbo = energy + entropy
-        terms = log_weight_terms(model, at, log_joint, elbo, **given)
+        terms = log_weight_terms(at, log_joint - log_prior, elbo)
         return Estimate(elbo, elbo, terms | {"energy": energy, "entropy": entropy})
 
 
@@ -82,6 +82,6 @@ class LogWeightELBO(Bound):
         """See ``Bound``."""
         q = model.posterior(x, **given)
         at, log_q = points_and_log_prob(q, self.num_samples)
-        log_joint = model.log_joint(x, at.z, **given)
+        log_joint, log_prior = model.log_joint_and_prior(x, at.z, **given)
         elbo = at.mean(log_joint - log_q)
-        return Estimate(elbo, elbo, log_weight_terms(model, at, log_joint, elbo, **given))
+        return Estimate(elbo, elbo, log_weight_terms(at, log_joint - log_prior, elbo))

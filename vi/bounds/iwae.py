@@ -29,8 +29,8 @@ class IWAE(Bound):
         """See ``Bound``."""
         q = model.posterior(x, **given)
         z, log_q = draw(q, self.num_samples)
-        log_joint = model.log_joint(x, z, **given)
+        log_joint, log_prior = model.log_joint_and_prior(x, z, **given)
         log_w = log_joint - log_q
         value = log_mean_exp(log_w, 0)
-        terms = log_weight_terms(model, Points(z), log_joint, log_w.mean(0), **given)
+        terms = log_weight_terms(Points(z), log_joint - log_prior, log_w.mean(0))
         return Estimate(value, value, terms)

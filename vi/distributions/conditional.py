@@ -18,8 +18,8 @@ class ConditionalDistribution(Option, nn.Module, ABC):
     """The head of a network: it turns the network's output into a distribution.
 
     An implementer writes ``support``, ``param_shapes`` and ``forward``; the network before it gets
-    its output size from here. Comes for free: ``out_shape``, ``split``, and ``encoded``, which a
-    likelihood may write itself.
+    its output size from here. Comes for free: ``out_shape``, ``split``, and ``encoded`` and
+    ``starting_parameters``, which a likelihood and a posterior may write themselves.
 
     Args:
         event_shape: Shape of one event; a head that takes its shape from the model (a likelihood)
@@ -65,6 +65,10 @@ class ConditionalDistribution(Option, nn.Module, ABC):
             )
         self.event_shape = torch.Size(event_shape)
         vars(self).pop("_layout", None)
+
+    def starting_parameters(self, like: Tensor) -> Tensor:
+        """Where parameters start that no network gives, one for each of these: at 0."""
+        return torch.zeros_like(like)
 
     def encoded(self, x: Tensor) -> Tensor:
         """What the encoder reads of data x (*batch, *event_shape): all of it."""

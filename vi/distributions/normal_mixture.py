@@ -8,8 +8,8 @@ from torch import Tensor
 from torch.distributions import Independent, Normal
 from torch.nn.functional import pad
 
+from vi.distributions.implicit import refuse_second_derivative
 from vi.distributions.mixture import FiniteMixture
-from vi.errors import ConfigurationError
 from vi.math import Shape
 
 _MOST = 1e3  # of what the entries of a draw multiply a gradient by
@@ -113,11 +113,7 @@ class _Implicit(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None, None]:
-        if torch.is_grad_enabled():  # what comes back would be a constant to a second derivative
-            raise ConfigurationError(
-                "the gradient of a draw from a mixture of Gaussians cannot be differentiated",
-                hint="scheme.through=false, or posterior=diagonal_gaussian",
-            )
+        refuse_second_derivative("a mixture of Gaussians")
         density, rows, width = ctx.saved_tensors
         of_z = grads[0].unsqueeze(-1)
         solved = torch.linalg.solve_triangular(rows.mT, of_z, upper=True, unitriangular=True)

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.distributions.utils import lazy_property
 from torch.nn import functional as F
+
+from vi.distributions.implicit import refuse_second_derivative
 
 _PANELS, _NODES = 14, 10  # of the composite Gauss-Legendre rule
 _REACH = 16.0  # standard deviations on both sides of the mode: less than 1e-12 lies beyond
@@ -231,8 +232,8 @@ class _Implicit(torch.autograd.Function):
         return theta.clone()
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        refuse_second_derivative("the von Mises-Fisher distribution")
         (slope,) = ctx.saved_tensors
         return grads[0] * slope, None, None
 

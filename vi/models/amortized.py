@@ -46,9 +46,9 @@ class Amortized(LatentVariableModel):
         """p(x|z) of the exact model."""
         return self.exact.likelihood(z, **given)
 
-    def log_joint(self, x: Tensor, z: Tensor, **given: Tensor) -> Tensor:
-        """log p(x, z) of the exact model."""
-        return self.exact.log_joint(x, z, **given)
+    def log_joint_and_prior(self, x: Tensor, z: Tensor, **given: Tensor) -> tuple[Tensor, Tensor]:
+        """log p(x, z) and log p(z) of the exact model."""
+        return self.exact.log_joint_and_prior(x, z, **given)
 
     def posterior(self, x: Tensor, **given: Tensor) -> Distribution:
         """q(z|x)."""
@@ -63,9 +63,17 @@ class Amortized(LatentVariableModel):
         """q(z; lambda), in double precision."""
         return self.posterior_head(parameters.to(torch.float64))
 
+    def starting_parameters(self, like: Tensor) -> Tensor:
+        """What the head says."""
+        return self.posterior_head.starting_parameters(like)
+
+    def posterior_parameters(self) -> list[nn.Parameter]:
+        """Of the head."""
+        return list(self.posterior_head.parameters())
+
     def inference_parameters(self) -> list[nn.Parameter]:
         """Of the encoder and the head after it."""
-        return [*self.encoder.parameters(), *self.posterior_head.parameters()]
+        return [*self.encoder.parameters(), *self.posterior_parameters()]
 
     def initialize(self, x: Tensor) -> None:
         """See the exact model."""

@@ -29,6 +29,8 @@ class LatentVariableModel(Option, nn.Module, ABC):
     data_shape: Shape
     takes_missing = False
     """Whether it leaves out the entries of x where ``given["observed"]`` is False."""
+    context_dim = 0
+    """Width of ``given["context"]`` on which it conditions."""
 
     @abstractmethod
     def prior(self, **given: Tensor) -> Distribution:
@@ -44,7 +46,12 @@ class LatentVariableModel(Option, nn.Module, ABC):
 
     def log_joint(self, x: Tensor, z: Tensor, **given: Tensor) -> Tensor:
         """log p(x, z) = log p(x|z) + log p(z) in nats, (K, B) for z (K, B, *Z)."""
-        return self.likelihood(z, **given).log_prob(x) + self.prior(**given).log_prob(z)
+        return self.log_joint_and_prior(x, z, **given)[0]
+
+    def log_joint_and_prior(self, x: Tensor, z: Tensor, **given: Tensor) -> tuple[Tensor, Tensor]:
+        """log p(x, z) and the log p(z) in it; a model with a faster way to both replaces this."""
+        log_prior = self.prior(**given).log_prob(z)
+        return self.likelihood(z, **given).log_prob(x) + log_prior, log_prior
 
     def variational_parameters(self, x: Tensor, **given: Tensor) -> Tensor:
         """lambda(x), (B, *P): what the encoder says of x, before it becomes a distribution.
@@ -63,6 +70,14 @@ class LatentVariableModel(Option, nn.Module, ABC):
         """
         del parameters
         raise self._no_encoder()
+
+    def starting_parameters(self, like: Tensor) -> Tensor:
+        """A lambda that knows nothing of x for each of these (B, *P): where a free q starts."""
+        return torch.zeros_like(like)
+
+    def posterior_parameters(self) -> list[nn.Parameter]:
+        """Those of phi that ``posterior_at`` uses: what the q of all data share beside lambda."""
+        return []
 
     def inference_parameters(self) -> list[nn.Parameter]:
         """phi, the parameters of q(z|x) alone: what an E-step moves. None if q is exact."""

@@ -72,7 +72,8 @@ class LinearGaussian(ExactModel):
     def posterior(self, x: Tensor, **given: Tensor) -> MultivariateNormal:
         """p(z|x) = N(M^-1 W' Psi^-1 (x - mu), M^-1)."""
         weighted = self.weight.mT * (-2 * self.log_scale).exp()
-        precision = weighted @ self.weight + torch.eye(len(weighted)).to(weighted)
+        identity = torch.eye(len(weighted), dtype=weighted.dtype, device=weighted.device)
+        precision = weighted @ self.weight + identity
         factor = torch.linalg.cholesky(precision)
         loc = torch.cholesky_solve(weighted @ (x - self.loc).mT, factor).mT
         return MultivariateNormal(loc, precision_matrix=precision, validate_args=False)

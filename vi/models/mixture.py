@@ -122,10 +122,9 @@ class Mixture(ExactModel):
         del given
         return one_hot(logits=self.log_joint_table(x))
 
-    def log_joint(self, x: Tensor, z: Tensor, **given: Tensor) -> Tensor:
-        """log p(x, z), (K, B) for z (K, B, C)."""
-        del given
-        return (z * self.log_joint_table(x)).sum(-1)
+    def log_joint_and_prior(self, x: Tensor, z: Tensor, **given: Tensor) -> tuple[Tensor, Tensor]:
+        """log p(x, z) and log p(z), (K, B) for z (K, B, C)."""
+        return (z * self.log_joint_table(x)).sum(-1), self.prior(**given).log_prob(z)
 
     def log_evidence(self, x: Tensor, **given: Tensor) -> Float[Tensor, " B"]:
         """log sum_c p(x, z = c)."""

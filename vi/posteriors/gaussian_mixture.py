@@ -1,5 +1,8 @@
 """The posterior that is a mixture of Gaussians."""
 
+import math
+
+import torch
 from torch import Tensor
 from torch.distributions import Distribution, constraints
 
@@ -44,6 +47,14 @@ class GaussianMixturePosterior(ConditionalDistribution):
         """mu, log s, l, a and b."""
         of_each = (self.num_components, *self.event_shape)
         return (self.event_shape, self.event_shape, (self.num_components,), of_each, of_each)
+
+    def starting_parameters(self, like: Tensor) -> Tensor:
+        """With the components apart: where they are all the same, they would stay so."""
+        start = torch.zeros_like(like)
+        away, n, (dim,) = self.split(start)[3], self.num_components, self.event_shape
+        place = torch.arange(n)[:, None] + 0.5
+        away.copy_(n / 2 * torch.cos(math.pi / n * place * torch.arange(1, dim + 1)))
+        return start
 
     def forward(self, params: Tensor) -> Distribution:
         """(*batch, 2 Z + C (1 + 2 Z)) -> q with batch_shape (*batch) and event_shape (Z,)."""

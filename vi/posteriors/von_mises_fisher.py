@@ -44,6 +44,12 @@ class VonMisesFisher(ConditionalDistribution):
         """The direction, and kappa before softplus."""
         return (self.event_shape, ())
 
+    def starting_parameters(self, like: Tensor) -> Tensor:
+        """With mu = e_1; at 0, where no direction is, nothing would turn it."""
+        start = torch.zeros_like(like)
+        self.split(start)[0][..., 0] = 1
+        return start
+
     def forward(self, params: Tensor) -> Distribution:
         """(*batch, d + 1) -> q with batch_shape (*batch) and event_shape (d,)."""
         direction, raw = self.split(params)

@@ -30,9 +30,9 @@ class PosteriorOf(LatentVariableModel):
         """p(x|z) of the model."""
         return self.model.likelihood(z, **given)
 
-    def log_joint(self, x: Tensor, z: Tensor, **given: Tensor) -> Tensor:
-        """log p(x, z) of the model."""
-        return self.model.log_joint(x, z, **given)
+    def log_joint_and_prior(self, x: Tensor, z: Tensor, **given: Tensor) -> tuple[Tensor, Tensor]:
+        """log p(x, z) and log p(z) of the model."""
+        return self.model.log_joint_and_prior(x, z, **given)
 
     def posterior(self, x: Tensor, **given: Tensor) -> Distribution:
         """The q that was given."""

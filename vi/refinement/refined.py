@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from vi.distributions.conditional import ConditionalDistribution
 from vi.models.base import LatentVariableModel
 from vi.refinement.base import Refinement
 
@@ -16,8 +17,8 @@ class Refined(LatentVariableModel):
         bound: What q climbs, a ``vi.Bound``.
         refinement: How.
         factor: So many times as many steps as the refinement says.
-        amortized: Whether the start is what the encoder says; else it is lambda = 0, which for a
-            Gaussian q is the standard normal.
+        amortized: Whether the start is what the encoder says; else it is what the family of q
+            says without, which for a Gaussian is the standard normal.
     """
 
     def __init__(
@@ -31,11 +32,18 @@ class Refined(LatentVariableModel):
     ) -> None:
         super().__init__()
         self.data_shape = model.data_shape
+        self.takes_missing = model.takes_missing
+        self.context_dim = model.context_dim
         self.model = model
         self.bound = bound
         self.refinement = refinement
         self.factor = factor
         self.amortized = amortized
+
+    @property
+    def likelihood_head(self) -> ConditionalDistribution | None:
+        """That of the model, if it has one."""
+        return getattr(self.model, "likelihood_head", None)
 
     def prior(self, **given: Tensor) -> Distribution:
         """p(z) of the model."""
@@ -45,9 +53,9 @@ class Refined(LatentVariableModel):
         """p(x|z) of the model."""
         return self.model.likelihood(z, **given)
 
-    def log_joint(self, x: Tensor, z: Tensor, **given: Tensor) -> Tensor:
-        """log p(x, z) of the model."""
-        return self.model.log_joint(x, z, **given)
+    def log_joint_and_prior(self, x: Tensor, z: Tensor, **given: Tensor) -> tuple[Tensor, Tensor]:
+        """log p(x, z) and log p(z) of the model."""
+        return self.model.log_joint_and_prior(x, z, **given)
 
     def posterior(self, x: Tensor, **given: Tensor) -> Distribution:
         """q(z; lambda_T); no gradient flows through it."""
@@ -57,12 +65,20 @@ class Refined(LatentVariableModel):
         """lambda_T."""
         with torch.no_grad():
             start = self.model.variational_parameters(x, **given)
-        start = start if self.amortized else torch.zeros_like(start)
+        start = start if self.amortized else self.model.starting_parameters(start)
         return self.refinement(self.model, self.bound, x, start, given, factor=self.factor)
 
     def posterior_at(self, parameters: Tensor) -> Distribution:
         """The q with variational parameters (B, *P)."""
         return self.model.posterior_at(parameters)
+
+    def starting_parameters(self, like: Tensor) -> Tensor:
+        """Those of the model."""
+        return self.model.starting_parameters(like)
+
+    def posterior_parameters(self) -> list[nn.Parameter]:
+        """Those of the model."""
+        return self.model.posterior_parameters()
 
     def inference_parameters(self) -> list[nn.Parameter]:
         """Those of the model."""

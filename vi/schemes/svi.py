@@ -30,8 +30,9 @@ class SVI(GradientScheme):
     """E-step: refine the batch's own lambda_n, where it was left. M-step: one step of theta.
 
     The only place for inference that is not amortised: the encoder is neither trained nor asked,
-    except once for the shape of lambda. Unseen data are fitted from lambda = 0, and so does the
-    model that is saved.
+    except once for the shape of lambda. What the q of all data share beside lambda, such as the
+    networks of a flow, steps with theta. Unseen data are fitted from where the training data
+    began, and so does the model that is saved.
 
     Args:
         refinement: The steps on the q of the training data, at every visit.
@@ -58,8 +59,9 @@ class SVI(GradientScheme):
         self.table: Tensor | None = None
 
     def parameter_groups(self, model: LatentVariableModel, bound: Bound) -> list[list[Parameter]]:
-        """Theta, and the parameters of the bound."""
-        return [[*inference_and_generative(model, bound)[1], *bound.parameters()]]
+        """Theta, what the q of all data share, and the parameters of the bound."""
+        theta = inference_and_generative(model, bound)[1]
+        return [[*theta, *model.posterior_parameters(), *bound.parameters()]]
 
     def step(
         self,
@@ -75,7 +77,8 @@ class SVI(GradientScheme):
         if self.table is None:
             with torch.no_grad():
                 one = model.variational_parameters(x[:1], **{k: v[:1] for k, v in given.items()})
-            self.table = one.new_zeros(self.num_data, *one.shape[1:])
+            start = model.starting_parameters(one)
+            self.table = start.repeat(self.num_data, *[1] * (one.dim() - 1))
         self.enter("e")
         end = self.refinement(model, bound, x, self.table[index], given)
         self.table[index] = end
