@@ -53,9 +53,17 @@ class NumericsError(ViError, ArithmeticError):
 
 
 class RunDirectoryError(ViError):
-    """A run directory that another process uses or that cannot be written (exit code 6)."""
+    """A file or directory that another process uses or that cannot be written (exit code 6)."""
 
     exit_code = 6
+
+
+class Interrupted(ViError):
+    """A run that was stopped from outside (exit code 130 for SIGINT, 143 for SIGTERM)."""
+
+    def __init__(self, message: str, *, hint: str, exit_code: int) -> None:
+        super().__init__(message, hint=hint)
+        self.exit_code = exit_code
 
 
 def require_positive(name: str, value: float, least: float = 0.0) -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import vi
-from vi.cli import encode, evaluate, sample, train
+from vi.cli import encode, evaluate, plot, sample, train
 from vi.errors import CheckpointError, ConfigurationError
 
 OPTIONS = [
@@ -323,3 +323,46 @@ def test_evaluate_refuses_sizes_that_cannot_be(folder, run, option, capsys):
         command(evaluate.main, ["run=run", option], folder)
     assert ended.value.code == 2
     assert capsys.readouterr().err.startswith("error: ")
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"not a checkpoint", "is no checkpoint of a run, or damaged"),
+        (None, "is no checkpoint of a run, or damaged"),
+        ("foreign", "is no checkpoint of a run, or damaged"),
+    ],
+)
+def test_a_damaged_checkpoint_ends_with_4(run, tmp_path, capsys, content, told):
+    """Cut short, of something else, or no file of torch at all. Caught: a trace."""
+    copied = tmp_path / "run"
+    shutil.copytree(run, copied)
+    last = copied / "checkpoints" / "last.ckpt"
+    if content == "foreign":
+        torch.save({"state_dict": {}}, last)
+    else:
+        last.write_bytes(last.read_bytes()[:2000] if content is None else content)
+    with pytest.raises(SystemExit) as ended:
+        command(train.main, ["ckpt_path=run/checkpoints/last.ckpt"], tmp_path)
+    assert ended.value.code == 4
+    error, hint = capsys.readouterr().err.strip().splitlines()[-2:]
+    assert told in error
+    assert hint.startswith("hint: give the checkpoints/last.ckpt of a run")
+
+
+@pytest.mark.parametrize(
+    ("main", "arguments", "code", "told"),
+    [
+        (sample.main, ["run=run", f"seed={10**20}"], 2, "seed must be from 0 to 2^63 - 1"),
+        (evaluate.main, ["run=run", "seed=-1"], 2, "seed must be from 0 to 2^63 - 1"),
+        (evaluate.main, ["run=run", "plugins=[nope.sub]"], 2, "plugin nope.sub cannot be"),
+        (plot.main, ["runs=[run]", "out=/dev/null/x.png"], 6, "/dev/null"),
+    ],
+)
+def test_what_cannot_be_is_told_in_two_lines(folder, capsys, main, arguments, code, told):
+    with pytest.raises(SystemExit) as ended:
+        command(main, arguments, folder)
+    assert ended.value.code == code
+    error, hint = capsys.readouterr().err.strip().splitlines()[-2:]
+    assert told in error
+    assert hint.startswith("hint: ")

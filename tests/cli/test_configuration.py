@@ -253,3 +253,32 @@ def test_a_bound_within_a_bound_can_be_chosen():
     """Caught: a nested bound that was no choice of its group."""
     node = composed("train", ["bound=beta", "bound@bound.bound=iwae"], train)["bound"]
     assert node["bound"]["_target_"] == "vi.bounds.iwae.IWAE"
+
+
+@pytest.mark.parametrize(
+    ("chosen", "told"),
+    [
+        (["model=ladder", "posterior=flow"], "posterior=flow has no effect: Ladder takes no"),
+        (["model=gmm", "encoder=conv"], "encoder=conv has no effect: GMM takes no"),
+    ],
+)
+def test_a_part_that_the_model_has_no_place_for_is_refused(chosen, told):
+    """Caught: a run with another posterior than the one asked for."""
+    with pytest.raises(ConfigurationError, match=told) as caught:
+        composed("train", chosen, train)
+    assert "model=vae" in caught.value.hint
+
+
+@pytest.mark.parametrize("latent_dim", [1, 5])
+def test_a_chain_goes_with_other_parts_of_its_latent_dim(latent_dim):
+    """Caught: two layers of latent_dim each, which nothing else on the command line fits."""
+    for chosen in (
+        ["posterior=chain"],
+        ["prior=chain"],
+        ["posterior=chain", "prior=gaussian_mixture"],
+    ):
+        plain = composed("train", [*chosen, f"latent_dim={latent_dim}"], train)
+        parts = {k: v for k, v in plain.items() if isinstance(v, dict) and "_target_" in v}
+        facts = {"data_shape": (6,), "context_dim": 0}
+        model = build("model", plain["model"], supply={**parts, **facts})
+        assert model.prior().event_shape == (latent_dim,)

@@ -1,8 +1,10 @@
 """vi.fit: the order of data, the noise, the counting of steps, and what is left on the disk."""
 
 import json
+import signal
 from functools import partial
 
+import lightning.pytorch as pl
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
@@ -14,7 +16,13 @@ from torch.optim.lr_scheduler import ExponentialLR
 import vi
 import vi.training.devices
 from vi.data.base import DynamicBits, LoadedData, Values
-from vi.errors import CheckpointError, ConfigurationError, DataError, NumericsError
+from vi.errors import (
+    CheckpointError,
+    ConfigurationError,
+    DataError,
+    Interrupted,
+    NumericsError,
+)
 from vi.math import mix
 from vi.training.callbacks.early_stopping import EarlyStopping
 from vi.training.tensorboard import TensorBoard
@@ -383,3 +391,32 @@ def test_the_numbers_of_a_step_are_one_record_for_tensorboard(tmp_path):
         value.tag: tensor_util.make_ndarray(value.tensor) for value in records[0].summary.value
     }
     assert found == {"a-train/elbo": -2.5, "a-train/kl": 0.5}
+
+
+class Stop(pl.Callback):
+    """Sends this process a signal in its second epoch."""
+
+    def __init__(self, number):
+        self.number = number
+
+    def on_train_epoch_start(self, trainer, pl_module):
+        if trainer.current_epoch == 1:
+            signal.raise_signal(self.number)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_run_that_is_stopped_says_how_to_go_on(tmp_path, number):
+    """With the exit code of the signal, and the epochs that are done kept.
+
+    Caught: the success that Lightning makes of SIGTERM.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        with pytest.raises(Interrupted, match=f"stopped by {number.name} after step") as stopped:
+            fit(tmp_path, callbacks=[Stop(number)])
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert stopped.value.exit_code == 128 + number
+    last = tmp_path / "checkpoints" / "last.ckpt"
+    assert f"ckpt_path={last}" in stopped.value.hint
+    assert fit(tmp_path, ckpt_path=last).metrics["train/epochs"] == 3

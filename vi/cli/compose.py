@@ -14,10 +14,11 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from vi.errors import ConfigurationError
-from vi.training.registry import check, config_dir
+from vi.training.registry import check, config_dir, taken
 from vi.training.schema import did_you_mean, validate
 
 _SETS_OF_PARTS = ("callbacks", "logger")
+_PARTS_OF_MODELS = ("encoder", "decoder", "posterior", "prior", "likelihood")
 
 
 def composed(name: str, overrides: Sequence[str], main: Callable[..., Any]) -> dict[str, Any]:
@@ -44,6 +45,8 @@ def composed(name: str, overrides: Sequence[str], main: Callable[..., Any]) -> d
         except (HydraException, OmegaConfBaseException) as error:
             raise _explained(error, name, overrides) from error
     check_values(plain, main)
+    if "model" in plain:
+        _refuse_idle(plain, overrides)
     return plain
 
 
@@ -105,6 +108,20 @@ def check_values(plain: Mapping[str, Any], main: Callable[..., Any]) -> None:
     plugins = plain.get("plugins") or []
     for group, path, node in _parts(plain):
         check(group, node, plugins=plugins, path=path)
+
+
+def _refuse_idle(plain: Mapping[str, Any], overrides: Sequence[str]) -> None:
+    """A part of a model that was asked for, and that this model has no place for."""
+    parts = {k: v for k, v in plain.items() if k in _PARTS_OF_MODELS}
+    places = taken("model", plain["model"], parts, plain.get("plugins") or [])
+    for override in OverridesParser.create().parse_overrides(list(overrides)):
+        group = override.key_or_group
+        if group in parts and group not in places:
+            model = plain["model"]["_target_"].rpartition(".")[2]
+            raise ConfigurationError(
+                f"{override.input_line} has no effect: {model} takes no {group}",
+                hint=f"leave it out, or choose a model that takes a {group}, such as model=vae",
+            )
 
 
 def _parts(plain: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:

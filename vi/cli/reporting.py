@@ -1,6 +1,7 @@
 """A failed command says why in one line and what to do in another."""
 
 import os
+import signal
 import sys
 import traceback
 import warnings
@@ -8,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from vi.errors import ViError
+from vi.errors import RunDirectoryError, ViError
 
 
 @contextmanager
@@ -26,6 +27,14 @@ def reporting() -> Iterator[None]:
                 traceback.print_exc()
             _say(f"error: {error}\nhint: {error.hint}")
             sys.exit(error.exit_code)
+        except OSError as error:
+            if os.environ.get("HYDRA_FULL_ERROR") == "1":
+                traceback.print_exc()
+            _say(f"error: {error}\nhint: give another place, or make room or rights there")
+            sys.exit(RunDirectoryError.exit_code)
+        except KeyboardInterrupt:
+            _say("error: stopped by SIGINT\nhint: start again")
+            sys.exit(128 + signal.SIGINT)
 
 
 def _show(message: Warning | str, *_: Any) -> None:

@@ -29,7 +29,12 @@ def start(name: str, command: Callable[..., Any], arguments: Sequence[str] | Non
         print(f"{command.__doc__}\n\npython -m vi {name} name=value ...\n\n{text}")
         return
     with reporting():
-        command(**composed(name, arguments, command))
+        values = composed(name, arguments, command)
+        if values.get("seed") is not None:
+            from vi.training.settings import require_seed  # torch is slow to import
+
+            require_seed(values["seed"])
+        command(**values)
 
 
 @dataclass(frozen=True)

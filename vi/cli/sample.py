@@ -27,7 +27,7 @@ def sample_run(run: str, count: int, seed: int, out: str | None, plugins: list[s
     if count < 1:
         raise ConfigurationError(f"count must be at least 1, got {count}", hint="count=64")
     model = load(run, plugins=plugins)
-    width = getattr(model, "context_dim", 0)
+    width = model.context_dim
     given = {"context": torch.eye(width)[torch.arange(count) % width]} if width else {}
     torch.manual_seed(seed)
     draws = model.sample(count, **given)

@@ -3,6 +3,7 @@
 import functools
 import json
 import math
+import signal
 import time
 import warnings
 from collections.abc import Mapping, Sequence
@@ -22,7 +23,7 @@ import vi
 from vi.bounds.base import Bound
 from vi.bounds.elbo import ELBO
 from vi.data.base import DataSet, LoadedData
-from vi.errors import ConfigurationError, NumericsError
+from vi.errors import ConfigurationError, Interrupted, NumericsError
 from vi.evaluation.base import Evaluation
 from vi.evaluation.importance_sampling import ImportanceSampling
 from vi.models.base import LatentVariableModel
@@ -119,6 +120,7 @@ def fit(
         ConfigurationError: Options that do not fit together.
         CheckpointError: A file to start from that is missing, damaged or of another model.
         NumericsError: The loss became NaN or infinite.
+        Interrupted: The process was told to stop.
     """
     bound, scheme = bound or ELBO(), scheme or Joint()
     settings_ = _settings(trainer, epochs, settings)
@@ -126,6 +128,7 @@ def fit(
     check_processes(settings_, scheme)
     first = is_first(settings_.devices)
     loaded = replace(data.load(seed), option=data) if isinstance(data, DataSet) else data
+    _start_on_the_processor(model, loaded)
     check_data(loaded, model, settings_)
     name = str(loaded.facts.get("data/name", "data"))
     run_dir = Path(run_dir or Path("outputs") / name / f"{datetime.now():%Y-%m-%d_%H-%M-%S-%f}")
@@ -176,6 +179,14 @@ def fit(
     if settings_.progress_bar:
         print_report(metrics, run_dir, pictures, saved="data" in parts and savable)
     return FitResult(model, metrics, run_dir)
+
+
+def _start_on_the_processor(model: LatentVariableModel, data: LoadedData) -> None:
+    """Where a run begins; an earlier one left them on its device."""
+    model.to("cpu")
+    for split in (data.train, data.val, data.test):
+        if split is not None:
+            split.to("cpu")
 
 
 def _measure(
@@ -281,8 +292,11 @@ def _train(
     """Run the trainer, put the best weights in, and tell what happened."""
     started = time.perf_counter()
     module.train()
-    with quiet():
-        trainer.fit(module, ckpt_path=ckpt_path, weights_only=True)
+    try:
+        with quiet():
+            trainer.fit(module, ckpt_path=ckpt_path, weights_only=True)
+    except SystemExit as end:  # what Lightning makes of a signal; of SIGTERM, a success
+        raise _stopped(trainer) from end
     seconds = time.perf_counter() - started
     module.to(trainer.strategy.root_device)  # Lightning leaves it on the CPU, away from the data
     best = "" if module.scheme.keeps_last else best_file.best_model_path
@@ -304,6 +318,18 @@ def _train(
         "versions/torch": torch.__version__,
         "versions/lightning": lightning.__version__,
     }
+
+
+def _stopped(trainer: pl.Trainer) -> Interrupted:
+    received = signal.SIGTERM if trainer.received_sigterm else signal.SIGINT
+    last = Path(trainer.default_root_dir) / "checkpoints" / "last.ckpt"
+    return Interrupted(
+        f"stopped by {received.name} after step {trainer.global_step}",
+        hint=f"ckpt_path={last} goes on from the end of the latest epoch"
+        if last.is_file()
+        else "no epoch was finished; start again",
+        exit_code=128 + received,
+    )
 
 
 def _values(part: Any) -> dict[str, Any]:

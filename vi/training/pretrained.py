@@ -85,7 +85,7 @@ def load(
     config = read_config(directory)
     model = build("model", undescribe("model", config["model"], plugins), plugins=plugins)
     weights = _weights(directory)
-    _require_same(model.state_dict(), weights)
+    require_same(model.state_dict(), weights)
     model.to(next(v.dtype for v in weights.values() if v.is_floating_point()))
     model.load_state_dict(weights, assign=True)  # each in the precision it was saved in
     return model.to(device).eval()
@@ -100,7 +100,7 @@ def load_weights(model: LatentVariableModel, source: str | Path) -> None:
     directory = model_directory(source)
     _verify(directory)
     weights = _weights(directory)
-    _require_same(model.state_dict(), weights)
+    require_same(model.state_dict(), weights)
     model.load_state_dict(weights)
 
 
@@ -181,7 +181,12 @@ def _verify(directory: Path) -> None:
             )
 
 
-def _require_same(ours: Mapping[str, torch.Tensor], theirs: Mapping[str, torch.Tensor]) -> None:
+def require_same(ours: Mapping[str, torch.Tensor], theirs: Mapping[str, torch.Tensor]) -> None:
+    """Refuse weights of other names or shapes than those of the model.
+
+    Raises:
+        CheckpointError: They are.
+    """
     missing, unexpected = sorted(ours.keys() - theirs), sorted(theirs.keys() - ours)
     if missing or unexpected:
         raise CheckpointError(

@@ -156,7 +156,10 @@ def _locate(target: str) -> Any:
 
 
 def _package_folder(plugin: str) -> Path:
-    spec = importlib.util.find_spec(plugin)
+    try:
+        spec = importlib.util.find_spec(plugin)
+    except (ImportError, ValueError):
+        spec = None
     if spec is None or spec.origin is None:
         raise ConfigurationError(f"plugin {plugin} cannot be imported", hint="is it installed?")
     return Path(spec.origin).parent
@@ -249,6 +252,20 @@ def check(
         for i, item in enumerate(value if isinstance(value, list) else ()):
             if _is_node(item):
                 check(_one(name), item, plugins=plugins, path=f"{path}.{name}.{i}")
+
+
+def taken(
+    group: str,
+    node: Mapping[str, Any],
+    supply: Mapping[str, Any],
+    plugins: Iterable[str] = (),
+) -> set[str]:
+    """The groups of ``supply`` that ``build`` would take a part from, for this node."""
+    cls = resolve(str(node.get("_target_", "")), group, plugins)
+    within = {name: value for name, value in node.items() if _is_node(value)}
+    missing = {k: supply[k] for k in parameters(cls) if k not in node and k in supply}
+    deeper = (taken(name, part, supply, plugins) for name, part in (within | missing).items())
+    return set(missing).union(*deeper)
 
 
 def _with_lists(node: Mapping[str, Any], plugins: Iterable[str]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import copy
 from functools import reduce
 from operator import add
 from pathlib import Path
+from pickle import UnpicklingError
 
 import torch
 from torch import Tensor
@@ -13,7 +14,7 @@ from vi.data.base import Split
 from vi.errors import CheckpointError, ConfigurationError, ViError
 from vi.models.base import ExactModel, LatentVariableModel
 from vi.training.module import TrainingModule
-from vi.training.pretrained import load, load_weights
+from vi.training.pretrained import load, load_weights, require_same
 
 _BLOCK = 4096  # data whose statistics are made at once
 _ENOUGH = 1 << 17  # data that a start is made from, so that it is bounded in memory
@@ -69,6 +70,7 @@ def start(
                 f"there is no checkpoint {ckpt_path}",
                 hint="a run keeps checkpoints/last.ckpt and checkpoints/best.ckpt",
             )
+        _require_checkpoint(module, Path(ckpt_path))
         return
     model, train = module.model, module.data.train.frozen(module.seed)
     if init_from is not None and not isinstance(model, ExactModel):
@@ -79,6 +81,19 @@ def start(
         model.initialize(_known(train, _some(train)))
     if init_from is not None and isinstance(model, ExactModel):
         _start_exact(model, train, init_from)
+
+
+def _require_checkpoint(module: TrainingModule, path: Path) -> None:
+    """Refuse a file that is damaged, not of this library, or of another model."""
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        weights, _ = saved["state_dict"], (saved["scheme"], saved["spent"], saved["loops"])
+    except (EOFError, KeyError, TypeError, ValueError, RuntimeError, UnpicklingError) as error:
+        raise CheckpointError(
+            f"{path} is no checkpoint of a run, or damaged",
+            hint="give the checkpoints/last.ckpt of a run; model/ holds weights for init_from=RUN",
+        ) from error
+    require_same(module.state_dict(), weights)
 
 
 def _known(train: Split, index: Tensor) -> Tensor:
