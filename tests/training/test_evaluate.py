@@ -1,5 +1,7 @@
 """The numbers of a data set: exact where they can be, and the same however it was cut."""
 
+import math
+
 import pytest
 import torch
 from torch.distributions import kl_divergence
@@ -108,3 +110,17 @@ def test_bits_of_the_training_data_are_drawn_once(few_draws):
 def test_sizes_that_cannot_be_are_refused(options):
     with pytest.raises(ConfigurationError, match="must be greater than 0"):
         numbers(**options)
+
+
+def test_an_error_that_nothing_tells_is_left_out(few_draws):
+    """One sample has no Monte-Carlo error, one datum no error of the data.
+
+    Caught: 0 for the first, NaN for the second, which ended a run with exit code 5.
+    """
+    torch.manual_seed(0)
+    model = LinearGaussian.random(5, 2)
+    for n, k, known in ((1, 50, {"log_likelihood_se"}), (2, 1, {"log_likelihood_data_se"})):
+        evaluation = vi.ImportanceSampling(k)
+        found = evaluate(model, Values(model.sample(n)), vi.LogWeightELBO(), evaluation)
+        assert {name for name in found if name.endswith("_se")} == known
+        assert all(map(math.isfinite, found.values()))

@@ -189,3 +189,32 @@ def test_a_missing_compiler_is_named(monkeypatch):
         compiled("on", model, CPU).__enter__()
     with compiled("auto", model, CPU):
         assert model.encoder._compiled_call_impl is None
+
+
+def ladder() -> vi.Ladder:
+    torch.manual_seed(0)
+    return vi.Ladder((20,), vi.MLP([32]), vi.MLP([32]), vi.Bernoulli(), [3, 2], width=16)
+
+
+def refined() -> vi.Refined:
+    return vi.Refined(small_vae(), vi.ELBO(), vi.GradientAscent(2))
+
+
+@pytest.mark.parametrize("make", [ladder, refined])
+@pytest.mark.parametrize("precision", ["bf16", "tf32"])
+def test_every_model_of_networks_has_its_precision(make, precision):
+    """Caught: parts without parameters of their own taken for networks."""
+    model, x = make(), torch.rand(64, 20).round()
+
+    def parameters():
+        torch.manual_seed(1)  # a refinement draws
+        return model.variational_parameters(x)
+
+    plain = parameters()
+    with computing_in(precision, model, CPU):
+        inside = parameters()
+        vi.LogWeightELBO()(model, x).surrogate.sum().backward()
+    assert inside.dtype == torch.float32
+    if precision == "bf16":
+        assert 1e-6 < (inside - plain).abs().max() < 0.1
+    assert torch.equal(parameters(), plain)

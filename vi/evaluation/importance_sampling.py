@@ -17,7 +17,8 @@ class ImportanceSampling(Evaluation):
 
     ``log_likelihood_se`` is the Monte-Carlo error of the mean over these very data,
     sqrt(sum_n se_n^2) / N; ``log_likelihood_data_se`` is what another test set of the same size
-    would change, sd_n / sqrt(N).
+    would change, sd_n / sqrt(N). The first takes two samples, the second two data; without them it
+    is left out.
 
     Args:
         num_samples: K for each datum.
@@ -37,11 +38,12 @@ class ImportanceSampling(Evaluation):
     def summarize(self, columns: Mapping[str, Float[Tensor, " N"]]) -> dict[str, float]:
         """See ``Evaluation``."""
         value, error = columns["log_likelihood"], columns["standard_error"]
-        n = len(value)
-        return {
-            "log_likelihood": value.mean().item(),
-            "log_likelihood_se": error.square().sum().sqrt().item() / n,
-            "log_likelihood_data_se": value.std().item() / math.sqrt(n) if n > 1 else math.nan,
+        n, numbers = len(value), {"log_likelihood": value.mean().item()}
+        if self.num_samples > 1:
+            numbers["log_likelihood_se"] = error.square().sum().sqrt().item() / n
+        if n > 1:
+            numbers["log_likelihood_data_se"] = value.std().item() / math.sqrt(n)
+        return numbers | {
             "log_likelihood_samples": self.num_samples,
             "effective_sample_size": columns["effective_sample_size"].median().item(),
         }

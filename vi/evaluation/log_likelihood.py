@@ -48,8 +48,9 @@ def log_likelihood(
 ) -> LogLikelihood:
     """log (1/K) sum_k w_k with w_k = p(x, z_k) / q(z_k|x), z_k ~ q(z|x).
 
-    Standard error by the delta method, sd(w) / (sqrt(K) mean(w)); effective sample size
-    (sum w)^2 / sum w^2. Streams over data and samples, so the memory grows with neither.
+    Standard error by the delta method, sd(w) / (sqrt(K) mean(w)), which one sample does not
+    tell (NaN); effective sample size (sum w)^2 / sum w^2. Streams over data and samples, so the
+    memory grows with neither.
 
     Args:
         model: Gives p(x, z) and q(z|x).
@@ -89,4 +90,6 @@ def _log_likelihood(
     log_sum, log_sum_squares = sums.logsumexp(1)
     ess = (2 * log_sum - log_sum_squares).exp()
     relative_variance = (1 / ess - 1 / num_samples).clamp_min(0)
+    if num_samples == 1:
+        relative_variance = torch.full_like(ess, math.nan)
     return LogLikelihood(log_sum - math.log(num_samples), relative_variance.sqrt(), ess)

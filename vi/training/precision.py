@@ -7,6 +7,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from vi.bounds.base import Bound
 from vi.distributions.conditional import ConditionalDistribution
 from vi.distributions.prior import Prior
 from vi.errors import ConfigurationError
@@ -50,8 +51,9 @@ def networks(model: LatentVariableModel) -> Iterator[nn.Module]:
     for child in model.children():
         if isinstance(child, LatentVariableModel):
             yield from networks(child)
-        elif not isinstance(child, ConditionalDistribution | Prior):
-            yield child
+        elif not isinstance(child, ConditionalDistribution | Prior | Bound):
+            parts = child if isinstance(child, nn.ModuleList) else [child]
+            yield from (part for part in parts if next(part.parameters(), None) is not None)
 
 
 @contextmanager

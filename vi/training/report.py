@@ -62,5 +62,6 @@ def _log_likelihood(metrics: Mapping[str, Any]) -> str:
     if "test/log_likelihood" not in metrics:
         return "-"
     samples = f"(K={metrics['test/log_likelihood_samples']})"
-    error = metrics["test/log_likelihood_se"]
-    return f"{metrics['test/log_likelihood']:.3f} ± {error:.3f} {samples}"
+    error = metrics.get("test/log_likelihood_se")
+    known = "" if error is None else f" ± {error:.3f}"
+    return f"{metrics['test/log_likelihood']:.3f}{known} {samples}"
