@@ -203,3 +203,20 @@ def test_refuses_to_be_standardised(small_vae):
     model = small_vae(likelihood=vi.MixedTable(_columns()), standardize=True)
     with pytest.raises(vi.ConfigurationError, match="standardize=false|location-scale"):
         model.likelihood(torch.randn(5, 2))
+
+
+def test_states_of_z_meet_exposures_and_missing_entries():
+    """Three states of z that all data share, counts over the exposure of each of seven data.
+
+    Caught: columns of which some have an axis for the data, and some do not.
+    """
+    table = _table([vi.Poisson(), vi.Bernoulli(), vi.Poisson()])
+    params, exposure = torch.randn(3, 1, *table.out_shape), torch.arange(1.0, 8.0)
+    x, observed = torch.tensor([2.0, 1.0, 0.0]).expand(7, 3), torch.rand(7, 3) < 0.6
+    p = exposed(table(params), exposure)
+    found = Observed(p, observed).log_prob(x)
+    assert p.batch_shape == p.mean.shape[:-1] == found.shape == (3, 7)
+    for n in range(7):
+        alone = exposed(table(params[:, 0]), exposure[n].expand(3))
+        expected = Observed(alone, observed[n]).log_prob(x[n])
+        assert (found[:, n] - expected).abs().max() <= 1e-12

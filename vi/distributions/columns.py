@@ -16,20 +16,23 @@ def apart(x: Tensor, order: Tensor, sizes: list[int]) -> tuple[Tensor, ...]:
 
 
 def beside(groups: list[Tensor], order: Tensor) -> Tensor:
-    """The table of these groups: what ``apart`` undoes.
+    """The table of these groups, whose other axes broadcast: what ``apart`` undoes.
 
     >>> order = torch.tensor([0, 2, 1])
     >>> beside(list(apart(torch.tensor([5.0, 6.0, 7.0]), order, [2, 1])), order)
     tensor([5., 6., 7.])
     """
-    return torch.cat(groups, -1).index_select(-1, order.argsort())
+    lead = torch.broadcast_shapes(*(group.shape[:-1] for group in groups))
+    whole = [group.expand(*lead, -1) for group in groups]
+    return torch.cat(whole, -1).index_select(-1, order.argsort())
 
 
 class Columns(Distribution):
     """Independent entries, of which each part gives some: batch_shape (*batch, D).
 
     Args:
-        parts: Distributions of single entries, with batch_shape (*batch, D_i).
+        parts: Distributions of single entries, with batch_shape (*batch, D_i); an axis of
+            *batch may be 1 in some of them.
         order: The columns that the parts give, part after part, (D,).
 
     >>> from torch.distributions import Bernoulli, Normal
@@ -41,7 +44,8 @@ class Columns(Distribution):
     arg_constraints = {}  # pyright: ignore
 
     def __init__(self, parts: Sequence[Distribution], order: Tensor) -> None:
-        super().__init__(torch.Size([*parts[0].batch_shape[:-1], len(order)]), validate_args=False)
+        lead = torch.broadcast_shapes(*(part.batch_shape[:-1] for part in parts))
+        super().__init__(torch.Size([*lead, len(order)]), validate_args=False)
         self.parts, self.order = parts, order
 
     @property

@@ -29,8 +29,8 @@ class GridCategorical(Distribution):
     @property
     def values(self) -> Tensor:
         """What can be drawn, (C,)."""
-        num = self.log_probs.shape[-1]
-        return torch.arange(num).to(self.log_probs) / self.levels
+        like = {"dtype": self.log_probs.dtype, "device": self.log_probs.device}
+        return torch.arange(self.log_probs.shape[-1], **like) / self.levels
 
     @property
     def mean(self) -> Tensor:

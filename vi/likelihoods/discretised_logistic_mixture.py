@@ -58,7 +58,8 @@ class DiscretisedLogisticMixture(ConditionalDistribution):
         """(*batch, *out_shape) -> p(x|z) with batch_shape (*batch)."""
         logits, *others = self.split(params)
         loc, raw_scale, *links = map(self._each, others)
-        loc = loc + (torch.arange(self.num_components).to(loc) + 0.5) / self.num_components
+        number = torch.arange(self.num_components, dtype=loc.dtype, device=loc.device)
+        loc = loc + (number + 0.5) / self.num_components
         scale = self.floor / self.levels + softplus(raw_scale)
         if links:
             return self._colours(logits, loc, scale, links[0].tanh())

@@ -60,7 +60,7 @@ def _check_shape(data: LoadedData, model: LatentVariableModel) -> None:
             f"data are {theirs}, the model is {ours}",
             hint="torch.set_default_dtype before the data are read, or model.to(dtype)",
         )
-    wanted = getattr(model, "context_dim", 0)
+    wanted = model.context_dim
     if wanted and wanted != data.context_dim:
         raise ConfigurationError(
             f"the model conditions on a context of width {wanted}, data gives {data.context_dim}",
