@@ -176,6 +176,24 @@ def test_a_measurement_leaves_random_numbers_alone(monkeypatch):
     assert list(products.plans()) == [SIZE]
 
 
+@pytest.mark.skipif(not products._rounding_is_supported(), reason="no products of bf16 here")
+def test_a_measurement_is_of_single_precision(monkeypatch):
+    """Caught: what is remembered measured on numbers that autocast had cast."""
+    seen, times = [], products._times
+    monkeypatch.setattr(products, "_plans", {})
+    monkeypatch.setattr(products, "_remembered", dict)
+    monkeypatch.setattr(products, "remember", lambda *_: None)
+    monkeypatch.setattr(
+        products,
+        "_times",
+        lambda a, b: seen.append(torch.is_autocast_enabled("cpu")) or times(a, b),
+    )
+    layer, x = layer_and_input()
+    with torch.autocast("cpu", torch.bfloat16), torch.no_grad():
+        layer(x)
+    assert seen == [False] * 3
+
+
 def rounded(x):
     """To bf16, in double precision."""
     return x.detach().bfloat16().double()

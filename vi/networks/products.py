@@ -254,7 +254,8 @@ def _measured(rows: int, weight: Float[Tensor, "H D"]) -> Plan:
     """oneDNN wherever it wins, if that is worth an own backward; columns where they win more."""
     x, of_y = (torch.linspace(-1, 1, rows * n).view(rows, n) for n in reversed(weight.shape))
     products = [(x, weight), (of_y, weight.t()), (of_y.t(), x.t())]
-    times = [_times(a, b) for a, b in products]
+    with _own_precision():
+        times = [_times(a, b) for a, b in products]
     wins = [ours < _MARGIN * torchs for torchs, ours, _ in times]
     won = sum(t[0] - t[1] for t, win in zip(times, wins, strict=True) if win)
     plan = Plan(wins[0], *(wins if won > _OVERHEAD else ()))
