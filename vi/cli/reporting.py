@@ -7,7 +7,7 @@ import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NoReturn
 
 from vi.errors import RunDirectoryError, ViError
 
@@ -23,18 +23,19 @@ def reporting() -> Iterator[None]:
         try:
             yield
         except ViError as error:
-            if os.environ.get("HYDRA_FULL_ERROR") == "1":
-                traceback.print_exc()
-            _say(f"error: {error}\nhint: {error.hint}")
-            sys.exit(error.exit_code)
+            _end(error, error.hint, error.exit_code)
         except OSError as error:
-            if os.environ.get("HYDRA_FULL_ERROR") == "1":
-                traceback.print_exc()
-            _say(f"error: {error}\nhint: give another place, or make room or rights there")
-            sys.exit(RunDirectoryError.exit_code)
+            hint = "give another place, or make room or rights there"
+            _end(error, hint, RunDirectoryError.exit_code)
         except KeyboardInterrupt:
-            _say("error: stopped by SIGINT\nhint: start again")
-            sys.exit(128 + signal.SIGINT)
+            _end("stopped by SIGINT", "start again", 128 + signal.SIGINT)
+
+
+def _end(error: Exception | str, hint: str, exit_code: int) -> NoReturn:
+    if os.environ.get("HYDRA_FULL_ERROR") == "1":
+        traceback.print_exc()
+    _say(f"error: {error}\nhint: {hint}")
+    sys.exit(exit_code)
 
 
 def _show(message: Warning | str, *_: Any) -> None:
