@@ -357,6 +357,7 @@ def test_a_damaged_checkpoint_ends_with_4(run, tmp_path, capsys, content, told):
         (evaluate.main, ["run=run", "seed=-1"], 2, "seed must be from 0 to 2^63 - 1"),
         (evaluate.main, ["run=run", "plugins=[nope.sub]"], 2, "plugin nope.sub cannot be"),
         (plot.main, ["runs=[run]", "out=/dev/null/x.png"], 6, "/dev/null"),
+        (sample.main, ["run=run", f"count={10**13}"], 5, "the memory ran out: "),
     ],
 )
 def test_what_cannot_be_is_told_in_two_lines(folder, capsys, main, arguments, code, told):

@@ -152,7 +152,7 @@ def test_it_is_the_difference_of_two_means_of_weights(incomplete, monkeypatch):
     found = impute(model, x, 10, observed=observed, held_out=~observed)
     torch.manual_seed(3)
     q = model.posterior(x, observed=observed)
-    drawn = [draw(q, size) for size in chunks(10, x.device)]
+    drawn = [draw(q, size) for size in chunks(10, x)]
     z, log_q = (torch.cat(parts) for parts in zip(*drawn, strict=True))
     seen = model.log_joint(x, z, observed=observed) - log_q
     whole = model.log_joint(x, z) - log_q

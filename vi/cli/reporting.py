@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
-from vi.errors import RunDirectoryError, ViError
+from vi.errors import NumericsError, RunDirectoryError, ViError
 
 
 @contextmanager
@@ -27,8 +27,19 @@ def reporting() -> Iterator[None]:
         except OSError as error:
             hint = "give another place, or make room or rights there"
             _end(error, hint, RunDirectoryError.exit_code)
+        except (MemoryError, RuntimeError) as error:
+            if not _of_memory(error):
+                raise
+            told = f"the memory ran out: {str(error).splitlines()[0]}"
+            _end(told, "lower the batch size or the number of samples", NumericsError.exit_code)
         except KeyboardInterrupt:
             _end("stopped by SIGINT", "start again", 128 + signal.SIGINT)
+
+
+def _of_memory(error: Exception) -> bool:
+    """torch has a class of its own for the memory of a GPU, and a sentence for the processor's."""
+    told = str(error)
+    return isinstance(error, MemoryError) or "out of memory" in told or "allocate memory" in told
 
 
 def _end(error: Exception | str, hint: str, exit_code: int) -> NoReturn:

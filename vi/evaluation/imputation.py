@@ -82,7 +82,7 @@ def _impute(
     q = model.posterior(x, observed=observed, **given)
     sums: list[Tensor] = []
     means: list[Tensor] = []
-    for size in chunks(num_samples, x.device):
+    for size in chunks(num_samples, x):
         z, log_q = draw(q, size)
         p = model.likelihood(z, **given)
         log_w = Observed(p, observed).log_prob(x) + model.prior(**given).log_prob(z) - log_q

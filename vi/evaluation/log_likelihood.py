@@ -13,11 +13,12 @@ from vi.distributions.draw import draw
 from vi.errors import require_positive
 from vi.models.base import LatentVariableModel
 
-# Log-weights held at once: the decoder's activations are what needs the memory, and those of two
-# thousand rows still fit a processor's cache. Constants, so that the noise of a datum does not
-# depend on the batch that it comes in.
+# Log-weights held at once, and entries of the data that are decoded for them: the activations of a
+# decoder are what needs the memory, and those of two thousand rows still fit a processor's cache.
+# Constants, so that the noise of a datum does not depend on the batch that it comes in.
 DATA_AT_ONCE = 16
 _SAMPLES = {"cpu": 128, "cuda": 4096}
+_ENTRIES = {"cpu": 1 << 21, "cuda": 1 << 26}
 
 
 class LogLikelihood(NamedTuple):
@@ -31,13 +32,15 @@ class LogLikelihood(NamedTuple):
     effective_sample_size: Float[Tensor, " B"]
 
 
-def chunks(num_samples: int, device: torch.device) -> Iterator[int]:
-    """How many of K samples are drawn at once, chunk by chunk.
+def chunks(num_samples: int, x: Tensor) -> Iterator[int]:
+    """How many of K samples of data (B, *event) are drawn at once: fewer of large data.
 
-    >>> list(chunks(300, torch.device("cpu")))
-    [128, 128, 44]
+    >>> list(chunks(300, torch.zeros(16, 28, 28))), list(chunks(30, torch.zeros(16, 3, 64, 64)))
+    ([128, 128, 44], [10, 10, 10])
     """
-    size = _SAMPLES.get(device.type, _SAMPLES["cpu"])
+    kind = x.device.type if x.device.type in _SAMPLES else "cpu"
+    fitting = _ENTRIES[kind] // (DATA_AT_ONCE * x[0].numel())
+    size = max(1, min(_SAMPLES[kind], fitting))
     for start in range(0, num_samples, size):
         yield min(size, num_samples - start)
 
@@ -79,7 +82,7 @@ def _log_likelihood(
     model: LatentVariableModel, x: Tensor, num_samples: int, **given: Tensor
 ) -> LogLikelihood:
     q = model.posterior(x, **given)
-    sizes = list(chunks(num_samples, x.device))
+    sizes = list(chunks(num_samples, x))
     # One block for all: small results between large freed ones would hold on to their memory.
     sums = torch.empty(2, len(sizes), len(x), dtype=torch.float64, device=x.device)
     for number, size in enumerate(sizes):
