@@ -148,6 +148,22 @@ def test_single_precision_with_scales_far_apart():
         assert ((single.double() - exact) / exact.abs().clamp_min(1.0)).abs().max() <= 1e-5
 
 
+def test_kl_to_long_directions_in_single_precision():
+    """q as wide as p, whose directions are 1e4 times its noise: at most 1e-5 relative.
+
+    Caught: the residual as 1 less the directions' part, of which nothing is left.
+    """
+    factor = 1e4 * (torch.eye(5) + 0.1 * torch.randn(20, 5, 5))
+    scale = torch.rand(20, 5) + 0.5
+    kls = []
+    for dtype in (torch.float64, torch.float32):
+        u, s, zero = factor.to(dtype), scale.to(dtype), torch.zeros_like(scale, dtype=dtype)
+        q = Independent(Normal(zero, 1e4 * s), 1)
+        kls.append(closed_form_kl(q, LowRankNormal(zero, s, u)))
+    exact, single = kls
+    assert ((single - exact) / exact.clamp_min(1.0)).abs().max() <= 1e-5
+
+
 def test_one_pass_is_the_same_as_two():
     """rsample_and_log_prob: log q of what it drew, and the same total gradient: at most 1e-10.
 

@@ -93,8 +93,10 @@ class LowRankNormal(Distribution):
 
     @property
     def residual(self) -> Tensor:
-        """The diagonal of (I + U U')^-1, (*batch, Z)."""
-        return 1 - (self.factor * self._gain.mT).sum(-1)
+        """The diagonal of (I + U U')^-1, (*batch, Z): a sum of squares, as above."""
+        units = torch.eye(self.event_shape[0], dtype=self.loc.dtype, device=self.loc.device)
+        units = units.view(-1, *[1] * len(self.batch_shape), *self.event_shape)
+        return self.squared_length(units).movedim(0, -1)
 
     def log_prob(self, value: Tensor) -> Tensor:
         """In nats."""
