@@ -10,6 +10,7 @@ from torch.distributions import Distribution
 import vi
 from tests.laws.conftest import BOUNDS, LIKELIHOODS, POSTERIORS, PRIORS, node
 from vi.distributions.chain import Chain
+from vi.distributions.draw import draw
 from vi.distributions.kl import closed_form_entropy, closed_form_kl
 from vi.models.base import support_name
 from vi.training.registry import build
@@ -154,6 +155,28 @@ def test_extreme_outputs_of_a_network(group, option, size):
         log_p = head(params).log_prob(x)
         assert log_p.isfinite().all()
         (gradient,) = torch.autograd.grad(log_p.sum(), params)
+        assert gradient.isfinite().all()
+
+
+WITH_SCALES = "diagonal_gaussian", "full_gaussian", "low_rank_gaussian", "laplace"
+
+
+@pytest.mark.parametrize("option", WITH_SCALES)
+@pytest.mark.parametrize("size", [44.0, 69.0])
+def test_draws_at_extreme_scales_in_single_precision(option, size):
+    """log q of own draws with exp(44) and exp(69) for scales: as in double precision, to 1e-5.
+
+    Caught: torch's Gaussian, which squares the scale, nan.
+    """
+    head = PARTS["posterior"][option](LATENT_DIM)
+    for signs in (torch.ones(head.out_shape), -torch.ones(head.out_shape), _signs(head.out_shape)):
+        params = (size * signs).float().requires_grad_()
+        q, exact = head.float()(params), head.double()(params.double())
+        z = q.sample((40,))
+        log_q, expected = q.log_prob(z), exact.log_prob(z.double())
+        assert z.isfinite().all()
+        assert ((log_q - expected) / expected.abs().clamp_min(1)).abs().max() <= 1e-5
+        (gradient,) = torch.autograd.grad(draw(q, 5)[1].sum(), params)
         assert gradient.isfinite().all()
 
 

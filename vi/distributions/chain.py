@@ -4,8 +4,9 @@ from collections.abc import Callable, Generator, Sequence
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, Independent, Normal
+from torch.distributions import Distribution, Independent
 
+from vi.distributions.normal import Normal
 from vi.errors import ConfigurationError, require_positive
 from vi.math import Shape
 

@@ -5,11 +5,12 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.distributions import Independent, Normal
+from torch.distributions import Independent
 from torch.nn.functional import pad
 
 from vi.distributions.implicit import refuse_second_derivative
 from vi.distributions.mixture import FiniteMixture
+from vi.distributions.normal import Normal
 from vi.math import Shape
 
 _MOST = 1e3  # of what the entries of a draw multiply a gradient by

@@ -2,10 +2,11 @@
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution, Independent, Normal, constraints
+from torch.distributions import Distribution, Independent, constraints
 from torch.nn import functional as F
 
 from vi.distributions.conditional import ConditionalDistribution
+from vi.distributions.normal import Normal
 from vi.errors import require_positive
 from vi.math import Shape, inverse_softplus
 

@@ -1,9 +1,10 @@
 """The mean-field Gaussian posterior."""
 
 from torch import Tensor
-from torch.distributions import Distribution, Independent, Normal, constraints
+from torch.distributions import Distribution, Independent, constraints
 
 from vi.distributions.conditional import ConditionalDistribution
+from vi.distributions.normal import Normal
 from vi.errors import require_positive
 from vi.math import Shape
 

@@ -4,8 +4,9 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, Independent, Normal, constraints
+from torch.distributions import Distribution, Independent, constraints
 
+from vi.distributions.normal import Normal
 from vi.distributions.prior import Prior
 from vi.errors import require_positive
 
