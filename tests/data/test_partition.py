@@ -12,7 +12,7 @@ from vi.data.partition import (
     require_fractions,
     require_size,
 )
-from vi.data.source import Items, one_hot, random_parts, random_source
+from vi.data.source import Items, assemble, one_hot, random_parts, random_source
 from vi.errors import ConfigurationError, DataError
 
 
@@ -70,6 +70,15 @@ def test_without_test_items_the_facts_say_what_is_tested(tmp_path):
     source = random_source(items, tmp_path, fractions=(0.0, 0.0), seed=0, facts={})
     assert torch.equal(source.test.stored, source.train.stored)
     assert "test split is the training split" in source.facts["data/split"]
+
+
+def test_static_bits_that_are_tested_are_those_of_the_training(tmp_path):
+    """Caught: other bits of the same grey levels."""
+    items = Items(torch.full((5, 40), 127, dtype=torch.uint8))
+    facts = {"data/name": "grey"}
+    source = random_source(items, tmp_path, fractions=(0, 0), seed=0, facts=facts, levels=255)
+    data = assemble(source, binarize="static")
+    assert torch.equal(data.test.stored, data.train.stored)
 
 
 @given(st.lists(st.integers(0, 4), min_size=1))

@@ -89,6 +89,15 @@ def test_starts_at_items_of_the_data(small_vae, data):
     assert nearest.tolist() != list(range(50))
 
 
+def test_pseudo_contexts_start_at_those_of_their_items(small_vae, data):
+    """Caught: contexts of other items, or none of the data."""
+    model = small_vae(prior=_prior(num_components=20, context_dim=3), context_dim=3)
+    context = torch.randn(len(data), 3)
+    model.initialize(data, context=context)
+    item = torch.cdist(model.prior_module.inputs, data).argmin(1)
+    assert torch.equal(model.prior_module.contexts, context[item])
+
+
 def test_stays_where_it_is_if_told_so(small_vae, data):
     model = small_vae(prior=_prior(from_data=False))
     before = model.prior_module.inputs.clone()

@@ -246,6 +246,11 @@ BAD_DATA = {
         {"batch_size": 51, "drop_last": True},
         "batch_size 51 is larger than the 50",
     ),
+    "half a batch": (
+        data(),
+        {"batch_size": 51, "drop_last": True, "limit_train_batches": 0.5},
+        "batch_size 51 is larger than the 50",
+    ),
     "nan": (
         data(train=Values(torch.zeros(50, 6).index_fill(0, torch.tensor([17]), torch.nan))),
         {},

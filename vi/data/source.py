@@ -119,6 +119,8 @@ def assemble(source: Source, *, seed: int = 0, binarize: str = "none") -> Loaded
         name: None if items is None else _split(items, source, number, seed, binarize)
         for number, (name, items) in enumerate(parts.items())
     }
+    if source.test is source.train and binarize == "static":
+        splits["test"] = splits["train"]
     train, test = splits["train"], splits["test"]
     assert train is not None
     assert test is not None

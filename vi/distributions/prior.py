@@ -37,9 +37,8 @@ class Prior(Option, nn.Module, ABC):
                 it.
         """
 
-    def initialize(self, x: Tensor) -> None:
-        """Told training data (N, *event), all or many, before the first step of a fresh run."""
-        del x
+    def initialize(self, x: Tensor, **given: Tensor) -> None:
+        """See ``LatentVariableModel``."""
 
     @property
     def decoded_shape(self) -> Shape:

@@ -75,9 +75,9 @@ class Amortized(LatentVariableModel):
         """Of the encoder and the head after it."""
         return [*self.encoder.parameters(), *self.posterior_parameters()]
 
-    def initialize(self, x: Tensor) -> None:
+    def initialize(self, x: Tensor, **given: Tensor) -> None:
         """See the exact model."""
-        self.exact.initialize(x)
+        self.exact.initialize(x, **given)
 
     def log_evidence(self, x: Tensor, **given: Tensor) -> Float[Tensor, " B"]:
         """log p(x) of the exact model, in nats."""

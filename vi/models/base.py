@@ -88,9 +88,11 @@ class LatentVariableModel(Option, nn.Module, ABC):
         inference = {id(p) for p in self.inference_parameters()}
         return [p for p in self.parameters() if id(p) not in inference]
 
-    def initialize(self, x: Tensor) -> None:
-        """Told training data (N, *event), all or many, before the first step of a fresh run."""
-        del x
+    def initialize(self, x: Tensor, **given: Tensor) -> None:
+        """Told training data (N, *event), all or many, before the first step of a fresh run.
+
+        What is missing is NaN; ``given`` are the rows of what the model conditions on.
+        """
 
     @torch.no_grad()
     def sample(self, n: int, **given: Tensor) -> Tensor:

@@ -49,10 +49,10 @@ class FactorAnalysis(LinearGaussian):
         return torch.maximum(variance, self.least_variance)
 
     @torch.no_grad()
-    def initialize(self, x: Tensor) -> None:
+    def initialize(self, x: Tensor, **given: Tensor) -> None:
         """See ``LinearGaussian``; and the floor is set."""
         x = x.to(self.weight.dtype)
         variance = x.var(0, correction=0)
         varies = variance > _CONSTANT * x.square().amax(0)
         self.least_variance.copy_(self.floor * variance.where(varies, variance.mean()))
-        super().initialize(x)
+        super().initialize(x, **given)

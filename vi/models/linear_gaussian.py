@@ -129,7 +129,7 @@ class LinearGaussian(ExactModel):
         self.loc.copy_(self.origin + theta[:, -1])
 
     @torch.no_grad()
-    def initialize(self, x: Tensor) -> None:
+    def initialize(self, x: Tensor, **given: Tensor) -> None:
         """mu is the mean, Psi what the variances give, W random and small beside Psi."""
         x = x.to(self.weight.dtype)
         variance = x.var(0, correction=0)

@@ -156,7 +156,7 @@ class Mixture(ExactModel):
             self.weight_logits.copy_(weights.clamp(min=_LEAST_WEIGHT).log())
 
     @torch.no_grad()
-    def initialize(self, x: Tensor) -> None:
+    def initialize(self, x: Tensor, **given: Tensor) -> None:
         """Start where the best of ``restarts`` starts has come to.
 
         Raises:

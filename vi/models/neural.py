@@ -65,7 +65,7 @@ class NeuralModel(LatentVariableModel):
         p = p if exposure is None else exposed(p, exposure)
         return p if observed is None else Observed(p, observed)
 
-    def initialize(self, x: Tensor) -> None:
+    def initialize(self, x: Tensor, **given: Tensor) -> None:
         """Take mean and standard deviation of the data to standardise; what is missing is NaN."""
         if self.standardize:
             n = (~x.isnan()).sum(0)

@@ -108,10 +108,10 @@ class VAE(NeuralModel):
         """Of the encoder and the head after it."""
         return [*self.encoder.parameters(), *self.posterior_parameters()]
 
-    def initialize(self, x: Tensor) -> None:
+    def initialize(self, x: Tensor, **given: Tensor) -> None:
         """Start the prior, and see ``NeuralModel``."""
-        self.prior_module.initialize(x)
-        super().initialize(x)
+        self.prior_module.initialize(x, **given)
+        super().initialize(x, **given)
 
     def _run(self, network: nn.Module, x: Tensor, context: Tensor | None) -> Tensor:
         if not self.context_dim:

@@ -25,8 +25,8 @@ class VampPrior(Prior):
         num_components: C, the number of pseudo-inputs.
         context_dim: Width of ``context`` on which the posterior conditions.
         learn_weights: If not, w_c = 1/C.
-        from_data: Start at random items of the training data, a missing entry at the mean of the
-            others; else at standard normal numbers.
+        from_data: Start at random items of the training data and their contexts, a missing entry
+            at the mean of the others; else at standard normal numbers.
 
     Reference: Tomczak and Welling, 2018, https://arxiv.org/abs/1705.07120
 
@@ -77,8 +77,8 @@ class VampPrior(Prior):
         return _Posteriors(self.logits, self.inputs, given, posterior)
 
     @torch.no_grad()
-    def initialize(self, x: Tensor) -> None:
-        """Start at random items of x, unless ``from_data`` is off.
+    def initialize(self, x: Tensor, **given: Tensor) -> None:
+        """Start at random items of x and their contexts, unless ``from_data`` is off.
 
         Raises:
             DataError: There are more pseudo-inputs than data.
@@ -91,8 +91,11 @@ class VampPrior(Prior):
                 f"{count} pseudo-inputs are more than the {len(x)} training data to start from",
                 hint=f"prior.num_components={len(x)} or less, or prior.from_data=false",
             )
-        items = x[torch.randperm(len(x))[:count]]
+        chosen = torch.randperm(len(x))[:count]
+        items = x[chosen]
         self.inputs.copy_(items.where(~items.isnan(), x.nanmean(0).nan_to_num()))
+        if hasattr(self, "contexts") and "context" in given:
+            self.contexts.copy_(given["context"][chosen])
 
 
 class _Posteriors(FiniteMixture):

@@ -84,6 +84,6 @@ class Refined(LatentVariableModel):
         """Those of the model."""
         return self.model.inference_parameters()
 
-    def initialize(self, x: Tensor) -> None:
+    def initialize(self, x: Tensor, **given: Tensor) -> None:
         """Initialise the model."""
-        self.model.initialize(x)
+        self.model.initialize(x, **given)

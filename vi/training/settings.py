@@ -105,7 +105,8 @@ class TrainerSettings(Option):
         limit = self.limit_train_batches
         if limit is None:
             return steps
-        return min(steps, limit) if isinstance(limit, int) else max(1, int(steps * min(limit, 1)))
+        most = limit if isinstance(limit, int) else max(1, int(steps * limit))
+        return min(steps, most)
 
 
 def _positive(name: str, value: int) -> int:

@@ -78,7 +78,9 @@ def start(
         return
     with torch.random.fork_rng([]):
         torch.default_generator.manual_seed(module.seed)
-        model.initialize(_known(train, _some(train)))
+        index = _some(train)
+        given = {name: rows[index] for name, rows in train.given.items()}
+        model.initialize(_known(train, index), **given)
     if init_from is not None and isinstance(model, ExactModel):
         _start_exact(model, train, init_from)
 
