@@ -143,4 +143,4 @@ def diagonal_gaussian(params: Tensor) -> Independent:
     torch.Size([3])
     """
     loc, log_scale = params.chunk(2, -1)
-    return Independent(Normal(loc, log_scale.exp(), validate_args=False), 1)
+    return Independent(Normal(loc, log_scale.exp(), log_scale), 1)

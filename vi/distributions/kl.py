@@ -13,6 +13,7 @@ from torch.distributions import (
     kl_divergence,
 )
 
+from vi.distributions.normal import UnitNormal
 from vi.errors import ConfigurationError
 
 
@@ -80,9 +81,8 @@ def _kl_normal_normal(q: Normal, p: Normal) -> Tensor:
     torch takes the logarithm of the squared ratio, which underflows in single precision from a
     ratio of 1e-19 on; the ratio itself does from 1e-45 on.
     """
-    ratio = q.scale / p.scale
-    shift = (q.loc - p.loc) / p.scale
-    return 0.5 * (ratio.square() + shift.square() - 1) - (q.scale.log() - p.scale.log())
+    ratio, shift, log_ratio = _relative(q, p)
+    return 0.5 * (ratio.square() + shift.square() - 1) - log_ratio
 
 
 def _kl_laplace_normal(q: Laplace, p: Normal) -> Tensor:
@@ -90,10 +90,21 @@ def _kl_laplace_normal(q: Laplace, p: Normal) -> Tensor:
 
     torch takes the logarithm of the squared ratio here too.
     """
-    ratio = q.scale / p.scale
-    shift = (q.loc - p.loc) / p.scale
+    ratio, shift, log_ratio = _relative(q, p)
     constant = 0.5 * math.log(math.pi / 2) - 1
-    return ratio.square() + 0.5 * shift.square() - (q.scale.log() - p.scale.log()) + constant
+    return ratio.square() + 0.5 * shift.square() - log_ratio + constant
+
+
+def _relative(q: Normal | Laplace, p: Normal) -> tuple[Tensor, Tensor, Tensor]:
+    """s_q / s_p, (m_q - m_p) / s_p and log(s_q / s_p)."""
+    if isinstance(p, UnitNormal):
+        return q.scale, q.loc, _log_scale(q)
+    return q.scale / p.scale, (q.loc - p.loc) / p.scale, _log_scale(q) - _log_scale(p)
+
+
+def _log_scale(distribution: Normal | Laplace) -> Tensor:
+    known = getattr(distribution, "log_scale", None)
+    return distribution.scale.log() if known is None else known
 
 
 def _kl_full_diagonal(q: MultivariateNormal, p: Normal) -> Tensor:

@@ -1,9 +1,14 @@
-"""The Gaussian whose density also holds where the square of its scale is no float."""
+"""The Gaussian by its logarithmic scale, and the one that needs no scale."""
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
+
+from vi.math import Shape
+
+_LOG_2_PI = math.log(2 * math.pi)
 
 
 class Normal(torch.distributions.Normal):
@@ -15,13 +20,62 @@ class Normal(torch.distributions.Normal):
     Args:
         loc: m.
         scale: s, of the same shape.
+        log_scale: log s where it is known, so that it need not be found again.
+        validate_args: Whether to refuse arguments out of range, which waits for a device.
 
     >>> q = Normal(torch.zeros(()), torch.tensor(1e30))
     >>> q.log_prob(torch.tensor(1e30)), torch.distributions.Normal(0.0, q.scale).log_prob(q.scale)
     (tensor(-70.4965), tensor(nan))
     """
 
+    def __init__(
+        self,
+        loc: Tensor,
+        scale: Tensor,
+        log_scale: Tensor | None = None,
+        *,
+        validate_args: bool = False,
+    ) -> None:
+        super().__init__(loc, scale, validate_args)
+        self._log_scale = log_scale
+
+    @property
+    def log_scale(self) -> Tensor:
+        """log s."""
+        return self.scale.log() if self._log_scale is None else self._log_scale
+
     def log_prob(self, value: Tensor) -> Tensor:
         """In nats."""
         y = (value - self.loc) / self.scale
-        return -0.5 * (y.square() + math.log(2 * math.pi)) - self.scale.log()
+        return -0.5 * (y.square() + _LOG_2_PI) - self.log_scale
+
+    def entropy(self) -> Tensor:
+        """In nats."""
+        return self.log_scale + 0.5 * (1 + _LOG_2_PI)
+
+    def expand(self, batch_shape: Shape, _instance: Any = None) -> "Normal":
+        """The same of a larger batch."""
+        parts = (self.loc, self.scale, self.log_scale)
+        return type(self)(*(part.expand(batch_shape) for part in parts))
+
+
+class UnitNormal(Normal):
+    """N(x; 0, 1), which neither subtracts nor divides.
+
+    Args:
+        zero: 0, of the shape of x.
+
+    >>> UnitNormal(torch.zeros(2)).log_prob(torch.zeros(5, 2)).shape
+    torch.Size([5, 2])
+    """
+
+    def __init__(self, zero: Tensor) -> None:
+        super().__init__(zero, torch.ones_like(zero), zero)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """In nats."""
+        return -0.5 * (value.square() + _LOG_2_PI)
+
+    def expand(self, batch_shape: Shape, _instance: Any = None) -> "Normal":
+        """The same of a larger batch."""
+        return type(self)(self.loc.expand(batch_shape))

@@ -41,7 +41,7 @@ class NormalMixture(FiniteMixture):
     has_rsample = True
 
     def __init__(self, logits: Tensor, loc: Tensor, scale: Tensor) -> None:
-        super().__init__(logits, Independent(Normal(loc, scale, validate_args=False), 1))
+        super().__init__(logits, Independent(Normal(loc, scale), 1))
         self.loc, self.scale = loc, scale
 
     def draw_from(self, index: Tensor) -> Tensor:

@@ -103,4 +103,4 @@ class Gaussian(ConditionalDistribution):
 
 
 def _normal(loc: Tensor, scale: Tensor, event_shape: Shape) -> Distribution:
-    return Independent(Normal(loc, scale, validate_args=False), len(event_shape))
+    return Independent(Normal(loc, scale), len(event_shape))

@@ -37,4 +37,4 @@ class DiagonalGaussian(ConditionalDistribution):
     def forward(self, params: Tensor) -> Distribution:
         """(*batch, 2 Z) -> q with batch_shape (*batch) and event_shape (Z,)."""
         loc, log_scale = self.split(params)
-        return Independent(Normal(loc, log_scale.exp(), validate_args=False), 1)
+        return Independent(Normal(loc, log_scale.exp(), log_scale), 1)

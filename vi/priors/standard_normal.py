@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent, constraints
 
-from vi.distributions.normal import Normal
+from vi.distributions.normal import UnitNormal
 from vi.distributions.prior import Prior
 from vi.errors import require_positive
 
@@ -22,15 +22,13 @@ class StandardNormal(Prior):
     """
 
     support = constraints.real
-    loc: Tensor
-    scale: Tensor
+    zero: Tensor
 
     def __init__(self, latent_dim: int) -> None:
         require_positive("latent_dim", latent_dim)
         super().__init__((latent_dim,))
-        self.register_buffer("loc", torch.zeros(latent_dim), persistent=False)
-        self.register_buffer("scale", torch.ones(latent_dim), persistent=False)
+        self.register_buffer("zero", torch.zeros(latent_dim), persistent=False)
 
     def forward(self, posterior: Callable[..., Distribution] | None = None) -> Distribution:
         """The distribution with batch_shape () and event_shape (Z,)."""
-        return Independent(Normal(self.loc, self.scale, validate_args=False), 1)
+        return Independent(UnitNormal(self.zero), 1)
