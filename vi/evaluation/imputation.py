@@ -13,6 +13,8 @@ from vi.errors import require_positive
 from vi.evaluation.log_likelihood import DATA_AT_ONCE, chunks
 from vi.models.base import LatentVariableModel
 
+_ROUNDING = 1e-14  # of a difference of sums in double precision
+
 
 class Imputed(NamedTuple):
     """What a model makes of the missing entries of each datum.
@@ -93,8 +95,9 @@ def _impute(
     w, v, ww, vv, wv = parts.logsumexp(0)
     mean = _weighted(parts[:, 0].softmax(0).to(x.dtype), torch.stack(means))
     # a_k = w_k / sum w and b_k = v_k / sum v: log sum v - log sum w varies by sum_k (b_k - a_k)^2
-    variance = (ww - 2 * w).exp() + (vv - 2 * v).exp() - 2 * (wv - w - v).exp()
-    error = variance.clamp_min(0).sqrt()
+    squares, product = (ww - 2 * w).exp() + (vv - 2 * v).exp(), (wv - w - v).exp()
+    variance = squares - 2 * product
+    error = variance.where(variance > _ROUNDING * squares, 0).sqrt()
     return Imputed(x.where(observed, mean), v - w, error, (2 * w - ww).exp())
 
 
