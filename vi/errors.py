@@ -41,7 +41,7 @@ class DataError(ViError, ValueError):
 
 
 class CheckpointError(ViError):
-    """A checkpoint or model directory that cannot be read or written (exit code 4)."""
+    """A checkpoint or model that is missing, damaged or not the one it should be (exit code 4)."""
 
     exit_code = 4
 

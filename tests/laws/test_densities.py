@@ -158,7 +158,7 @@ def test_scales_stay_above_their_floor():
     shared.set_event_shape((1,))
     assert shared(torch.zeros(1)).stddev.item() == pytest.approx(0.3, rel=1e-12)
     with torch.no_grad():
-        shared.raw_scale.fill_(-1000.0)
+        shared.scale.raw.fill_(-1000.0)
     assert shared(torch.zeros(1)).stddev.item() == pytest.approx(1e-3, rel=1e-12)
 
 

@@ -34,7 +34,7 @@ def impute_run(
     from vi.training.atomic import write_atomically
     from vi.training.imputations_figure import imputations_figure
     from vi.training.impute import imputation_numbers, impute_split
-    from vi.training.pictures import png
+    from vi.training.pictures import save_figure
 
     opened = open_run(run, device=device, data_dir=data_dir, plugins=plugins)
     seed, num_samples = opened.seed if seed is None else seed, _num_samples(evaluation, plugins)
@@ -54,7 +54,7 @@ def impute_run(
     arrays = {"x": x.numpy(), "observed": observed.numpy(), "truth": truth.numpy()}
     path = write_arrays(folder / "imputed.npz", arrays)
     figure = imputations_figure(truth, observed, x, tuple(opened.model.data_shape))
-    write_atomically(folder / "imputations.png", png(figure))
+    save_figure(figure, folder / "imputations.png")
     write_atomically(folder / "impute.json", (json.dumps(result, indent=2) + "\n").encode())
     for name, value in result.items():
         print(f"{name:44} {value:.4f}" if isinstance(value, float) else f"{name:44} {value}")

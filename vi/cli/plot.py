@@ -20,7 +20,7 @@ def plot(runs: list[str], y: str, x: Axis, out: str, plugins: list[str]) -> None
     """Draw one curve of every run into one picture; evaluations are counted per datum."""
     from matplotlib.figure import Figure
 
-    from vi.training.pictures import png
+    from vi.training.pictures import save_figure
 
     column = x if x == "step" else f"spent/{x}"
     figure = Figure(figsize=(7, 4.5), layout="constrained")
@@ -29,8 +29,7 @@ def plot(runs: list[str], y: str, x: Axis, out: str, plugins: list[str]) -> None
         axes.plot(*_curve(Path(run), column, y), label=run, linewidth=1.2)
     axes.set(xlabel=x.replace("_", " "), ylabel=f"{y} (nats per datum)")
     axes.legend(fontsize="small")
-    Path(out).parent.mkdir(parents=True, exist_ok=True)
-    Path(out).write_bytes(png(figure))
+    save_figure(figure, Path(out))
     print(f"picture  {out}")
 
 

@@ -110,7 +110,7 @@ def write_arrays(path: Path, arrays: "dict[str, np.ndarray]") -> Path:
         The path, which ends in .npz.
 
     Raises:
-        CheckpointError: The folder cannot be made or written.
+        RunDirectoryError: The folder cannot be made or written.
     """
     import numpy as np
 

@@ -21,7 +21,7 @@ def sample_run(run: str, count: int, seed: int, out: str | None, plugins: list[s
     import torch
 
     from vi.errors import ConfigurationError
-    from vi.training.pictures import samples_figure
+    from vi.training.pictures import samples_figure, save_figure
     from vi.training.pretrained import load, model_directory
 
     if count < 1:
@@ -36,7 +36,7 @@ def sample_run(run: str, count: int, seed: int, out: str | None, plugins: list[s
     folder = Path(out) if out else model_directory(run).parent / "sample"
     path = write_arrays(folder / "samples.npz", {"x": draws.numpy(), "mean": means.numpy()})
     print(f"written to {path}: x and mean {tuple(draws.shape)}")
-    samples_figure(means, _shape(run, model)).savefig(folder / "samples.png")
+    save_figure(samples_figure(means, _shape(run, model)), folder / "samples.png")
     print(f"picture    {folder / 'samples.png'}")
 
 

@@ -1,14 +1,15 @@
 """Real data with Gaussian noise; the three classes differ in where the scale comes from."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.distributions import Distribution, Independent, constraints
 from torch.nn import functional as F
 
 from vi.distributions.conditional import ConditionalDistribution
 from vi.distributions.normal import Normal
+from vi.distributions.positive import PositiveParameter
 from vi.errors import require_positive
-from vi.math import Shape, inverse_softplus
+from vi.math import Shape
 
 
 class FixedScaleGaussian(ConditionalDistribution):
@@ -56,10 +57,7 @@ class SharedScaleGaussian(ConditionalDistribution):
 
     def __init__(self, scale: float = 1.0, floor: float = 1e-3) -> None:
         super().__init__()
-        require_positive("floor", floor)
-        require_positive("scale", scale, least=floor)
-        self.floor = floor
-        self.raw_scale = nn.Parameter(torch.tensor(inverse_softplus(scale - floor)))
+        self.scale = PositiveParameter("scale", scale, floor=floor)
 
     @property
     def param_shapes(self) -> tuple[Shape, ...]:
@@ -69,8 +67,7 @@ class SharedScaleGaussian(ConditionalDistribution):
     def forward(self, params: Tensor) -> Distribution:
         """(*batch, *out_shape) -> p(x|z) with batch_shape (*batch)."""
         (loc,) = self.split(params)
-        scale = self.floor + F.softplus(self.raw_scale)
-        return _normal(loc, scale.expand_as(loc), self.event_shape)
+        return _normal(loc, self.scale().expand_as(loc), self.event_shape)
 
 
 class Gaussian(ConditionalDistribution):

@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from vi.errors import CheckpointError
+from vi.errors import RunDirectoryError
 
 
 def write_atomically(path: Path, content: bytes | Callable[[Path], object]) -> None:
@@ -16,7 +16,7 @@ def write_atomically(path: Path, content: bytes | Callable[[Path], object]) -> N
         content: The bytes, or a function that writes them to the path it is given.
 
     Raises:
-        CheckpointError: The disk is full or the folder cannot be written.
+        RunDirectoryError: The disk is full or the folder cannot be written.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -29,7 +29,7 @@ def write_atomically(path: Path, content: bytes | Callable[[Path], object]) -> N
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        raise CheckpointError(
+        raise RunDirectoryError(
             f"cannot write {path}: {error.strerror or error}",
             hint="free space, or choose a folder",
         ) from error

@@ -49,7 +49,7 @@ def save_pictures(
     paths = []
     for name, figure in figures(model, data.test, shape, seed).items():
         paths.append(run_dir / f"{name}.png")
-        write_atomically(paths[-1], png(figure))
+        save_figure(figure, paths[-1])
     return paths
 
 
@@ -281,8 +281,12 @@ def _reconstructions(x: Tensor, again: Tensor) -> Figure:
     return figure
 
 
-def png(figure: Figure) -> bytes:
-    """The figure as a file."""
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write it as PNG, whole or not at all.
+
+    Raises:
+        RunDirectoryError: See ``write_atomically``.
+    """
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=120, bbox_inches="tight")
-    return buffer.getvalue()
+    write_atomically(path, buffer.getvalue())

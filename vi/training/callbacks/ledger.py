@@ -12,7 +12,7 @@ from vi.schemes.ledger import Ledger
 from vi.training.atomic import write_atomically
 from vi.training.ledger_figure import ledger_figure
 from vi.training.module import TrainingModule
-from vi.training.pictures import png, undisturbed
+from vi.training.pictures import save_figure, undisturbed
 
 COLUMNS = ("epoch", "step", "e", "m", "joint")
 
@@ -62,7 +62,7 @@ class EMLedger(pl.Callback):
         """Draw what every epoch won."""
         pl_module.scheme.ledger = None
         if self.rows:
-            write_atomically(_folder(trainer) / "ledger.png", png(ledger_figure(self.rows)))
+            save_figure(ledger_figure(self.rows), _folder(trainer) / "ledger.png")
 
     @torch.no_grad()
     def _elbo(self, module: TrainingModule) -> float:
