@@ -36,6 +36,7 @@ DRAWN = {
     "VampPrior": ["prior=vamp", "num_components=500"],
     "flow p": ["prior=flow"],
 }
+POSTERIORS = [name for name, own in DRAWN.items() if not any("prior" in part for part in own)]
 BASE_OF = dict.fromkeys(DRAWN, BASE) | {CLOSED: CLOSED, "ladder": CLOSED}
 SETTINGS = {name: ["bound=elbo_log_weight", *own] for name, own in DRAWN.items()}
 SETTINGS |= {CLOSED: [], "ladder": ["model=ladder"]}
@@ -44,7 +45,7 @@ LINES = RESULTS / "families.jsonl"
 
 
 class Run(NamedTuple):
-    """What was run, and of one run, nats per datum."""
+    """What was run, and of one run, nats per datum; the gaps are those of a posterior."""
 
     family: str
     seed: int
@@ -54,6 +55,8 @@ class Run(NamedTuple):
     log_likelihood: float
     kl: float
     commit: str
+    amortization_gap: float = math.nan
+    approximation_gap: float = math.nan
 
 
 def main() -> None:
@@ -98,11 +101,21 @@ def run(name: str, seed: int, options: argparse.Namespace) -> Run:
         for part in ("metrics", "evaluation")
     )
     found = metrics["test/elbo"], exact["test/log_likelihood"], metrics["test/kl"], commit()
-    made = Run(name, seed, options.epochs, options.images, *found)
+    made = Run(name, seed, options.epochs, options.images, *found, *gaps(name, folder))
     with LINES.open("a", encoding="utf-8") as file:
         file.write(json.dumps(made._asdict()) + "\n")
     print(*made, flush=True)
     return made
+
+
+def gaps(name: str, folder: Path) -> list[float]:
+    """Of the encoder and of the family, from a hundred test images."""
+    if name not in POSTERIORS:
+        return []
+    path = folder / "gaps.json"
+    _vi("evaluate", f"run={folder}", "evaluation=inference_gaps", "limit=100", f"out={path}")
+    numbers = json.loads(path.read_text(encoding="utf-8"))
+    return [numbers[f"test/{gap}"] for gap in ("amortization_gap", "approximation_gap")]
 
 
 def _vi(*arguments: str) -> None:
@@ -118,10 +131,12 @@ Static MNIST, 784-500-500-40 VAE with ReLU, Bernoulli likelihood, batch 128, Ada
 {options.epochs} epochs, seeds {options.seeds}; nats. Test ELBO of all test images, log p(x) of
 {options.images} of them, spread evenly, with 5000 importance samples. Differences within a seed,
 mean ± standard error over the seeds: to the first row, where the KL is estimated by one draw; the
-ladder's to the VAE whose KL is in closed form, as its own is.
+ladder's to the VAE whose KL is in closed form, as its own is. Of the posteriors also what refining
+q for each of 100 test images wins, the amortization gap, and what is then left to log p(x), the
+approximation gap: only the second one is a matter of the family.
 
-| | test ELBO | difference | log p(x) | difference | KL |
-|---|---|---|---|---|---|
+| | test ELBO | difference | log p(x) | difference | KL | amortization gap | approximation gap |
+|---|---|---|---|---|---|---|---|
 {chr(10).join(lines)}
 
 {foot("python benchmarks/families.py", [])}"""
@@ -148,6 +163,7 @@ def _cells(name: str, rows: dict[str, list[Run]]) -> list[str]:
         mean("log_likelihood"),
         difference("log_likelihood"),
         mean("kl"),
+        *(mean(gap) if name in POSTERIORS else "" for gap in Run._fields[-2:]),
     ]
 
 
