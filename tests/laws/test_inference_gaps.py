@@ -39,7 +39,7 @@ def test_a_family_with_the_posterior_has_no_approximation_gap():
 def test_the_best_diagonal_gaussian_has_the_gap_of_mean_field():
     """KL(q* || p(z|x)) = (sum_d log L_dd - log det L) / 2 with the precision L of the posterior.
 
-    The mean of 40 data, 0.22 nats, to 0.05, which holds what noisy steps leave; both gaps together,
+    The mean of 40 data, 0.22 nats, to 0.05, which holds what noisy steps leave; both together,
     6.3 nats, to 0.1. Caught: a q* that is the encoder's q.
     """
     model = amortized(vi.DiagonalGaussian(2))
