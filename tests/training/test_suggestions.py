@@ -220,6 +220,13 @@ def test_bad_input_ends_with_the_numbers_and_leaves_nothing(typed, tmp_path, fau
     assert not (tmp_path / "outputs").exists()
 
 
+def test_bits_are_offered_for_bytes_only(typed):
+    """Caught: a hint whose command ends with another error."""
+    for x, offered in ((REALS.numpy(), False), ((255 * BYTES).byte().numpy(), True)):
+        _, text = typed("likelihood=bernoulli", x=x)
+        assert ("data.binarize=dynamic" in text) == offered
+
+
 def test_a_warning_is_one_line(capsys):
     """Of the file and the line that warned nobody hears."""
     with warnings.catch_warnings(), reporting():

@@ -36,7 +36,8 @@ def outside(support: Constraint, x: Tensor, known: Tensor) -> Tensor:
 
 def what_fits(split: Split, data: LoadedData, model: LatentVariableModel) -> str:
     """A hint: options under which the data would lie in the support, the narrowest first."""
-    binarize = data.option is not None and "binarize" in data.option.arguments
+    bytes_ = split.stored.dtype == torch.uint8  # nothing else can be binarised
+    binarize = bytes_ and data.option is not None and "binarize" in data.option.arguments
     if isinstance(model, ExactModel):
         return f"{'data.binarize=static or ' if binarize else ''}model=gmm, which takes any number"
     chosen = getattr(model, "likelihood_head", None)
