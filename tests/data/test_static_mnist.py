@@ -39,11 +39,14 @@ def test_the_ladder_is_above_the_flat_vae(real, folder):
     "posterior", ["full_gaussian", "low_rank_gaussian", "gaussian_mixture", "flow"]
 )
 def test_a_richer_posterior_does_not_start_behind(real, folder, posterior):
-    """2 epochs: at most 1 nat below the mean-field Gaussian.
+    """2 epochs, three seeds, each 0.9 off: on average at most 1 nat below the mean-field Gaussian.
 
     Caught: correlations as the network gives them, 12 nats below.
     """
     real(FILE)
-    bound = "bound=elbo_log_weight"
-    richer = elbo_after(folder, 2, bound, f"posterior={posterior}")
-    assert richer > elbo_after(folder, 2, bound, "posterior=diagonal_gaussian") - 1
+
+    def started(name):
+        options = "bound=elbo_log_weight", f"posterior={name}"
+        return sum(elbo_after(folder, 2, *options, f"seed={seed}") for seed in range(3)) / 3
+
+    assert started(posterior) > started("diagonal_gaussian") - 1
