@@ -139,6 +139,19 @@ def test_between_full_and_diagonal_gaussians_against_quadrature(full):
     assert (closed_form_kl(q, p) - integral).abs().max() <= 1e-8
 
 
+@pytest.mark.parametrize("shape_of_p", [(), (2,), (3, 2), (4, 3, 2)])
+def test_between_gaussians_has_gradients_of_two_orders(shape_of_p):
+    """With respect to q and p, whichever is larger. Caught: a gradient in the larger's shape."""
+    of_q, of_p = torch.randn(2, 3, 2), torch.randn(2, *shape_of_p)
+
+    def kl(m_q: Tensor, log_s_q: Tensor, m_p: Tensor, log_s_p: Tensor) -> Tensor:
+        return closed_form_kl(Normal(m_q, log_s_q.exp()), Normal(m_p, log_s_p.exp()))
+
+    arguments = [a.clone().requires_grad_() for a in (*of_q, *of_p)]
+    assert torch.autograd.gradcheck(kl, arguments)
+    assert torch.autograd.gradgradcheck(kl, arguments)
+
+
 def test_of_equal_distributions_is_zero():
     p = vi.StandardNormal(4)()
     assert closed_form_kl(p, p).abs().max() <= 1e-15

@@ -1,6 +1,7 @@
 """KL(q || p) and H(q) in closed form, or an error that names what works instead."""
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,6 +16,8 @@ from torch.distributions import (
 
 from vi.distributions.normal import UnitNormal
 from vi.errors import ConfigurationError
+
+_MINUS_HALF = torch.tensor(-0.5)  # a number would be made a tensor every time
 
 
 def closed_form_kl(q: Distribution, p: Distribution) -> Tensor:
@@ -81,8 +84,25 @@ def _kl_normal_normal(q: Normal, p: Normal) -> Tensor:
     torch takes the logarithm of the squared ratio, which underflows in single precision from a
     ratio of 1e-19 on; the ratio itself does from 1e-45 on.
     """
-    ratio, shift, log_ratio = _relative(q, p)
-    return 0.5 * (ratio.square() + shift.square() - 1) - log_ratio
+    return _HalfSquares.apply(*_relative(q, p))
+
+
+class _HalfSquares(torch.autograd.Function):
+    """(r^2 + t^2 - 1) / 2 - log r, in fewer passes over the memory; the gradients are r, t and -1.
+
+    r and log r are arguments of their own, as the logarithm is often what is known.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, ratio: Tensor, shift: Tensor, log_ratio: Tensor) -> Tensor:
+        ctx.save_for_backward(ratio, shift)
+        minus = torch.addcmul(log_ratio, ratio, ratio, value=-0.5)
+        return _MINUS_HALF - torch.addcmul(minus, shift, shift, value=-0.5)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        (g,), (ratio, shift) = grads, ctx.saved_tensors
+        return g * ratio, g * shift, -g
 
 
 def _kl_laplace_normal(q: Laplace, p: Normal) -> Tensor:
