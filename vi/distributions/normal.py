@@ -44,6 +44,14 @@ class Normal(torch.distributions.Normal):
         """log s."""
         return self.scale.log() if self._log_scale is None else self._log_scale
 
+    def rsample(self, sample_shape: Any = ()) -> Tensor:
+        """m + s e with e ~ N(0, 1); one draw is not broadcast, nor its gradient summed."""
+        shape = self._extended_shape(sample_shape)
+        noise = torch.empty(shape, dtype=self.loc.dtype, device=self.loc.device).normal_()
+        if noise.numel() == self.loc.numel():
+            return (self.loc + self.scale * noise.view_as(self.loc)).view(shape)
+        return self.loc + self.scale * noise
+
     def log_prob(self, value: Tensor) -> Tensor:
         """In nats."""
         y = (value - self.loc) / self.scale
