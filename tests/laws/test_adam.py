@@ -1,6 +1,7 @@
 """The optimisers compute what torch's compute, to the bit."""
 
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -80,14 +81,17 @@ def test_other_types(ours, torchs, dtype):
 
 @pytest.mark.parametrize(("ours", "torchs"), PAIRS)
 def test_either_goes_on_from_the_other(ours, torchs):
-    """Both ways; moments that were replaced are those that the next step uses."""
+    """Both ways; moments that were replaced are those that the next step uses.
+
+    From a copy, as a file gives one: two optimisers of torch on one state move each other's.
+    """
     ended = []
     for first, second in [(ours, torchs), (torchs, ours), (torchs, torchs)]:
         before = run(first)
         params = [p for group in before.param_groups for p in group["params"]]
         after = second([{"params": params[:2]}, {"params": params[2:]}], fused=True)
         for _ in range(2):
-            after.load_state_dict(before.state_dict())
+            after.load_state_dict(deepcopy(before.state_dict()))
             give_gradients(params, 99)
             after.step()
         ended.append(after)
@@ -132,3 +136,14 @@ def test_a_closure_is_evaluated_with_gradients():
 
     losses = [optimizer.step(closure).item() for _ in range(3)]
     assert losses == sorted(losses, reverse=True)
+
+
+def test_counters_are_those_of_their_own_parameters():
+    """Two rest in the fourth step. Caught: counters of all in one tensor, also then."""
+    params = parameters()
+    optimizer = Adam(params, fused=True)
+    for step in range(5):
+        give_gradients(params, step)
+        optimizer.param_groups[0]["params"] = params[:2] if step == 3 else params
+        optimizer.step()
+    assert [int(optimizer.state[p]["step"]) for p in params] == [5, 5, 4, 4]

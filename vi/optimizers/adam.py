@@ -10,7 +10,6 @@ from torch.optim import Adam as TorchAdam
 
 _COUPLED: Callable[..., None] = torch.ops.aten._fused_adam_.default
 _DECOUPLED: Callable[..., None] = torch.ops.aten._fused_adamw_.default
-_ADD: Callable[..., None] = torch.ops.aten._foreach_add_.List
 _ONE = torch.ones(())
 
 
@@ -27,11 +26,15 @@ class Adam(TorchAdam):
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         """One step of all groups; the value of the closure."""
-        if closure is not None or not all(map(self._is_ordinary, self.param_groups)):
-            return _torchs_step()(self, closure)
-        for group in self.param_groups:
-            self._step(group)
-        return None
+        value, ordinary = None, closure is None and all(map(self._is_ordinary, self.param_groups))
+        if ordinary:
+            for group in self.param_groups:
+                self._step(group)
+        else:
+            value = _torchs_step()(self, closure)
+            for group in filter(self._is_ordinary, self.param_groups):
+                self._counters(group)
+        return value
 
     def _is_ordinary(self, group: dict[str, Any]) -> bool:
         params: list[Tensor] = group["params"]
@@ -41,12 +44,25 @@ class Adam(TorchAdam):
             and all(p.is_cpu and p.grad is not None and self.state.get(p) for p in params)
         )
 
+    def _counters(self, group: dict[str, Any]) -> Tensor:
+        """How many steps each parameter has taken, in one tensor that the states have views of."""
+        states = [self.state[p] for p in group["params"]]
+        counters: Tensor | None = states[0]["step"]._base
+        if (
+            counters is None
+            or any(state["step"]._base is not counters for state in states)
+            or len(counters) != len(states)
+        ):
+            counters = torch.stack([state["step"] for state in states])
+            for state, counter in zip(states, counters, strict=True):
+                state["step"] = counter
+        return counters
+
     def _step(self, group: dict[str, Any]) -> None:
         params: list[Tensor] = group["params"]
         states = [self.state[p] for p in params]
-        steps = [state["step"] for state in states]
         beta1, beta2 = group["betas"]
-        _ADD(steps, [_ONE] * len(steps))
+        self._counters(group).add_(_ONE)
         kernel = _DECOUPLED if group["decoupled_weight_decay"] else _COUPLED
         kernel(
             params,
@@ -54,7 +70,7 @@ class Adam(TorchAdam):
             [state["exp_avg"] for state in states],
             [state["exp_avg_sq"] for state in states],
             [],
-            steps,
+            [state["step"] for state in states],
             amsgrad=False,
             lr=group["lr"],
             beta1=beta1,
