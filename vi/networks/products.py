@@ -183,12 +183,12 @@ def _product(
     factors: torch.dtype = torch.float32,
 ) -> Float[Tensor, "M N"]:
     """a b' + bias."""
-    multiply: Callable[[Tensor, Tensor], Tensor] = linear
+    multiply: Callable[[Tensor, Tensor], Tensor] = torch.mm
     if factors == torch.bfloat16 and len(a) * b.numel() >= _LARGE:
-        multiply = torch.ops.vi.product_of_bf16
+        multiply = torch.ops.vi.mm_of_bf16
     elif by_onednn and _oneDNN is not None and not columns:
         return _oneDNN(a, b, bias, "none", [], "")
-    y = multiply(b, a).t() if columns else multiply(a, b)
+    y = multiply(b, a.t()).t() if columns else multiply(a, b.t())
     return y if bias is None else y.add_(bias)  # torch would first fill y with the bias
 
 
@@ -209,18 +209,27 @@ def _rounding_is_supported() -> bool:
     return hasattr(_ROUNDING, "fp32_precision") and torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
-def _product_of_bf16(a: Tensor, b: Tensor) -> Tensor:
-    before, _ROUNDING.fp32_precision = _ROUNDING.fp32_precision, "bf16"
-    try:
-        return linear(a, b)
-    finally:
-        _ROUNDING.fp32_precision = before
+class _FactorsOfBF16:
+    """Within this block oneDNN rounds the factors of single-precision products."""
+
+    def __enter__(self) -> None:
+        self.before, _ROUNDING.fp32_precision = _ROUNDING.fp32_precision, "bf16"
+
+    def __exit__(self, *_: Any) -> None:
+        _ROUNDING.fp32_precision = self.before
+
+
+def _mm_of_bf16(a: Tensor, b: Tensor) -> Tensor:
+    with _FactorsOfBF16():
+        return torch.mm(a, b)
 
 
 # As one operation, so that whoever writes operations down sees that it is another product.
 _OPERATIONS = torch.library.Library("vi", "FRAGMENT")
-_OPERATIONS.define("product_of_bf16(Tensor a, Tensor b) -> Tensor")
-_OPERATIONS.impl("product_of_bf16", _product_of_bf16, "CPU")
+_OPERATIONS.define("mm_of_bf16(Tensor a, Tensor b) -> Tensor")
+_OPERATIONS.impl("mm_of_bf16", _mm_of_bf16, "CPU")
+WITHIN = {torch.ops.vi.mm_of_bf16.default: (torch.mm, _FactorsOfBF16())}
+"""Operations of our own: what makes each of them, within a context that several can share."""
 
 
 def _plan(rows: int, weight: Float[Tensor, "H D"]) -> Plan:

@@ -1,7 +1,8 @@
 """An optimiser step written down as the list of torch's operations it makes, and made again."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
+from dataclasses import replace
 from operator import getitem
 from types import BuiltinFunctionType, MethodDescriptorType
 from typing import Any
@@ -13,9 +14,12 @@ from torch.optim import Optimizer
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
+from vi.networks import products
 from vi.training.capture import Columns, Replay, Work
+from vi.training.straight_line import Operation, straight_line
 
 _FILLS = {getattr(torch.ops.aten, f"{fill}_like").default for fill in ("ones", "zeros", "full")}
+_NOTHING_YET = {torch.ops.aten.empty.memory_format, torch.ops.aten.empty_like.default}
 _UNKNOWN = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape}
 
 
@@ -49,7 +53,7 @@ class Tapes:
         try:
             with tape:
                 results = work(*inputs)
-            replay = torch.no_grad()(tape.compiled(results))
+            replay = torch.inference_mode()(tape.compiled(results))
             others, other_noise = [x.flip(0) for x in inputs], torch.get_rng_state()
             tape.rewind()
             expected = [*work(*others), *tape.reached()]
@@ -95,17 +99,19 @@ class _Tape(TorchDispatchMode):
         there = {_storage(tensor) for tensor in ours}
         for tensor in _overwritten(func, args, kwargs):
             self._keep(tensor)
-        call, result = _made(func, args, kwargs)
+        operation, result = _made(func, args, kwargs)
         made = [t for t in tree_leaves(result) if isinstance(t, Tensor)]
         of_given = bool(made) and all(_storage(t) in there - self.moving.keys() for t in made)
         told = func.namespace == "profiler"  # that an optimiser steps; nothing is computed
         if not (told or of_given and not func._schema.is_mutable):  # a view is a given tensor too
             written = tree_map_only(Tensor, self._node, (args, kwargs))
             node = self.graph.call_function(func, *written)
-            node.meta["call"] = call
             if isinstance(result, Tensor) and self._is_constant(func, node):
                 self.constants[node] = result
-            self._name(result, node, there)
+            views = not func._schema.is_mutable and all(_storage(t) in there for t in made)
+            if not views:
+                operation = _anywhere(func, operation, args, kwargs, result)
+            self._name(result, node, there, replace(operation, views=views))
         return result
 
     def _node(self, tensor: Tensor) -> fx.Node:
@@ -126,14 +132,17 @@ class _Tape(TorchDispatchMode):
         pure = not func._schema.is_mutable and torch.Tag.nondeterministic_seeded not in func.tags
         return func in _FILLS or pure and bool(of) and all(n in self.constants for n in of)
 
-    def _name(self, result: Any, node: fx.Node, there: set[int]) -> None:
+    def _name(self, result: Any, node: fx.Node, there: set[int], operation: Operation) -> None:
         if isinstance(result, Tensor):
+            operation = replace(operation, storage=_storage(result))
             self.nodes.setdefault(_place(result), node)
             if _storage(result) not in there:
                 self.moving[_storage(result)] = StorageWeakRef(result.untyped_storage())
         elif isinstance(result, list | tuple):
             for i, part in enumerate(result):
-                self._name(part, self.graph.call_function(getitem, (node, i)), there)
+                member = self.graph.call_function(getitem, (node, i))
+                self._name(part, member, there, Operation(getitem, views=True))
+        node.meta["operation"] = operation
 
     def _keep(self, tensor: Tensor) -> None:
         """What stands where it will be overwritten."""
@@ -155,60 +164,57 @@ class _Tape(TorchDispatchMode):
     def compiled(self, results: Sequence[Tensor]) -> Replay:
         """What makes the operations again, on other inputs, and gives the results."""
         nodes = [self.nodes[_place(result)] for result in results]
-        clone = torch.ops.aten.clone.default  # of what others may overwrite
-        fresh = [self.graph.call_function(clone, (n,)) if n in self.given else n for n in nodes]
-        self.graph.output(fresh)
+        self.graph.output([self._fresh(node) if node in self.given else node for node in nodes])
         for node, constant in self.constants.items():
             if _storage(constant) not in self.overwritten:
                 node.replace_all_uses_with(self._placeholder(constant))
         self.graph.eliminate_dead_code()
-        forward = _straight_line(self.graph)
-        order = [node for node in self.graph.nodes if node.op == "placeholder"]
-        given = [self.given[node] for node in order if node in self.given]
-        return lambda inputs: forward(*given, *inputs)
+        return straight_line(self.graph, self.given)
+
+    def _fresh(self, node: fx.Node) -> fx.Node:
+        """A copy, where others may overwrite it."""
+        copy = self.graph.call_function(torch.ops.aten.clone.default, (node,))
+        copy.meta["operation"] = Operation(torch.clone)
+        return copy
 
 
-def _made(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
-    """The operation made, and what made it: torch's own function where that takes its arguments.
+def _made(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Operation, Any]:
+    """The operation made, and what makes it again: torch's own function if that takes all of it.
 
     This finds its way to the kernel in a third of the time; an operation itself in two thirds,
     without the checks of its ``__call__``.
     """
+    if func in products.WITHIN:
+        call, within = products.WITHIN[func]
+        return Operation(call, within=within), func(*args, **kwargs)
     name = func._schema.name.removeprefix("aten::")
     ours = getattr(torch, name, None) or getattr(Tensor, name, None)
     if isinstance(ours, BuiltinFunctionType | MethodDescriptorType):
         with suppress(TypeError):
             result = ours(*args, **kwargs)
-            return ours, result if func._schema.returns else None
-    return func._op, func(*args, **kwargs)
+            return Operation(ours), result if func._schema.returns else None
+    return Operation(func._op), func(*args, **kwargs)
 
 
-def _straight_line(graph: fx.Graph) -> Callable[..., list[Tensor]]:
-    """The graph as a function of its placeholders that lets go of tensors after their last use."""
-    names: dict[str, Any] = {}
-    last_user = {used: node for node in graph.nodes for used in node.all_input_nodes}
-
-    def named(value: Any) -> str:
-        if isinstance(value, fx.Node):
-            return value.name
-        if isinstance(value, list | tuple):
-            return f"[{', '.join(map(named, value))}]"
-        name = f"_{len(names)}"
-        names[name] = value
-        return name
-
-    def line(node: fx.Node) -> str:
-        if node.op == "output":
-            return f"return {named(node.args[0])}"
-        values = [*map(named, node.args), *(f"{k}={named(v)}" for k, v in node.kwargs.items())]
-        done = "".join(f"; del {a}" for a in node.all_input_nodes if last_user[a] is node)
-        call = node.meta.get("call", node.target)
-        return f"{node.name} = {named(call)}({', '.join(values)}){done}"
-
-    parameters = [node.name for node in graph.nodes if node.op == "placeholder"]
-    body = [line(node) for node in graph.nodes if node.op != "placeholder"]
-    exec(f"def replay({', '.join(parameters)}):\n " + "\n ".join(body), names)
-    return names["replay"]
+def _anywhere(
+    func: Any, operation: Operation, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any
+) -> Operation:
+    """The same, and whether its result can be written to a given place."""
+    if func._schema.is_mutable or not isinstance(result, Tensor) or result.storage_offset():
+        return operation
+    size = result.untyped_storage().nbytes()
+    layout = tuple(result.shape), result.stride(), result.dtype, size
+    if func in _NOTHING_YET:
+        return replace(operation, layout=layout)
+    place = torch.empty_strided(*layout[:2], dtype=result.dtype)
+    drawn = torch.Tag.nondeterministic_seeded in func.tags
+    if drawn or size == 0 or size != place.untyped_storage().nbytes():
+        return operation
+    with suppress(TypeError, RuntimeError), operation.within or nullcontext():
+        operation.call(*args, **kwargs, out=place)
+        if place.stride() == result.stride() and _same(place, result):
+            return replace(operation, layout=layout, fills=True)
+    return operation
 
 
 def _place(tensor: Tensor) -> Any:
