@@ -6,13 +6,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.autograd import gradcheck
-from torch.distributions import Independent, Laplace, Normal
+from torch.distributions import Independent, Laplace
 
 import vi
 from tests.oracles import LinearGaussian, exact_diagonal, fix_noise, hermite, standard_error
 from vi.distributions.affine import affine
 from vi.distributions.conditional import ConditionalDistribution
 from vi.distributions.kl import closed_form_kl
+from vi.distributions.normal import Normal
 from vi.math import log_mean_exp
 
 
