@@ -58,7 +58,9 @@ class Chain(Distribution):
         """log p(z_l | the layers before it) in nats, (L, *batch)."""
         conditionals = self.conditionals(z)
         parts = zip(conditionals, z.split(self.sizes, -1), strict=True)
-        return torch.stack([p.log_prob(part) for p, part in parts])
+        # a layer drawn first may not know all the axes that those after it see
+        each = torch.broadcast_tensors(*(p.log_prob(part) for p, part in parts))
+        return torch.stack(each)
 
     def log_prob(self, value: Tensor) -> Tensor:
         """The sum over the layers, in nats."""

@@ -102,6 +102,9 @@ class _OptimalNormal(Distribution):
         self.loc, self.scale, self.noise = loc, scale, noise
         super().__init__(loc.shape, validate_args=validate_args)
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(loc: {self.loc.size()}, scale: {self.scale.size()})"
+
     @property
     def mean(self) -> Tensor:
         return self.loc
