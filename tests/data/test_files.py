@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vi.data.checksum import checksum, combined
-from vi.data.files import Contents, KnownFile, data_dir, read, read_known, read_npz
+from vi.data.files import Contents, KnownFile, data_dir, read, read_known
 from vi.data.idx import read_idx
+from vi.data.npz import read_npz
 from vi.errors import DataError
 
 TEXT = b"the content"

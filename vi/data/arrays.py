@@ -1,16 +1,16 @@
 """A user's own arrays in an .npz file."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from vi.data.files import Contents, file_facts, read, read_npz
+from vi.data.files import Contents, file_facts, read, user_path
 from vi.data.grey_images import GreyImages
 from vi.data.missing import mask_nan
+from vi.data.npz import read_npz
 from vi.data.partition import require_fractions
 from vi.data.source import Items, Source, random_source
 from vi.errors import ConfigurationError, DataError
@@ -67,7 +67,7 @@ class NPZ(GreyImages):
 
     def read(self) -> Source:
         """The array split at random, or the arrays that are splits already."""
-        contents = read(Path(self.path).expanduser())
+        contents = read(user_path(self.path))
         arrays = read_npz(contents)
         facts = {"data/name": "npz", **file_facts([contents])}
         if self.key is None and {"train", "test"} <= arrays.keys():

@@ -19,8 +19,8 @@ from vi.data.files import (
     locate,
     not_found,
     read_known,
-    read_npz,
 )
+from vi.data.npz import read_npz
 from vi.data.source import Items, Source, assemble
 
 _PIXELS = 784

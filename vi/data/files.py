@@ -1,22 +1,16 @@
 """Data files: where they are, read whole, unzipped, and checked against a known sha256."""
 
-import gzip
 import hashlib
-import io
 import os
-import zipfile
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from vi.data.checksum import checksum
+from vi.data.regular import read_regular
+from vi.data.unpacking import GZIP_MAGIC, gunzip
 from vi.errors import DataError
-
-_GZIP_MAGIC = b"\x1f\x8b"
 
 
 @dataclass(frozen=True)
@@ -55,7 +49,7 @@ def data_dir(dir: str | None) -> Path:
     >>> data_dir("my/data").name
     'data'
     """
-    return Path(dir or os.environ.get("VI_DATA_DIR") or "data").expanduser()
+    return user_path(dir or os.environ.get("VI_DATA_DIR") or "data")
 
 
 def locate(root: Path, known: KnownFile) -> Path | None:
@@ -70,11 +64,24 @@ def all_there(root: Path, files: Sequence[KnownFile]) -> bool:
     return all(locate(root, known) is not None for known in files)
 
 
+def user_path(path: str | Path) -> Path:
+    """Where a user's own file or folder is, a ``~`` of the shell included.
+
+    Raises:
+        DataError: It begins with the home of somebody unknown.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise DataError(f"cannot find {path}: nobody has this home", hint="give a path") from error
+
+
 def read(path: Path) -> Contents:
     """Read a user's own file, unzipped where it is a .gz.
 
     Raises:
-        DataError: There is no such file, it is a folder, or it cannot be read or unzipped.
+        DataError: There is no such file, it is no regular file (but a folder, a named pipe, ...),
+            or it cannot be read or unzipped.
     """
     raw = _read_bytes(path)
     return Contents(_unzip(path, raw), path, hashlib.sha256(raw).hexdigest())
@@ -112,24 +119,6 @@ def not_found(title: str, root: Path, files: Sequence[KnownFile]) -> DataError:
     )
 
 
-def read_npz(contents: Contents) -> dict[str, np.ndarray]:
-    """All arrays of an .npz file; a single .npy array is called ``x``. Never unpickles.
-
-    Raises:
-        DataError: The file is truncated, is no .npz, or holds Python objects.
-    """
-    try:
-        loaded: Any = np.load(io.BytesIO(contents.data), allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return {"x": loaded}
-        return {key: loaded[key] for key in loaded.files}
-    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(
-            f"{contents.path} is not a readable .npz file of plain arrays: {_one_line(error)}",
-            hint="write it anew with numpy.savez(path, x=array); arrays of objects are refused",
-        ) from error
-
-
 def file_facts(files: Sequence[Contents]) -> dict[str, Any]:
     """The sha256 of the main file (the first) and of every other one."""
     main, *others = files
@@ -139,32 +128,22 @@ def file_facts(files: Sequence[Contents]) -> dict[str, Any]:
 
 def _read_bytes(path: Path) -> bytes:
     try:
-        return path.read_bytes()
-    except OSError as error:
-        reason = (error.strerror or type(error).__name__).lower()
-        raise DataError(f"cannot read {path}: {reason}", hint="give an existing file") from error
-
-
-def _unzip(path: Path, raw: bytes) -> bytes:
-    if not raw.startswith(_GZIP_MAGIC):
-        return raw
-    try:
-        return gzip.decompress(raw)
-    except (OSError, EOFError, zlib.error) as error:
+        return read_regular(path)
+    except (OSError, ValueError) as error:  # ValueError: no name of a file holds a zero byte
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise DataError(
-            f"{path} cannot be unzipped: {_one_line(error)}",
-            hint="the file is truncated or damaged; put a good copy in its place",
+            f"cannot read {path}: {reason[0].lower()}{reason[1:]}", hint="give an existing file"
         ) from error
 
 
+def _unzip(path: Path, raw: bytes) -> bytes:
+    return gunzip(path, raw) if raw.startswith(GZIP_MAGIC) else raw
+
+
 def _zips(path: Path, raw: bytes, known: KnownFile) -> bool:
-    if not raw.startswith(_GZIP_MAGIC):
+    if not raw.startswith(GZIP_MAGIC):
         return False
     try:
         return hashlib.sha256(_unzip(path, raw)).hexdigest() == known.sha256
     except DataError:
         return False
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

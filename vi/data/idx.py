@@ -1,5 +1,7 @@
 """The idx format of MNIST: a big-endian header, then bytes."""
 
+import math
+
 import numpy as np
 import torch
 from jaxtyping import UInt8
@@ -9,6 +11,7 @@ from vi.data.files import Contents
 from vi.errors import DataError
 
 _UNSIGNED_BYTE = 8
+_MOST_DIMS = 8
 
 
 def read_idx(contents: Contents) -> UInt8[Tensor, "*shape"]:
@@ -18,7 +21,7 @@ def read_idx(contents: Contents) -> UInt8[Tensor, "*shape"]:
     sizes of four bytes each (LeCun, Bottou, Bengio, Haffner 1998, http://yann.lecun.com/exdb/mnist).
 
     Raises:
-        DataError: The magic number is another one, or sizes and length disagree.
+        DataError: The magic number is another one, sizes and length disagree, or there is nothing.
 
     >>> from pathlib import Path
     >>> raw = bytes([0, 0, 8, 1, 0, 0, 0, 2, 7, 9])
@@ -30,7 +33,9 @@ def read_idx(contents: Contents) -> UInt8[Tensor, "*shape"]:
         raise _damaged(contents, f"its magic number is {data[:4].hex(' ') or 'missing'}")
     start = 4 + 4 * data[3]
     shape = tuple(int.from_bytes(data[i : i + 4], "big") for i in range(4, start, 4))
-    if len(data) != start + int(np.prod(shape, dtype=np.int64)):
+    if not 1 <= data[3] <= _MOST_DIMS or 0 in shape:
+        raise _damaged(contents, f"its header promises {data[3]} dimensions of sizes {shape}")
+    if len(data) != start + math.prod(shape):
         raise _damaged(contents, f"its header promises {shape}, it holds {len(data)} bytes")
     array = np.frombuffer(data, np.uint8, offset=start).reshape(shape)
     return torch.from_numpy(array.copy())

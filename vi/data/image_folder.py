@@ -1,5 +1,7 @@
 """A user's own folder of pictures."""
 
+import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -10,18 +12,17 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from vi.data.checksum import combined
-from vi.data.files import read
+from vi.data.files import read, user_path
 from vi.data.grey_images import GreyImages
+from vi.data.memory import gigabytes, require_memory
 from vi.data.partition import require_fractions
-from vi.data.pictures import decode
+from vi.data.pictures import LARGEST, SUFFIXES, decode
 from vi.data.source import Items, Source, random_source
 from vi.errors import ConfigurationError, DataError
 
-_SUFFIXES = (".png", ".jpg", ".jpeg")
-
 
 class ImageFolder(GreyImages):
-    """Every png and jpg below a folder, (1 or 3, height, width), resident as bytes.
+    """Every png, jpg, bmp and tif below a folder, (1 or 3, height, width), resident as bytes.
 
     Args:
         path: The folder.
@@ -36,10 +37,10 @@ class ImageFolder(GreyImages):
         hidden: The fraction of the pixels that is hidden at random, in every split.
 
     Raises:
-        ConfigurationError: The fractions leave nothing to train on, ``size`` is not positive, or
-            ``hidden`` is not in [0, 1).
+        ConfigurationError: The fractions leave nothing to train on, ``size`` is not in 1 .. 8192,
+            or ``hidden`` is not in [0, 1).
         DataError: There is no such folder, no picture, one that cannot be read, or one of another
-            size; labels are asked for and a picture is in no subfolder.
+            size; memory does not hold them; labels are asked for and a picture is in no subfolder.
     """
 
     def __init__(
@@ -57,22 +58,21 @@ class ImageFolder(GreyImages):
     ) -> None:
         super().__init__(binarize, hidden)
         require_fractions(validation_fraction, test_fraction)
-        _require_positive(size)
+        _require_size(size)
         self.path, self.size, self.grey, self.context = path, size, grey, context
         self.fractions = (validation_fraction, test_fraction)
         self.split_seed = split_seed
 
     def read(self) -> Source:
         """All pictures, split at random."""
-        root = Path(self.path).expanduser()
+        root = user_path(self.path)
         paths = _find(root)
         pictures, digests = self._read_all(root, paths)
-        stored = torch.from_numpy(pictures).permute(0, 3, 1, 2).contiguous()
         names = _labels(root, paths) if self.context else []
         labels = _numbers(names) if self.context else None
         facts = {"data/name": "image_folder", "data/sha256": combined(digests)}
         return random_source(
-            Items(stored, labels),
+            Items(torch.from_numpy(pictures), labels),
             root,
             fractions=self.fractions,
             seed=self.split_seed,
@@ -82,10 +82,10 @@ class ImageFolder(GreyImages):
         )
 
     def _read_all(self, root: Path, paths: Sequence[Path]) -> tuple[np.ndarray, dict[str, str]]:
-        """All pictures, (N, height, width, channels), and the sha256 of each file."""
+        """All pictures, (N, channels, height, width), and the sha256 of each file."""
         mode = "L" if self.grey else "RGB"
         first = decode(read(paths[0]), mode, self.size)
-        pictures = np.empty((len(paths), *first.shape), np.uint8)
+        pictures = _room(len(paths), *first.shape)
         digests = {}
         for i, path in enumerate(paths):
             file = read(path)
@@ -96,32 +96,42 @@ class ImageFolder(GreyImages):
                     f"{path} is {_size(picture)}, {paths[0].name} is {_size(first)}",
                     hint="data.size=64, for example, makes all pictures 64x64",
                 )
-            pictures[i] = picture
+            pictures[i] = picture.transpose(2, 0, 1)
         return pictures, digests
 
 
-def _require_positive(size: int | None) -> None:
-    if size is not None and size < 1:
+def _require_size(size: int | None) -> None:
+    if size is not None and not 1 <= size <= LARGEST:
+        takes = f", which takes {gigabytes(3 * size**2)} a picture" if size > LARGEST else ""
         raise ConfigurationError(
-            f"data.size must be at least 1, got {size}", hint="data.size=64, for example"
+            f"data.size must be in 1 .. {LARGEST}, got {size}{takes}",
+            hint="data.size=64, for example",
         )
 
 
+def _room(n: int, height: int, width: int, channels: int) -> np.ndarray:
+    shape = (n, channels, height, width)
+    what = f"{n} pictures of {channels}x{height}x{width} bytes"
+    require_memory(what, math.prod(shape), hint="data.size=64, for example, makes them smaller")
+    return np.empty(shape, np.uint8)
+
+
 def _find(root: Path) -> list[Path]:
-    if not root.is_dir():
+    if not os.path.isdir(root):  # no error, unlike Path.is_dir, where the name is too long
         raise DataError(
-            f"{root} is not a folder", hint="data.path= names a folder of png or jpg pictures"
+            f"{root} is not a folder",
+            hint="data.path= names a folder of png, jpg, bmp or tif files",
         )
     paths = sorted(path for path in root.rglob("[!.]*") if _is_picture(path))
     if not paths:
         raise DataError(
-            f"{root} holds no pictures", hint=f"their names end in one of {', '.join(_SUFFIXES)}"
+            f"{root} holds no pictures", hint=f"their names end in one of {', '.join(SUFFIXES)}"
         )
     return paths
 
 
 def _is_picture(path: Path) -> bool:
-    return path.suffix.lower() in _SUFFIXES and path.is_file()
+    return path.suffix.lower() in SUFFIXES and not path.is_dir()
 
 
 def _labels(root: Path, paths: Sequence[Path]) -> list[str]:

@@ -18,9 +18,9 @@ from vi.data.files import (
     locate,
     read,
     read_known,
-    read_npz,
 )
 from vi.data.grey_images import GreyImages
+from vi.data.npz import read_npz
 from vi.data.partition import require_size
 from vi.data.pictures import decode, shrink
 from vi.data.source import Items, Source, random_parts

@@ -1,6 +1,7 @@
 """Picture files as arrays of bytes."""
 
 import io
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,17 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from vi.data.files import Contents
+from vi.data.foreign import foreign
+from vi.data.unpacking import DEFLATE_RATIO
 from vi.errors import DataError
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+LARGEST = 8192  # height and width that pictures are resized to
+
+# Pillow knows more; one of them, EPS, is a program that it has another program run.
+_FORMATS = ("PNG", "JPEG", "BMP", "TIFF")
+_SMALL = 1 << 22  # pixels that need no explanation
+_PIXELS_A_BYTE = 8 * DEFLATE_RATIO  # of one bit each
 
 _DEEP = ("I", "F")  # modes with more than eight bits begin so
 
@@ -22,16 +33,30 @@ def decode(contents: Contents, mode: str, size: int | None = None) -> UInt8[np.n
         size: Height and width to resize to, bicubic and antialiased; None keeps the picture's.
 
     Raises:
-        DataError: The file is no picture, is truncated, or has more than eight bits per channel.
+        DataError: The file is no picture, is truncated or damaged, has more pixels than its bytes
+            explain, or more than eight bits per channel.
     """
-    try:
-        with Image.open(io.BytesIO(contents.data)) as picture:
-            return _array(contents.path, picture, mode, size)
-    except (OSError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
-        raise DataError(
-            f"{contents.path} is not a readable picture: {' '.join(str(error).split())}",
-            hint="remove the file or write it anew as png or jpg",
-        ) from error
+    hint = "remove the file or write it anew as png or jpg"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        with foreign(contents.path, "a readable picture", hint=hint):
+            _check_sums(contents)
+            with Image.open(io.BytesIO(contents.data), formats=_FORMATS) as picture:
+                _check_size(picture, len(contents.data))
+                return _array(contents.path, picture, mode, size)
+
+
+def _check_sums(contents: Contents) -> None:
+    """Those of a PNG file, which Pillow does not look at where it has all pixels already."""
+    if contents.data.startswith(b"\x89PNG"):
+        with Image.open(io.BytesIO(contents.data), formats=_FORMATS) as picture:
+            picture.verify()
+
+
+def _check_size(picture: Image.Image, length: int) -> None:
+    width, height = picture.size
+    if width * height > max(_SMALL, _PIXELS_A_BYTE * length):
+        raise ValueError(f"its header promises {height}x{width} pixels, it has {length} bytes")
 
 
 def _array(path: Path, picture: Image.Image, mode: str, size: int | None) -> np.ndarray:

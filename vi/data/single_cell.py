@@ -11,7 +11,8 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from vi.data.base import DataSet, LoadedData
-from vi.data.files import KnownFile, data_dir, file_facts, read_known, read_npz
+from vi.data.files import KnownFile, data_dir, file_facts, read_known
+from vi.data.npz import read_npz
 from vi.data.partition import require_fractions
 from vi.data.source import Items, Source, assemble, random_source
 from vi.errors import ConfigurationError

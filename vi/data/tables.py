@@ -1,6 +1,5 @@
 """A user's own table of numbers."""
 
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -10,7 +9,7 @@ from torch import Tensor
 
 from vi.data.base import DataSet, LoadedData
 from vi.data.csv_table import Table, read_table
-from vi.data.files import file_facts, read
+from vi.data.files import file_facts, read, user_path
 from vi.data.missing import mask_nan
 from vi.data.partition import require_fractions
 from vi.data.source import Items, assemble, random_source
@@ -65,7 +64,7 @@ class CSV(DataSet):
 
     def load(self, seed: int = 0) -> LoadedData:
         """Read the table and split its rows."""
-        contents = read(Path(self.path).expanduser())
+        contents = read(user_path(self.path))
         table = read_table(contents)
         names = self._names(table)
         x = np.stack([table.numbers(name) for name in names], axis=1)
