@@ -16,6 +16,7 @@ from vi.data.source import Items, Source, random_source
 from vi.errors import ConfigurationError, DataError
 
 _BYTE = 255
+_SPARSE = {"data", "shape", "format"}  # what scipy.sparse.save_npz writes, among others
 
 
 class NPZ(GreyImages):
@@ -41,8 +42,9 @@ class NPZ(GreyImages):
     Raises:
         ConfigurationError: The fractions leave nothing to train on, ``levels`` is not positive,
             ``hidden`` is not in [0, 1), or bits are asked of values that are not bytes.
-        DataError: The file cannot be read, has no such array, it holds no numbers, or an entry is
-            missing in all training items.
+        DataError: The file cannot be read, has no such array, it holds no numbers or an infinite
+            one, ``levels`` is below bytes that are binarised, or an entry is missing in all
+            training items.
     """
 
     def __init__(
@@ -95,7 +97,17 @@ class NPZ(GreyImages):
         return Source(items["train"], items.get("val"), items["test"], levels, facts=facts)
 
     def _items(self, stored: Tensor) -> Items:
+        self._require_probabilities(stored)
         return mask_nan(Items(stored)) if self.missing == "mask" else Items(stored)
+
+    def _require_probabilities(self, stored: Tensor) -> None:
+        bits = self.binarize != "none" and stored.dtype == torch.uint8 and stored.numel() > 0
+        if bits and self.levels and stored.max() > self.levels:
+            raise DataError(
+                f"{self.path} holds bytes up to {int(stored.max())}; divided by data.levels="
+                f"{self.levels} they are no probabilities of bits",
+                hint=f"data.levels={int(stored.max())} or 255, or data.binarize=none",
+            )
 
     def _levels(self, stored: Tensor) -> int:
         grey = stored.dtype == torch.uint8 and stored.numel() > 0 and stored.max() > 1
@@ -110,6 +122,11 @@ def _require_levels(levels: int | None) -> None:
 
 
 def _only(contents: Contents, arrays: Mapping[str, np.ndarray]) -> str:
+    if arrays.keys() >= _SPARSE:
+        raise DataError(
+            f"{contents.path} is a sparse matrix of scipy, {_sparse_shape(arrays['shape'])}",
+            hint="numpy.savez('a.npz', x=scipy.sparse.load_npz(path).toarray()) writes it dense",
+        )
     if len(arrays) == 1:
         return next(iter(arrays))
     if "x" in arrays:
@@ -118,6 +135,10 @@ def _only(contents: Contents, arrays: Mapping[str, np.ndarray]) -> str:
         f"{contents.path} holds {len(arrays)} arrays: {', '.join(sorted(arrays)) or 'none'}",
         hint="choose one with data.key=NAME, or call them train, val and test",
     )
+
+
+def _sparse_shape(shape: np.ndarray) -> str:
+    return " x ".join(str(size) for size in shape.ravel()[:2])
 
 
 def _tensor(contents: Contents, arrays: Mapping[str, np.ndarray], key: str) -> Tensor:
@@ -132,9 +153,37 @@ def _tensor(contents: Contents, arrays: Mapping[str, np.ndarray], key: str) -> T
             hint="an array of real numbers with one item per row is needed",
         )
     rows = array.reshape(-1, 1) if array.ndim == 1 else array
+    _require_entries(contents, key, rows)
+    _require_finite(contents, key, rows)
     if rows.dtype == np.uint8:
         return torch.from_numpy(np.ascontiguousarray(rows))
     return torch.from_numpy(rows.astype(np.float64)).to(torch.get_default_dtype())
+
+
+def _require_entries(contents: Contents, key: str, rows: np.ndarray) -> None:
+    if 0 in rows.shape[1:]:
+        raise DataError(
+            f"array {key!r} of {contents.path} has items of no entries: shape {rows.shape}",
+            hint="an array of real numbers with one item per row is needed",
+        )
+
+
+def _require_finite(contents: Contents, key: str, rows: np.ndarray) -> None:
+    """NaN may mean a missing entry; infinity means nothing."""
+    if rows.dtype.kind != "f" or not rows.size or not _reaches_infinity(rows):
+        return
+    places = np.argwhere(np.isinf(rows))
+    raise DataError(
+        f"array {key!r} of {contents.path} holds {len(places)} infinite values (first: "
+        f"{rows[tuple(places[0])]} in row {places[0][0]}, entry {places[0][1:].tolist()})",
+        hint="write numbers, or NaN and data.missing=mask, which leaves them out of p(x|z)",
+    )
+
+
+def _reaches_infinity(rows: np.ndarray) -> bool:
+    """Without an array of as many answers; fmax and fmin pass over NaN."""
+    ends = np.fmax.reduce(rows, axis=None), np.fmin.reduce(rows, axis=None)
+    return bool(np.isinf(ends).any())
 
 
 def _require_equal(contents: Contents, parts: Mapping[str, Tensor]) -> None:

@@ -3,19 +3,27 @@
 import contextlib
 import csv
 import io
-from collections import Counter
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 from jaxtyping import Bool, Float64
 
+from vi.data.csv_cells import is_missing, is_number, missing
+from vi.data.csv_header import counting, names_in
+from vi.data.csv_hints import Place, hint_for
 from vi.data.files import Contents
+from vi.data.foreign import shortened
+from vi.data.formats import refuse_other
 from vi.errors import DataError
 
-_MISSING = ("", "na", "n/a", "null", "none", "?")
-_DELIMITERS = ",;\t"
+_DELIMITERS = b",;\t"
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
+_MOST_COLUMNS = 1_000_000
+_QUOTED = re.compile(rb'"[^"]*"')
 
 
 @dataclass(frozen=True)
@@ -27,12 +35,14 @@ class Table:
         names: Of the columns; their numbers from 0 where the file has no header.
         cells: (rows, columns) of text, without blanks around it.
         lines: The line of the file that each row ends on, counted from 1.
+        index: The first column, where it has no name and numbers the rows.
     """
 
     path: Path
     names: list[str]
     cells: np.ndarray
     lines: np.ndarray
+    index: str | None = None
 
     def text(self, name: str) -> np.ndarray:
         """One column as text."""
@@ -40,23 +50,21 @@ class Table:
 
     def missing(self, name: str) -> Bool[np.ndarray, " N"]:
         """Where one column says nothing: empty, NA, null, none or ?."""
-        return np.isin(np.char.lower(self.text(name)), _MISSING)
+        return missing(self.text(name))
 
     def numbers(self, name: str) -> Float64[np.ndarray, " N"]:
         """One column as numbers, NaN where it says nothing.
 
         Raises:
-            DataError: A cell is no number.
+            DataError: A cell is no number, or infinite.
         """
         try:
-            return self._parse(name)
-        except ValueError as error:
-            row = next(i for i, cell in enumerate(self.text(name)) if not self._legible(cell))
-            where = f"{str(self.text(name)[row])!r} in line {self.lines[row]}"
-            raise DataError(
-                f"column {name!r} of {self.path} is not numeric: {where}",
-                hint=f"choose data.columns=[{','.join(self.numeric())}]",
-            ) from error
+            values = self._parse(name)
+        except ValueError:
+            self._refuse_text(name)
+        if np.isinf(values).any():
+            self._refuse_infinite(name, np.flatnonzero(np.isinf(values)))
+        return values
 
     def numeric(self) -> list[str]:
         """The names of the columns that hold numbers."""
@@ -68,10 +76,32 @@ class Table:
         return found
 
     def _parse(self, name: str) -> np.ndarray:
-        return np.where(self.missing(name), "nan", self.text(name)).astype(np.float64)
+        cells = self.text(name)
+        if any("_" in cell for cell in cells):
+            raise ValueError("1_000 is a name")
+        return np.where(missing(cells), "nan", cells).astype(np.float64)
 
-    def _legible(self, cell: str) -> bool:
-        return cell.lower() in _MISSING or _is_number(cell)
+    def _refuse_text(self, name: str) -> NoReturn:
+        cells = self.text(name)
+        row = next(i for i, cell in enumerate(cells) if not (is_missing(cell) or is_number(cell)))
+        hint = hint_for(Place(cells[row], list(cells), row, len(self.names) == 1))
+        if numeric := self.numeric():
+            others = f"choose data.columns=[{','.join(numeric)}]"
+            hint = f"{hint}; or {others}" if hint else others
+        raise DataError(
+            f"column {name!r} of {self.path} is not numeric: {self._cell(name, row)}",
+            hint=hint or "a table of numbers is needed; write numbers for what is text",
+        )
+
+    def _refuse_infinite(self, name: str, rows: np.ndarray) -> NoReturn:
+        more = f", the first of {len(rows)} such cells" if len(rows) > 1 else ""
+        raise DataError(
+            f"column {name!r} of {self.path} is infinite: {self._cell(name, rows[0])}{more}",
+            hint="write a number, or leave the cell empty and choose data.missing=mask",
+        )
+
+    def _cell(self, name: str, row: int) -> str:
+        return f"{shortened(self.text(name)[row], 40)!r} in line {self.lines[row]}"
 
 
 def read_table(contents: Contents) -> Table:
@@ -80,42 +110,62 @@ def read_table(contents: Contents) -> Table:
     The first line is a header where none of its cells is a number.
 
     Raises:
-        DataError: The file is no text, is empty, has rows of unequal length or equal names.
+        DataError: The file is no text, is empty, has rows of unequal length or equal names, or a
+            header whose names are numbers.
     """
     rows, lines = _rows(contents)
-    _require_equal_lengths(contents.path, rows, lines)
-    header = not any(_is_number(cell) for cell in rows[0])
-    names = rows[0] if header else []
-    names = [names[i] if header and names[i] else str(i) for i in range(len(rows[0]))]
-    _require_unique(contents.path, names)
+    names, header = names_in(contents.path, rows)
     if len(rows) == header:
         raise DataError(f"{contents.path} has a header and no rows", hint="add data")
-    return Table(contents.path, names, np.array(rows[header:]), np.array(lines[header:]))
+    index = names[0] if header and counting(rows) else None
+    cells = np.array(rows[header:], dtype=object)
+    return Table(contents.path, names, cells, np.array(lines[header:]), index)
 
 
 def _rows(contents: Contents) -> tuple[list[list[str]], list[int]]:
-    text = _text(contents)
-    first = text.lstrip().partition("\n")[0]
-    delimiter = max(_DELIMITERS, key=first.count)
-    reader = csv.reader(io.StringIO(text), delimiter=delimiter, skipinitialspace=True)
-    try:
-        rows = [([cell.strip() for cell in row], reader.line_num) for row in reader]
-    except csv.Error as error:
-        raise _no_table(contents.path, str(error)) from error
-    filled = [(row, line) for row, line in rows if any(row) or len(row) > 1]
-    if not filled:
+    """The rows that are not blank, and the line that each ends on."""
+    rows: list[list[str]] = []
+    lines: list[int] = []
+    for row, line in _parsed(contents):
+        if rows and len(row) != len(rows[0]):
+            _refuse_unequal(contents.path, row, line, len(rows[0]), first=len(rows) == 1)
+        rows.append(row)
+        lines.append(line)
+    if not rows:
         raise DataError(f"{contents.path} is empty", hint="give a table with one item per row")
-    return [row for row, _ in filled], [line for _, line in filled]
+    return rows, lines
 
 
-def _text(contents: Contents) -> str:
+def _parsed(contents: Contents) -> Iterator[tuple[list[str], int]]:
+    refuse_other(contents)
+    if contents.data.startswith(_UTF16):
+        raise _no_table(contents.path, "it is UTF-16 text, not UTF-8")
+    if b"\0" in contents.data:
+        raise _no_table(contents.path, "it holds zero bytes")
+    text = io.TextIOWrapper(io.BytesIO(contents.data), encoding="utf-8-sig", newline="")
+    delimiter = _delimiter(contents)
+    reader = csv.reader(text, delimiter=delimiter, skipinitialspace=True)
     try:
-        text = contents.data.decode("utf-8-sig")
+        for cells in reader:
+            row = [cell.strip() for cell in cells]
+            if len(row) > 1 or any(row):
+                yield row, reader.line_num
+    except csv.Error as error:
+        raise _no_table(contents.path, f"{error} (line {reader.line_num})") from error
     except UnicodeDecodeError as error:
         raise _no_table(contents.path, "it is not UTF-8 text") from error
-    if "\0" in text:
-        raise _no_table(contents.path, "it holds zero bytes")
-    return text
+
+
+def _delimiter(contents: Contents) -> str:
+    """The one that the first line has most of, outside quotes."""
+    data = contents.data
+    start = len(data) - len(data.lstrip())
+    end = data.find(b"\n", start)
+    first = _QUOTED.sub(b"", data[start : end if end >= 0 else len(data)])
+    delimiter = max(_DELIMITERS, key=lambda byte: first.count(bytes([byte])))
+    if first.count(bytes([delimiter])) >= _MOST_COLUMNS:
+        raise _no_table(contents.path, f"its first line has more than {_MOST_COLUMNS} cells")
+    return chr(delimiter)
 
 
 def _no_table(path: Path, reason: str) -> DataError:
@@ -125,29 +175,12 @@ def _no_table(path: Path, reason: str) -> DataError:
     )
 
 
-def _require_equal_lengths(
-    path: Path, rows: Sequence[Sequence[str]], lines: Sequence[int]
-) -> None:
-    width = len(rows[0])
-    odd = next((i for i, row in enumerate(rows) if len(row) != width), None)
-    if odd is not None:
-        raise DataError(
-            f"line {lines[odd]} of {path} has {len(rows[odd])} cells, the first has {width}",
-            hint="every row needs one cell per column; a missing value is an empty cell",
-        )
-
-
-def _require_unique(path: Path, names: Sequence[str]) -> None:
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    if twice:
-        raise DataError(
-            f"{path} has more than one column called {twice[0]!r}", hint="rename the columns"
-        )
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
+def _refuse_unequal(
+    path: Path, row: Sequence[str], line: int, width: int, *, first: bool
+) -> NoReturn:
+    hint = "every row needs one cell per column; a missing value is an empty cell"
+    if first and len(row) == width + 1:
+        hint = "the header has one name too few (R leaves out that of the row names): add it"
+    raise DataError(
+        f"line {line} of {path} has {len(row)} cells, the first has {width}", hint=hint
+    )

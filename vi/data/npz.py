@@ -6,7 +6,7 @@ import re
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -96,13 +96,14 @@ def _check_member(member: zipfile.ZipInfo, length: int) -> None:
 
 def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
     with archive.open(member) as stream:
+        assert isinstance(stream, io.BufferedIOBase)
         return _read_array(stream, member.file_size)
 
 
 class _Header(NamedTuple):
     dtype: np.dtype
     shape: tuple[int, ...]
-    order: str
+    order: Literal["C", "F"]
 
     @property
     def size(self) -> int:
@@ -122,7 +123,7 @@ def _read_array(stream: io.BufferedIOBase, length: int) -> np.ndarray:
     _fill(flat.view(np.uint8), stream)
     if header.dtype.kind == "b" and flat.view(np.uint8).max(initial=0) > 1:
         raise ValueError("it holds truth values other than 0 and 1")
-    return flat.reshape(header.shape, order=header.order)  # pyright: ignore[reportCallIssue]
+    return flat.reshape(header.shape, order=header.order)
 
 
 def _header(stream: io.BufferedIOBase) -> _Header:

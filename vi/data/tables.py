@@ -1,5 +1,8 @@
 """A user's own table of numbers."""
 
+import warnings
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -15,6 +18,8 @@ from vi.data.partition import require_fractions
 from vi.data.source import Items, assemble, random_source
 from vi.errors import ConfigurationError, DataError
 
+_SHOWN = 6
+
 
 class CSV(DataSet):
     """A text table, one item per row, (D,) floating point, split at random.
@@ -24,8 +29,8 @@ class CSV(DataSet):
 
     Args:
         path: The file.
-        columns: Names of the columns of x; None: all but the label. Without a header the names
-            are numbers from 0.
+        columns: Names of the columns of x; None: all but the label and a first column without a
+            name that numbers the rows. Without a header the names are numbers from 0.
         label: Name of the column that labels items; it is no part of x.
         context: ``label`` gives the label as ``given["context"]``, one-hot over its sorted values.
         validation_fraction: Of the rows; 0 means no validation split.
@@ -35,8 +40,8 @@ class CSV(DataSet):
             or they leave the likelihood (``mask``).
 
     Raises:
-        ConfigurationError: The fractions leave nothing to train on, the context has no label, or
-            there is no such column.
+        ConfigurationError: The fractions leave nothing to train on, the context has no label,
+            there is no such column, or columns are named twice or not at all.
         DataError: The file cannot be read, a column is not numeric, or it has no value in the
             training data.
     """
@@ -57,6 +62,7 @@ class CSV(DataSet):
             raise ConfigurationError(
                 "data.context=label needs data.label", hint="data.label=NAME of a column"
             )
+        _require_columns(columns, label)
         self.path, self.columns, self.label, self.context = path, columns, label, context
         self.fractions = (validation_fraction, test_fraction)
         self.split_seed = split_seed
@@ -87,7 +93,9 @@ class CSV(DataSet):
             raise ConfigurationError(
                 f"{table.path} has no column {unknown!r}", hint=f"it has {', '.join(table.names)}"
             )
-        names = self.columns or [name for name in table.names if name != self.label]
+        names = self.columns or [n for n in table.names if n not in (self.label, table.index)]
+        if self.columns is None and table.index is not None:
+            _warn_of_index(table, names)
         if not names:
             raise ConfigurationError(
                 f"{table.path} has no column but the label", hint="data.label=null"
@@ -116,3 +124,32 @@ class CSV(DataSet):
             facts["data/n_missing"] = int(missing.sum())
             facts["data/first_missing_line"] = int(table.lines[missing.any(1)][0])
         return facts
+
+
+def _require_columns(columns: Sequence[str] | None, label: str | None) -> None:
+    if columns is None:
+        return
+    if not columns:
+        raise ConfigurationError(
+            "data.columns names no column", hint="data.columns=null takes all but the label"
+        )
+    twice = [name for name, count in Counter(columns).items() if count > 1]
+    if twice:
+        raise ConfigurationError(
+            f"data.columns names {twice[0]!r} more than once", hint="name every column once"
+        )
+    if label in columns:
+        raise ConfigurationError(
+            f"data.columns names the label {label!r}, which is no part of x",
+            hint="leave it out of data.columns, or data.label=null",
+        )
+
+
+def _warn_of_index(table: Table, names: Sequence[str]) -> None:
+    shown = ",".join([str(table.index), *names][:_SHOWN])
+    more = ",..." if len(names) >= _SHOWN else ""
+    warnings.warn(
+        f"the first column of {table.path} has no name and numbers the rows: it is left out of x; "
+        f"data.columns=[{shown}{more}] would take it in",
+        stacklevel=4,
+    )

@@ -8,7 +8,7 @@ import time
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ import vi
 from vi.bounds.base import Bound
 from vi.bounds.elbo import ELBO
 from vi.data.base import DataSet, LoadedData
+from vi.data.loading import loaded as load_data
 from vi.errors import ConfigurationError, Interrupted, NumericsError
 from vi.evaluation.base import Evaluation
 from vi.evaluation.importance_sampling import ImportanceSampling
@@ -127,7 +128,7 @@ def fit(
     require_seed(seed)
     check_processes(settings_, scheme)
     first = is_first(settings_.devices)
-    loaded = replace(data.load(seed), option=data) if isinstance(data, DataSet) else data
+    loaded = load_data(data, seed)
     _start_on_the_processor(model, loaded)
     check_data(loaded, model, settings_)
     name = str(loaded.facts.get("data/name", "data"))

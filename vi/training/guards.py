@@ -81,7 +81,7 @@ def _check_values(name: str, split: Split, data: LoadedData, model: LatentVariab
     first, offset = "", 0
     for x, known in blocks(split):
         if not x.sum().isfinite():
-            _check_finite(name, x, known, offset)
+            _check_finite(name, x, known, offset, data)
         if head is not None and not first:
             first = _first_outside(head.support, x, known, offset)
         offset += len(x)
@@ -116,11 +116,17 @@ def _check_missing(name: str, split: Split, model: LatentVariableModel) -> None:
     )
 
 
-def _check_finite(name: str, x: Tensor, known: Tensor, offset: int) -> None:
+def _check_finite(name: str, x: Tensor, known: Tensor, offset: int, data: LoadedData) -> None:
+    ways = {
+        "NaN": "remove or fill those items, or data.missing=mask leaves them out of p(x|z)",
+        "infinite": "write numbers in their place",
+    }
     for bad, word in ((x.isnan() & known, "NaN"), (x.isinf() & known, "infinite")):
         if bad.any():
             first = offset + int(bad.flatten(1).any(1).nonzero()[0])
+            line = data.facts.get("data/first_missing_line")
+            where = f"; in the file: line {line}" if line and word == "NaN" else ""
             raise DataError(
-                f"{int(bad.sum())} {word} values in the {name} data (first: item {first})",
-                hint="remove or fill those items, or data.missing=mask leaves them out of p(x|z)",
+                f"{int(bad.sum())} {word} values in the {name} data (first: item {first}{where})",
+                hint=ways[word],
             )

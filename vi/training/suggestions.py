@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.distributions.constraints import Constraint
 
-from vi.data.base import LoadedData, Split
+from vi.data.base import LoadedData, Split, Values
 from vi.distributions.conditional import ConditionalDistribution
 from vi.distributions.constraints import Grid
 from vi.errors import ViError
@@ -37,14 +37,25 @@ def outside(support: Constraint, x: Tensor, known: Tensor) -> Tensor:
 def what_fits(split: Split, data: LoadedData, model: LatentVariableModel) -> str:
     """A hint: options under which the data would lie in the support, the narrowest first."""
     bytes_ = split.stored.dtype == torch.uint8  # nothing else can be binarised
-    binarize = bytes_ and data.option is not None and "binarize" in data.option.arguments
-    if isinstance(model, ExactModel):
-        return f"{'data.binarize=static or ' if binarize else ''}model=gmm, which takes any number"
+    options = data.option.arguments if bytes_ and data.option is not None else {}
     chosen = getattr(model, "likelihood_head", None)
-    ways = ["data.binarize=dynamic"] if binarize else []
+    counts = "levels" in options and data.facts.get("data/levels", 1) != 1
+    counts = counts and chosen is not None and _holds_undivided(chosen.support, split)
+    ways = ["data.levels=1"] if counts else []
+    if isinstance(model, ExactModel):
+        ways += ["data.binarize=static"] if "binarize" in options else []
+        return " or ".join([*ways, "model=gmm, which takes any number"])
+    ways += ["data.binarize=dynamic"] if "binarize" in options else []
     ways += [_changed(chosen, split)] if isinstance(chosen, ConditionalDistribution) else []
     ways += [f"likelihood={'|'.join([*_fitting(split)][:_SHOWN])}"]
     return " or ".join(filter(None, ways))
+
+
+def _holds_undivided(support: Constraint, split: Split) -> bool:
+    """Whether bytes that were taken for grey levels are counts that a support holds."""
+    counts = Values(split.stored, split.given)
+    counts.observed = split.observed
+    return not any(outside(support, x, known).any() for x, known in blocks(counts))
 
 
 def warn_of_density(split: Split, model: LatentVariableModel) -> None:
