@@ -41,6 +41,7 @@ GROUND = {
     "options",
     "lazy",
     "cache",
+    "inputs",
 }  # files beside the folders: below every floor
 FILES = sorted(PACKAGE.rglob("*.py"))
 

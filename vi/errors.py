@@ -1,5 +1,8 @@
 """Everything that can go wrong for a reason the user can mend: what is wrong, and what to do."""
 
+from operator import index
+from typing import Any
+
 
 class ViError(Exception):
     """An error with one line that says what is wrong and one that says what to do.
@@ -64,6 +67,27 @@ class Interrupted(ViError):
     def __init__(self, message: str, *, hint: str, exit_code: int) -> None:
         super().__init__(message, hint=hint)
         self.exit_code = exit_code
+
+
+def require_whole(name: str, value: Any, least: int = 1) -> int:
+    """A number of things as an int.
+
+    Raises:
+        ConfigurationError: It is no whole number, or less than ``least``.
+
+    >>> require_whole("n", 2.5)
+    Traceback (most recent call last):
+    vi.errors.ConfigurationError: n must be a whole number from 1 on, got 2.5
+    """
+    try:
+        number = index(value)
+    except TypeError:
+        number = least - 1
+    if number < least:
+        raise ConfigurationError(
+            f"{name} must be a whole number from {least} on, got {value}", hint=f"{name}={least}"
+        )
+    return number
 
 
 def require_positive(name: str, value: float, least: float = 0.0) -> None:

@@ -8,7 +8,7 @@ import torch
 import vi
 from tests.oracles import LinearGaussian, inflated, standard_error
 from vi.distributions.datum_noise import datum_noise
-from vi.errors import ConfigurationError
+from vi.errors import ConfigurationError, DataError
 
 
 @pytest.mark.parametrize("num_samples", [1, 100, 512, 513, 1100])
@@ -125,5 +125,5 @@ def test_a_second_estimate_has_noise_of_its_own(small_vae, data):
 def test_no_samples_and_no_data_are_refused(small_vae, data):
     with pytest.raises(ConfigurationError, match="num_samples must be greater than 0"):
         vi.log_likelihood(small_vae(), data, num_samples=0)
-    with pytest.raises(ConfigurationError, match="the number of data must be greater than 0"):
+    with pytest.raises(DataError, match="x has no rows"):
         vi.log_likelihood(small_vae(), data[:0])

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from vi.distributions.draw import Points
+from vi.inputs import admitting
 from vi.models.base import LatentVariableModel
 from vi.options import Option
 
@@ -35,6 +36,11 @@ class Bound(Option, nn.Module, ABC):
 
     warmup_steps: int = 0
     """Optimiser steps during which the objective still changes; nothing stops early before."""
+
+    @admitting
+    def __call__(self, model: LatentVariableModel, x: Tensor, **given: Tensor) -> Estimate:
+        """``forward`` of data that are looked at first (``vi.inputs``)."""
+        return super().__call__(model, x, **given)
 
     @abstractmethod
     def forward(self, model: LatentVariableModel, x: Tensor, **given: Tensor) -> Estimate:

@@ -11,6 +11,7 @@ from vi.distributions.draw import draw
 from vi.distributions.observed import Observed
 from vi.errors import require_positive
 from vi.evaluation.log_likelihood import DATA_AT_ONCE, chunks
+from vi.inputs import admitting
 from vi.models.base import LatentVariableModel
 
 _ROUNDING = 1e-14  # of a difference of sums in double precision
@@ -31,6 +32,7 @@ class Imputed(NamedTuple):
     effective_sample_size: Float[Tensor, " B"]
 
 
+@admitting
 @torch.no_grad()
 def impute(
     model: LatentVariableModel,
@@ -59,12 +61,12 @@ def impute(
         **given: What else the model conditions on.
 
     Raises:
-        ConfigurationError: No samples, no data, or a likelihood whose entries hang together.
+        ConfigurationError: No samples, or a likelihood whose entries hang together.
+        DataError: No data, or data that the model does not take.
 
     Reference: Mattei and Frellsen, 2019, https://arxiv.org/abs/1812.02633
     """
     require_positive("num_samples", num_samples)
-    require_positive("the number of data", len(x))
     truth = torch.zeros_like(observed) if held_out is None else held_out & ~observed
     groups = []
     for rows in groups_of_rows(len(x), DATA_AT_ONCE):

@@ -11,6 +11,7 @@ from torch import Tensor
 from vi.distributions.datum_noise import groups_of_rows
 from vi.distributions.draw import draw
 from vi.errors import require_positive
+from vi.inputs import admitting
 from vi.models.base import LatentVariableModel
 
 # Log-weights held at once, and entries of the data that are decoded for them: the activations of a
@@ -45,6 +46,7 @@ def chunks(num_samples: int, x: Tensor) -> Iterator[int]:
         yield min(size, num_samples - start)
 
 
+@admitting
 @torch.no_grad()
 def log_likelihood(
     model: LatentVariableModel, x: Tensor, num_samples: int = 5000, **given: Tensor
@@ -65,12 +67,12 @@ def log_likelihood(
         Three tensors (B,), at least in the precision of the log-weights.
 
     Raises:
-        ConfigurationError: No samples, or no data.
+        ConfigurationError: No samples.
+        DataError: No data, or data that the model does not take.
 
     Reference: Burda, Grosse and Salakhutdinov, 2016, https://arxiv.org/abs/1509.00519, section 4
     """
     require_positive("num_samples", num_samples)
-    require_positive("the number of data", len(x))
     groups = []
     for rows in groups_of_rows(len(x), DATA_AT_ONCE):
         group = {k: v[rows] for k, v in given.items()}

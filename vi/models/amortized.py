@@ -8,7 +8,7 @@ from torch.distributions import Distribution
 from vi.distributions.conditional import ConditionalDistribution
 from vi.distributions.kl import closed_form_kl
 from vi.models.base import ExactModel, LatentVariableModel, require_same_latent
-from vi.networks.base import NetworkFactory
+from vi.networks.base import NetworkFactory, built
 
 
 class Amortized(LatentVariableModel):
@@ -23,10 +23,13 @@ class Amortized(LatentVariableModel):
         posterior: The head that gives q(z|x).
 
     Raises:
-        ConfigurationError: Posterior and model have latents of different supports or sizes.
+        ConfigurationError: Posterior and model have latents of different supports or sizes, or
+            the encoder is no recipe.
 
     Reference: Cremer, Li and Duvenaud, 2018, https://arxiv.org/abs/1801.03558
     """
+
+    takes_doubles = True
 
     def __init__(
         self, model: ExactModel, encoder: NetworkFactory, posterior: ConditionalDistribution
@@ -34,7 +37,7 @@ class Amortized(LatentVariableModel):
         super().__init__()
         require_same_latent(posterior, model.prior())
         self.data_shape = model.data_shape
-        self.encoder = encoder(self.data_shape, posterior.out_shape)
+        self.encoder = built("encoder", encoder, self.data_shape, posterior.out_shape)
         self.posterior_head = posterior.to(torch.float64)
         self.exact = model
 

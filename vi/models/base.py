@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -11,9 +12,21 @@ from torch.distributions.constraints import Constraint
 
 from vi.distributions.conditional import ConditionalDistribution
 from vi.distributions.prior import Prior
-from vi.errors import ConfigurationError, SupportMismatch
+from vi.errors import ConfigurationError, SupportMismatch, require_whole
+from vi.inputs import admitting, as_it_is
 from vi.math import Shape
 from vi.options import Option
+
+# The methods of (x, **given) that look at x first, unless somebody has.
+_READ_DATA = {
+    "gap",
+    "log_evidence",
+    "log_joint",
+    "log_joint_and_prior",
+    "posterior",
+    "statistics",
+    "variational_parameters",
+}
 
 
 class LatentVariableModel(Option, nn.Module, ABC):
@@ -29,8 +42,17 @@ class LatentVariableModel(Option, nn.Module, ABC):
     data_shape: Shape
     takes_missing = False
     """Whether it leaves out the entries of x where ``given["observed"]`` is False."""
+    takes_doubles = False
+    """Whether it reads data in double precision, so that they need not be cast before."""
     context_dim = 0
     """Width of ``given["context"]`` on which it conditions."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for name in _READ_DATA & vars(cls).keys():
+            setattr(cls, name, admitting(vars(cls)[name]))
+        if "initialize" in vars(cls):  # from data that were looked at, NaN where one is missing
+            cls.initialize = as_it_is()(cls.initialize)
 
     @abstractmethod
     def prior(self, **given: Tensor) -> Distribution:
@@ -44,10 +66,12 @@ class LatentVariableModel(Option, nn.Module, ABC):
     def posterior(self, x: Tensor, **given: Tensor) -> Distribution:
         """q(z|x) for x (B, *event), with batch_shape (B,)."""
 
+    @admitting
     def log_joint(self, x: Tensor, z: Tensor, **given: Tensor) -> Tensor:
         """log p(x, z) = log p(x|z) + log p(z) in nats, (K, B) for z (K, B, *Z)."""
         return self.log_joint_and_prior(x, z, **given)[0]
 
+    @admitting
     def log_joint_and_prior(self, x: Tensor, z: Tensor, **given: Tensor) -> tuple[Tensor, Tensor]:
         """log p(x, z) and the log p(z) in it; a model with a faster way to both replaces this."""
         log_prior = self.prior(**given).log_prob(z)
@@ -96,19 +120,29 @@ class LatentVariableModel(Option, nn.Module, ABC):
 
     @torch.no_grad()
     def sample(self, n: int, **given: Tensor) -> Tensor:
-        """n draws x ~ p(x|z), z ~ p(z): (n, *event)."""
+        """n draws x ~ p(x|z), z ~ p(z): (n, *event).
+
+        Raises:
+            ConfigurationError: n is no number of draws.
+        """
         return self.likelihood(self._sample_prior(n, **given), **given).sample()
 
     @torch.no_grad()
     def sample_mean(self, n: int, **given: Tensor) -> Tensor:
-        """n means E[x|z] with z ~ p(z): (n, *event); what is usually shown as samples."""
+        """n means E[x|z] with z ~ p(z): (n, *event); what is usually shown as samples.
+
+        Raises:
+            ConfigurationError: n is no number of means.
+        """
         return self.likelihood(self._sample_prior(n, **given), **given).mean
 
+    @admitting
     @torch.no_grad()
     def encode(self, x: Tensor, **given: Tensor) -> Tensor:
         """E_q[z] for each datum: (B, *Z)."""
         return self.posterior(x, **given).mean
 
+    @admitting
     @torch.no_grad()
     def reconstruct(self, x: Tensor, **given: Tensor) -> Tensor:
         """E[x'|z] at z = E_q[z]: (B, *event)."""
@@ -121,6 +155,7 @@ class LatentVariableModel(Option, nn.Module, ABC):
         )
 
     def _sample_prior(self, n: int, **given: Tensor) -> Tensor:
+        n = require_whole("n", n)
         p = self.prior(**given)
         return p.sample() if p.batch_shape else p.sample((n,))
 
@@ -161,6 +196,8 @@ class ExactModel(LatentVariableModel):
     data are flat, ``data_shape`` is (D,).
     """
 
+    takes_doubles = True
+
     @abstractmethod
     def log_evidence(self, x: Tensor, **given: Tensor) -> Float[Tensor, " B"]:
         """log p(x) in nats."""
@@ -192,6 +229,7 @@ class ExactModel(LatentVariableModel):
         """log p(theta) up to a constant, in nats; 0 for maximum likelihood."""
         return torch.zeros((), dtype=torch.float64)
 
+    @admitting
     def e_step(self, x: Tensor, **given: Tensor) -> Statistics:
         """The statistics under the exact posterior."""
         return self.statistics(x, self.posterior(x, **given), **given)

@@ -10,7 +10,7 @@ from vi.distributions.chain import Chain, Layers, diagonal_gaussian, layer_sizes
 from vi.distributions.conditional import ConditionalDistribution
 from vi.errors import require_positive
 from vi.models.neural import NeuralModel
-from vi.networks.base import NetworkFactory
+from vi.networks.base import NetworkFactory, built
 from vi.networks.mlp import MLP, hidden_linear
 
 _MOST = 5.0  # of |log s|
@@ -43,7 +43,7 @@ class Ladder(NeuralModel):
         standardize: The networks see (x - mean) / sd of the training data, as those of the VAE.
 
     Raises:
-        ConfigurationError: No layer, or one without dimensions.
+        ConfigurationError: No layer, or one without dimensions; a network that is no recipe.
 
     Reference: Sonderby, Raiko, Maaloe, Sonderby and Winther, 2016, https://arxiv.org/abs/1602.02282,
     who multiply two Gaussians where q is told relative to p here: Vahdat and Kautz, 2020,
@@ -71,13 +71,13 @@ class Ladder(NeuralModel):
         self.activation = activation or nn.LeakyReLU()
         linear, block = MLP([]), MLP([width], self.activation)
         sizes = self.latent_dims[::-1]  # from here on downwards
-        self.encoder = encoder(self.data_shape, (width,))
+        self.encoder = built("encoder", encoder, self.data_shape, (width,))
         self.upwards = nn.ModuleList(block((width,), (width,)) for _ in sizes[1:])
         self.differences = nn.ModuleList(linear((width,), (2 * z,), width) for z in sizes)
         self.expectations = nn.ModuleList(block((width,), (2 * z,)) for z in sizes[1:])
         self.joining = nn.ModuleList(hidden_linear(z, width) for z in sizes)
         self.start = nn.Parameter(torch.zeros(width))
-        self.decoder = decoder((width,), likelihood.out_shape)
+        self.decoder = built("decoder", decoder, (width,), likelihood.out_shape)
         self.register_buffer("top", torch.zeros(2 * sizes[0]), persistent=False)
 
     def prior(self, **given: Tensor) -> Distribution:

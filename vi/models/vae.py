@@ -10,7 +10,7 @@ from vi.distributions.prior import Prior
 from vi.errors import ConfigurationError
 from vi.models.base import require_same_latent
 from vi.models.neural import NeuralModel
-from vi.networks.base import NetworkFactory
+from vi.networks.base import NetworkFactory, built
 
 
 class VAE(NeuralModel):
@@ -28,7 +28,8 @@ class VAE(NeuralModel):
             back, so that log p(x|z) stays a density in the units of the data.
 
     Raises:
-        ConfigurationError: Posterior and prior live on different supports or sizes.
+        ConfigurationError: Posterior and prior live on different supports or sizes, or a network
+            is no recipe.
 
     Reference: Kingma and Welling, 2014, https://arxiv.org/abs/1312.6114
     """
@@ -49,8 +50,12 @@ class VAE(NeuralModel):
         require_same_latent(posterior, prior)
         self.context_dim = context_dim
         conditional = {"context_dim": context_dim} if context_dim else {}
-        self.encoder = encoder(self.data_shape, posterior.out_shape, **conditional)
-        self.decoder = decoder(prior.decoded_shape, likelihood.out_shape, **conditional)
+        self.encoder = built(
+            "encoder", encoder, self.data_shape, posterior.out_shape, **conditional
+        )
+        self.decoder = built(
+            "decoder", decoder, prior.decoded_shape, likelihood.out_shape, **conditional
+        )
         self.posterior_head = posterior
         self.prior_module = prior
         self.likelihood_head = likelihood

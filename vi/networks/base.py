@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
-from vi.errors import require_positive
+from vi.errors import ConfigurationError, require_positive
 from vi.math import Shape
 from vi.options import Option
 
@@ -31,6 +31,34 @@ class Network(Option, ABC):
             A module (*batch, *in_shape) -> (*batch, *out_shape), which takes the context
             (*batch, context_dim) as a second argument where there is one.
         """
+
+
+def built(
+    part: str, recipe: NetworkFactory, in_shape: Shape, out_shape: Shape, **conditional: int
+) -> nn.Module:
+    """The network of a model, from its recipe.
+
+    Args:
+        part: What it is to the model, for messages.
+        recipe: See ``Network``.
+        in_shape: Event shape of the input.
+        out_shape: Event shape of the output.
+        **conditional: ``context_dim`` where there is a context.
+
+    Raises:
+        ConfigurationError: It is no recipe, such as a finished module, or does not give a module.
+    """
+    network = None
+    if callable(recipe) and not isinstance(recipe, nn.Module):
+        network = recipe(in_shape, out_shape, **conditional)
+    if not isinstance(network, nn.Module):
+        raise ConfigurationError(
+            f"{part} must be a recipe that is told (in_shape, out_shape) and gives a module "
+            f"(B, *in_shape) -> (B, *out_shape), got {type(recipe).__name__}",
+            hint=f"{part}=vi.MLP([500, 500]), or {part}=lambda in_shape, out_shape: "
+            f"your_module; here {tuple(in_shape)} and {tuple(out_shape)}",
+        )
+    return network
 
 
 def flatten_event(x: Tensor, rank: int) -> Tensor:

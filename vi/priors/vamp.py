@@ -9,6 +9,7 @@ from torch.distributions import Distribution, constraints
 from vi.distributions.mixture import FiniteMixture
 from vi.distributions.prior import Prior
 from vi.errors import ConfigurationError, DataError, require_positive
+from vi.inputs import as_it_is
 
 Posterior = Callable[..., Distribution]
 
@@ -74,7 +75,8 @@ class VampPrior(Prior):
                 hint="call it as a model does, prior(model.posterior)",
             )
         given = {"context": self.contexts} if hasattr(self, "contexts") else {}
-        return _Posteriors(self.logits, self.inputs, given, posterior)
+        of_pseudo_inputs = as_it_is()(posterior)  # which are no data
+        return _Posteriors(self.logits, self.inputs, given, of_pseudo_inputs)
 
     @torch.no_grad()
     def initialize(self, x: Tensor, **given: Tensor) -> None:

@@ -33,6 +33,7 @@ class Refined(LatentVariableModel):
         super().__init__()
         self.data_shape = model.data_shape
         self.takes_missing = model.takes_missing
+        self.takes_doubles = model.takes_doubles
         self.context_dim = model.context_dim
         self.model = model
         self.bound = bound

@@ -11,6 +11,7 @@ from vi.data.base import Split
 from vi.distributions.datum_noise import datum_noise
 from vi.errors import require_positive
 from vi.evaluation.base import Evaluation
+from vi.inputs import admitted, as_it_is
 from vi.models.base import LatentVariableModel
 from vi.training.means import Means, terms
 
@@ -49,6 +50,7 @@ def evaluate(
 
     Raises:
         ConfigurationError: A batch_size or a limit that is not positive.
+        DataError: Data that the model does not take.
     """
     require_positive("batch_size", batch_size)
     n = len(split) if limit is None else min(limit, len(split))
@@ -57,17 +59,19 @@ def evaluate(
     split = split.frozen(seed)
     bounds, columns, exact = Means(), Means(), Means()
     evidence = getattr(model, "log_evidence", None)
-    with _evaluating(model, bound):
+    with _evaluating(model, bound), as_it_is():
         for index in split.spread(n).split(batch_size):
             batch = split.batch(index)
+            given = admitted(model, batch.x, **batch.given)
+            x = given.pop("x")
             with datum_noise(seed, index):
                 for _ in range(repeats):
-                    bounds.add(terms(bound(model, batch.x, **batch.given)))
+                    bounds.add(terms(bound(model, x, **given)))
             if evaluation is not None:
                 with datum_noise(seed + 1, index):
-                    columns.add(evaluation(model, batch.x, **batch.given))
+                    columns.add(evaluation(model, x, **given))
             if evidence is not None:
-                exact.add({"log_evidence": evidence(batch.x, **batch.given)})
+                exact.add({"log_evidence": evidence(x, **given)})
     whole = {name: columns.column(name) for name in columns.columns}
     summary = evaluation.summarize(whole) if evaluation is not None else {}
     return {**bounds.mean(), **summary, **exact.mean(), "count": n, "repeats": repeats}

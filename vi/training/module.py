@@ -30,6 +30,7 @@ from vi.data.base import Batch, LoadedData
 from vi.diagnostics.evaluations import Evaluations, counted
 from vi.distributions.datum_noise import datum_noise
 from vi.errors import NumericsError
+from vi.inputs import as_it_is
 from vi.math import mix
 from vi.models.base import LatentVariableModel
 from vi.networks import products
@@ -143,6 +144,7 @@ class TrainingModule(pl.LightningModule):
         n = len(self.data.val) if self.data.val is not None else 0
         return InOrder(n, _EVALUATION_BATCH, self.device)
 
+    @as_it_is()
     def training_step(self, blocks: list[Tensor], _: int) -> None:
         """Several optimiser steps, from one that is logged to the next."""
         period = self.settings.log_every_n_steps
@@ -284,6 +286,7 @@ class TrainingModule(pl.LightningModule):
         self._log_training()
         self.trainer.should_stop |= self.scheme.converged
 
+    @as_it_is()
     def validation_step(self, index: Tensor, _: int) -> None:
         """The bound on validation data, with noise keyed by datum."""
         assert self.data.val is not None  # else there are no blocks
