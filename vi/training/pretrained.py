@@ -15,6 +15,7 @@ from vi.errors import CheckpointError
 from vi.models.base import LatentVariableModel
 from vi.training.atomic import write_atomically
 from vi.training.registry import build, describe, undescribe
+from vi.training.sound import require_sound_config, require_sound_weights
 
 FORMAT = 1
 _CONFIG, _WEIGHTS, _CARD, _MANIFEST = (
@@ -86,6 +87,7 @@ def load(
     model = build("model", undescribe("model", config["model"], plugins), plugins=plugins)
     weights = _weights(directory)
     require_same(model.state_dict(), weights)
+    require_sound_weights(model.state_dict(), weights, directory / _WEIGHTS)
     model.to(next(v.dtype for v in weights.values() if v.is_floating_point()))
     model.load_state_dict(weights, assign=True)  # each in the precision it was saved in
     return model.to(device).eval()
@@ -101,6 +103,7 @@ def load_weights(model: LatentVariableModel, source: str | Path) -> None:
     _verify(directory)
     weights = _weights(directory)
     require_same(model.state_dict(), weights)
+    require_sound_weights(model.state_dict(), weights, directory / _WEIGHTS)
     model.load_state_dict(weights)
 
 
@@ -126,6 +129,7 @@ def read_config(directory: Path) -> dict[str, Any]:
             f"{directory / _CONFIG} is no configuration of format {FORMAT}",
             hint=f"it was not written by vi {vi.__version__}; save the model again",
         )
+    require_sound_config(config, directory / _CONFIG)
     return config
 
 
