@@ -20,7 +20,7 @@ def is_missing(cell: str) -> bool:
 
 def missing(cells: Iterable[str]) -> Bool[np.ndarray, " N"]:
     """Which cells say nothing."""
-    return np.array([is_missing(cell) for cell in cells], dtype=bool)
+    return np.array([cell.lower() in MISSING for cell in cells], dtype=bool)
 
 
 def is_number(cell: str) -> bool:

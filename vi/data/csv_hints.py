@@ -112,11 +112,11 @@ def _kinds(place: Place) -> str:
 
 _LOOKS: tuple[Callable[[Place], str], ...] = (
     _unclosed,
-    _units,
     _quoted,
     _decimal_comma,
     _thousands,
     _separated,
+    _units,
     _truth,
     _date,
     _unit,

@@ -96,7 +96,7 @@ class Table:
     def _refuse_infinite(self, name: str, rows: np.ndarray) -> NoReturn:
         more = f", the first of {len(rows)} such cells" if len(rows) > 1 else ""
         raise DataError(
-            f"column {name!r} of {self.path} is infinite: {self._cell(name, rows[0])}{more}",
+            f"column {name!r} of {self.path} is infinite: {self._cell(name, int(rows[0]))}{more}",
             hint="write a number, or leave the cell empty and choose data.missing=mask",
         )
 

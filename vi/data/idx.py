@@ -33,9 +33,9 @@ def read_idx(contents: Contents) -> UInt8[Tensor, "*shape"]:
         raise _damaged(contents, f"its magic number is {data[:4].hex(' ') or 'missing'}")
     start = 4 + 4 * data[3]
     shape = tuple(int.from_bytes(data[i : i + 4], "big") for i in range(4, start, 4))
-    if not 1 <= data[3] <= _MOST_DIMS or 0 in shape:
-        raise _damaged(contents, f"its header promises {data[3]} dimensions of sizes {shape}")
-    if len(data) != start + math.prod(shape):
+    if not 1 <= len(shape) <= _MOST_DIMS:
+        raise _damaged(contents, f"its header promises {len(shape)} dimensions")
+    if 0 in shape or len(data) != start + math.prod(shape):
         raise _damaged(contents, f"its header promises {shape}, it holds {len(data)} bytes")
     array = np.frombuffer(data, np.uint8, offset=start).reshape(shape)
     return torch.from_numpy(array.copy())
