@@ -1,13 +1,36 @@
 """Shapes and types of every public function are checked while the tests run."""
 
+import os
+
 from jaxtyping import install_import_hook
 
 import tests.typecheck  # noqa: F401, the hook looks it up as an attribute
 
 install_import_hook("vi", "tests.typecheck.tower")
 
+import matplotlib as mpl  # noqa: E402
 import pytest  # noqa: E402
 import torch  # noqa: E402
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _own_cache(tmp_path_factory):
+    """Nothing measured beside other tests is kept for the user; fonts are found where they are."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MPLCONFIGDIR", os.environ.get("MPLCONFIGDIR", mpl.get_cachedir()))
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def all_draws():
+    """How many make the mean of a bound; where nobody asks for all of them, ten do."""
+    from vi.training import evaluate
+
+    with pytest.MonkeyPatch.context() as patch:
+        before = evaluate._DRAWS
+        patch.setattr(evaluate, "_DRAWS", 10)
+        yield before
 
 
 @pytest.fixture(autouse=True)

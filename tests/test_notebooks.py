@@ -85,6 +85,7 @@ def test_the_pair_is_in_step(script, committed):
     assert [(c.cell_type, c.source) for c in committed.cells] == written
 
 
+@pytest.mark.slow
 def test_it_runs_from_start_to_end(script):
     """A cell that raises, an assertion in it included, ends the execution with its traceback."""
     shown = pictures(execute(script))

@@ -3,12 +3,13 @@
 import os
 import subprocess
 import sys
+from itertools import zip_longest
 from pathlib import Path
 
 import pytest
 
 from vi.cli.compose import composed, jobs
-from vi.cli.train import train
+from vi.cli.train import main, train
 from vi.errors import ConfigurationError
 from vi.likelihoods import bernoulli
 from vi.training.registry import build, config_dir, options, resolve, role_of, target_of
@@ -20,8 +21,25 @@ OPTIONS = [(group, option) for group in PARTS for option in options(group)]
 NESTED = {  # in what
     "activation": ("encoder", "mlp"),
     "flow": ("posterior", "flow"),
-    "normalization": ("encoder", "residual"),
+    "normalization": ("decoder", "residual"),
 }
+REQUIRED = {  # by what
+    "csv": "data.path=x",
+    "npz": "data.path=x",
+    "image_folder": "data.path=x",
+    "table": "likelihood.likelihoods=[bernoulli]",
+}
+
+
+def _rows(*groups):
+    """The i-th option of each of these groups."""
+    columns = [[(group, option) for option in options(group)] for group in groups]
+    return [[o for o in row if o] for row in zip_longest(*columns)]
+
+
+# A composition takes a quarter of a second, so that options which do not meet share one.
+_OTHERS = [g for g in PARTS if g not in {"data", "model", *NESTED}]
+ROWS = [*_rows("data", "model"), *_rows(*_OTHERS), *_rows(*NESTED)]
 
 
 def run(*arguments, cwd, **environment):
@@ -42,20 +60,22 @@ def test_every_option_names_a_class_of_its_role(group, option):
     assert cls.__doc__
 
 
-@pytest.mark.parametrize(("group", "option"), OPTIONS, ids=lambda x: x)
-def test_every_option_composes(group, option, tmp_path):
-    """Every yaml alone passes the schema of its class; required values are given."""
-    whole, its_option = NESTED.get(group, (group, option))
-    chosen = [f"{whole}={its_option}"]
-    if group in NESTED:
-        chosen.append(f"{group}@{whole}.{group}={option}")
-    required = {"csv": "data.path=x", "npz": "data.path=x", "image_folder": "data.path=x"}
-    required["table"] = "likelihood.likelihoods=[bernoulli]"
-    if option in required:
-        chosen.append(required[option])
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: "-".join(option for _, option in row))
+def test_every_option_composes(row):
+    """Every yaml passes the schema of its class; required values are given."""
+    chosen = []
+    for group, option in row:
+        whole, its_option = NESTED.get(group, (group, option))
+        chosen += [f"{whole}={its_option}", *[REQUIRED[o] for o in (option,) if o in REQUIRED]]
+        chosen += [f"{group}@{whole}.{group}={option}"] if group in NESTED else []
     plain = composed("train", chosen, train)
-    node = plain[whole][group] if group in NESTED else plain[group]
-    assert node["_target_"] == target_of(group, option)
+    for group, option in row:
+        node = plain[NESTED[group][0]][group] if group in NESTED else plain[group]
+        assert node["_target_"] == target_of(group, option)
+
+
+def test_every_option_is_composed_once():
+    assert sorted(option for row in ROWS for option in row) == sorted(OPTIONS)
 
 
 @pytest.mark.parametrize("name", [p.stem for p in (config_dir() / "experiment").glob("*.yaml")])
@@ -143,10 +163,12 @@ def test_a_fault_exits_with_2_and_makes_no_directory(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_one_bad_job_of_a_sweep_stops_it_before_the_first(tmp_path):
-    done = run(str(ROOT / "train.py"), "-m", "latent_dim=2,x", cwd=tmp_path)
-    assert done.returncode == 2
-    assert "latent_dim must be an integer, got 'x'" in done.stderr
+def test_one_bad_job_of_a_sweep_stops_it_before_the_first(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        main(["-m", "latent_dim=2,x"])
+    assert ended.value.code == 2
+    assert "latent_dim must be an integer, got 'x'" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 
@@ -161,16 +183,14 @@ def test_a_sweep_has_one_directory_with_a_run_for_each_job(tmp_path):
     assert all((sweep / job / "metrics.json").is_file() for job in "01")
 
 
-def test_missing_data_say_where_to_put_them(tmp_path):
+def test_missing_data_say_where_to_put_them(tmp_path, monkeypatch, capsys):
     """Nothing half-made is left behind."""
-    done = run(
-        str(ROOT / "train.py"),
-        "data=static_mnist",
-        f"data.dir={tmp_path / 'nowhere'}",
-        cwd=tmp_path,
-    )
-    assert done.returncode == 3
-    error, hint = done.stderr.splitlines()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["train.py"])
+    with pytest.raises(SystemExit) as ended:
+        main(["data=static_mnist", f"data.dir={tmp_path / 'nowhere'}"])
+    assert ended.value.code == 3
+    error, hint = capsys.readouterr().err.splitlines()
     assert error.startswith("error: ")
     assert hint.startswith("hint: ")
     assert "binarized_mnist" in hint

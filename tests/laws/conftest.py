@@ -19,9 +19,23 @@ from vi.training.registry import build, options
 DATA_SHAPE = (6,)
 
 
+_TOGETHER = ("bound", "posterior", "prior", "likelihood")
+
+
 @cache
 def _composed(group: str, option: str) -> dict[str, Any]:
-    return composed("train", [f"{group}={option}", "num_components=3"], train)[group]
+    if group not in _TOGETHER:
+        return composed("train", [f"{group}={option}", "num_components=3"], train)[group]
+    return _row(list(options(group)).index(option))[group]
+
+
+@cache
+def _row(i: int) -> dict[str, Any]:
+    """The i-th option of each group, composed at once: that is a quarter of a second."""
+    chosen = [(group, list(options(group))) for group in _TOGETHER]
+    overrides = [f"{group}={names[i]}" for group, names in chosen if i < len(names)]
+    told = ["likelihood.likelihoods=[bernoulli]"] if "likelihood=table" in overrides else []
+    return composed("train", [*overrides, *told, "num_components=3"], train)
 
 
 def node(group: str, option: str, size: int | None = None) -> dict[str, Any]:

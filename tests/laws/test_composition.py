@@ -74,9 +74,8 @@ def test_posterior_prior_and_bound(posterior, prior):
         assert f"prior={_partner(PRIORS, POSTERIORS[posterior])}" in refusal.value.hint
         assert f"posterior={_partner(POSTERIORS, PRIORS[prior])}" in refusal.value.hint
         return
-    x = torch.randn(B, 6)
+    x, model = torch.randn(B, 6), _vae(posterior=posterior, prior=prior)
     for bound in BOUNDS:
-        model = _vae(posterior=posterior, prior=prior)
         works = _works(bound, model.posterior(x), model.prior())
         if works is False:
             with pytest.raises(vi.ConfigurationError) as refusal:
@@ -102,6 +101,7 @@ def test_likelihood_and_bound(likelihood, bound):
 
 
 def _check(model: vi.VAE, bound: vi.Bound, x: Tensor) -> None:
+    model.zero_grad()
     estimate = bound(model, x)
     assert estimate.value.shape == (B,)
     assert estimate.value.isfinite().all()
