@@ -10,6 +10,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from vi.training.typed import option
+
 
 def print_report(
     metrics: Mapping[str, Any], run_dir: Path, pictures: Sequence[Path], *, saved: bool
@@ -32,10 +34,10 @@ def print_report(
 def next_commands(run_dir: Path, *, saved: bool) -> list[str]:
     """Commands that work on a finished run; some need the model and its data to have names."""
     python, run = shlex.quote(_python()), shlex.quote(str(run_dir))
-    quoted = shlex.quote(f"run={run_dir}")
+    typed = option("run", run_dir)
     after = [
-        f"{python} -m vi evaluate {quoted} evaluation.num_samples=5000",
-        f"{python} -m vi sample {quoted} count=64",
+        f"{python} -m vi evaluate {typed} evaluation.num_samples=5000",
+        f"{python} -m vi sample {typed} count=64",
     ]
     return [f"{python} -m tensorboard.main --logdir {run}", *(after if saved else [])]
 

@@ -1,0 +1,29 @@
+"""Options as they are typed."""
+
+import re
+import shlex
+
+_BARE = re.compile(r"(?:\.{0,2}/)?[A-Za-z_][A-Za-z0-9_./-]*")
+_OTHER = {"true", "false", "null", "nan", "inf"}  # words that are no texts
+
+
+def quoted(text: str) -> str:
+    r"""A text in the quotes of the command line's own grammar, if it needs them.
+
+    >>> print(quoted("outputs/digits"), quoted("a run's, b"))
+    outputs/digits 'a run\'s, b'
+    """
+    if _BARE.fullmatch(text) and text.lower() not in _OTHER:
+        return text
+    escaped = re.sub(r"(\\*)'", r"\1\1\\'", text)
+    escaped = re.sub(r"(\\+)\Z", r"\1\1", escaped)
+    return f"'{escaped}'"
+
+
+def option(name: str, text: object) -> str:
+    r"""An option to paste into a shell.
+
+    >>> print(option("run", "outputs/digits"), option("run", "my run"))
+    run=outputs/digits 'run='"'"'my run'"'"''
+    """
+    return shlex.quote(f"{name}={quoted(str(text))}")
