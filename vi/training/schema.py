@@ -3,6 +3,7 @@
 import builtins
 import difflib
 import inspect
+import math
 import types
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -90,15 +91,20 @@ def conforms(value: Any, hint: Any) -> bool:
         return value in arguments
     if hint in (None, type(None)):
         return value is None
+    if hint is float:
+        return _is_number(value)
     if hint in _WORDS:
-        return isinstance(value, (int, float) if hint is float else hint) and (
-            hint is bool or not isinstance(value, bool)
-        )
+        return isinstance(value, hint) and (hint is bool or not isinstance(value, bool))
     if _is_sequence(origin or hint):
         return isinstance(value, list | tuple) and _elements_conform(value, arguments)
     if inspect.isclass(origin or hint) and issubclass(origin or hint, Mapping):
         return isinstance(value, Mapping)
     return isinstance(value, Mapping)  # a part of its own, checked where it is built
+
+
+def _is_number(value: Any) -> bool:
+    """Finite: no option means anything by NaN, and no limit is written null."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _elements_conform(value: Sequence[Any], arguments: tuple[Any, ...]) -> bool:
