@@ -1,6 +1,9 @@
 """Train a model: ``python train.py [group=option] [name=value]``; ``--help`` lists them."""
 
-from vi.cli.train import main
+from vi.cli.interrupts import in_one_line
 
 if __name__ == "__main__":
-    main()
+    with in_one_line():
+        from vi.cli.train import main
+
+        main()

@@ -5,6 +5,8 @@ import importlib
 import sys
 from pathlib import Path
 
+from vi.cli.interrupts import in_one_line
+
 _FOLDER = Path(__file__).parent / "cli"
 
 
@@ -35,4 +37,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with in_one_line():
+        main()

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from vi.cli.compose import composed, jobs
+from vi.cli.compose import composed
+from vi.cli.sweeps import jobs
 from vi.cli.train import main, train
 from vi.errors import ConfigurationError
 from vi.likelihoods import bernoulli

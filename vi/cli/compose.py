@@ -1,23 +1,27 @@
 """A command line becomes a checked configuration, before anything is made on the disk."""
 
-import re
+import inspect
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import chain
+from contextlib import contextmanager
 from typing import Any
 
-from hydra import compose, initialize_config_dir
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra import initialize_config_dir
+from hydra._internal.hydra import Hydra
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
+from hydra.core.override_parser.types import Override
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
+from vi.cli.explain import GRAMMAR, explained
+from vi.cli.outside import check_hydra, yaml_checked
+from vi.cli.run_options import parsed
 from vi.errors import ConfigurationError
-from vi.training.registry import check, config_dir, taken
-from vi.training.schema import did_you_mean, validate
+from vi.training.registry import check, config_dir, groups, options, require_plugins, taken
+from vi.training.schema import did_you_mean, parameters, validate
 
 _SETS_OF_PARTS = ("callbacks", "logger")
+_MAY_BE_NONE = (*_SETS_OF_PARTS, "experiment", "debug")
 _PARTS_OF_MODELS = ("encoder", "decoder", "posterior", "prior", "likelihood")
 
 
@@ -34,63 +38,82 @@ def composed(name: str, overrides: Sequence[str], main: Callable[..., Any]) -> d
 
     Raises:
         ConfigurationError: An unknown name, a wrong type, an option that does not exist, a class
-            that may not stand there.
+            that may not stand there, a yaml file that says more than it may.
     """
-    with initialize_config_dir(str(config_dir().resolve()), version_base="1.3"):
-        try:
-            config = compose(name, list(overrides), return_hydra_config=True)
-            _check_hydra(OmegaConf.to_container(config.hydra, resolve=False), "hydra")
-            ours = [str(key) for key in config if key != "hydra"]
-            plain = plain_values(OmegaConf.masked_copy(config, ours))
-        except (HydraException, OmegaConfBaseException) as error:
-            raise _explained(error, name, overrides) from error
-    check_values(plain, main)
-    if "model" in plain:
-        _refuse_idle(plain, overrides)
-    return plain
+    with hydra_here():
+        return checked(configuration(name, overrides), overrides, main)
 
 
-def jobs(overrides: Sequence[str]) -> list[list[str]]:
-    """The overrides of every job of a sweep, as Hydra's own sweeper splits them.
+@contextmanager
+def hydra_here() -> Iterator[Hydra]:
+    """Within this block Hydra knows our yaml files, and checks those of others."""
+    where = str(config_dir().resolve())
+    with initialize_config_dir(where, version_base="1.3", job_name="train"), yaml_checked():
+        hydra = GlobalHydra.instance().hydra
+        assert hydra is not None
+        yield hydra
+
+
+def configuration(name: str, overrides: Sequence[str], mode: RunMode = RunMode.RUN) -> DictConfig:
+    """What Hydra composes, with its own node; within ``hydra_here``.
 
     Raises:
-        ConfigurationError: An override that cannot be read.
+        ConfigurationError: It cannot be composed.
     """
-    with initialize_config_dir(str(config_dir().resolve()), version_base="1.3"):
-        try:
-            loader = GlobalHydra.instance().config_loader()
-            parsed = OverridesParser.create(config_loader=loader).parse_overrides(list(overrides))
-            return [list(job) for job in chain(*BasicSweeper.split_arguments(parsed, None))]
-        except HydraException as error:
-            raise _explained(error, "train", ()) from error
+    hydra = GlobalHydra.instance().hydra
+    assert hydra is not None
+    with explained(name, overrides), warnings.catch_warnings():
+        warnings.filterwarnings("error", ".* is not available")  # a folder of the search path
+        return hydra.compose_config(name, own_options(overrides), mode, from_shell=False)
+
+
+def checked(
+    config: DictConfig, overrides: Sequence[str], main: Callable[..., Any]
+) -> dict[str, Any]:
+    """The plain values of a composed configuration; see ``composed``."""
+    typed = parsed(overrides)
+    check_hydra(config, typed)
+    with explained(str(config.hydra.job.config_name), overrides):
+        plain = values(config, main)
+    _require_typed_plugins(plain, typed)
+    check_values(plain, main)
+    if "model" in plain:
+        _refuse_idle(plain, typed)
+    return plain
 
 
 def value_of(overrides: Sequence[str], key: str) -> str | None:
     """What the command line gives for a plain key, without its quotes; None if nothing.
 
     Raises:
-        ConfigurationError: An override that cannot be read.
+        ConfigurationError: An override that cannot be read, or several values for the key.
     """
-    try:
-        parsed = OverridesParser.create().parse_overrides(list(overrides))
-    except HydraException as error:
-        raise _explained(error, "train", ()) from error
-    given = [o.value() for o in parsed if o.key_or_group == key and not o.is_sweep_override()]
-    return str(given[-1]) if given and given[-1] is not None else None
-
-
-def _check_hydra(node: Any, path: str) -> None:
-    """Hydra makes its own parts (launchers, sweepers, callbacks) without asking us."""
-    if not isinstance(node, Mapping):
-        return
-    target = str(node.get("_target_", "hydra_plugins."))
-    if not target.startswith(("hydra._internal.core_plugins.", "hydra_plugins.")):
+    with explained("train", ()):
+        given = [o for o in parsed(overrides) if o.key_or_group == key]
+    if any(o.is_sweep_override() for o in given):
         raise ConfigurationError(
-            f"{path}._target_={target} is refused: it is no launcher or sweeper of Hydra",
-            hint="leave hydra.* to launchers and sweepers that are installed as Hydra plugins",
+            f"{given[-1].input_line} gives {key} several values", hint=f"give {key} one value"
         )
-    for name, value in node.items():
-        _check_hydra(value, f"{path}.{name}")
+    value = given[-1].value() if given else None
+    return None if value is None else str(value)
+
+
+def values(config: DictConfig, main: Callable[..., Any]) -> dict[str, Any]:
+    """Every parameter of a function from its configuration, with interpolations resolved.
+
+    Sets of parts that were taken away, and parts of such a set, are none.
+
+    Raises:
+        ConfigurationError: Something else was taken away.
+    """
+    ours = [str(key) for key in config if key != "hydra"]
+    _require_parts(OmegaConf.to_container(OmegaConf.masked_copy(config, ours)), main)
+    plain = plain_values(OmegaConf.masked_copy(config, ours))
+    for group in _SETS_OF_PARTS:
+        if group in parameters(main):
+            members = plain.get(group) or {}
+            plain[group] = {k: v for k, v in members.items() if v is not None}
+    return plain
 
 
 def plain_values(config: DictConfig) -> dict[str, Any]:
@@ -104,17 +127,96 @@ def check_values(plain: Mapping[str, Any], main: Callable[..., Any]) -> None:
     Raises:
         ConfigurationError: See ``composed``.
     """
+    _require_known(plain, main)
     validate(main, plain, "")
     plugins = plain.get("plugins") or []
+    require_plugins(plugins)
     for group, path, node in _parts(plain):
         check(group, node, plugins=plugins, path=path)
 
 
-def _refuse_idle(plain: Mapping[str, Any], overrides: Sequence[str]) -> None:
+def _require_known(plain: Mapping[str, Any], main: Callable[..., Any]) -> None:
+    """A parameter with a default is for who calls the function, and no option."""
+    known = _options_of(main)
+    for name in plain:
+        if name not in known:
+            raise ConfigurationError(f"unknown option {name}", hint=did_you_mean(name, known))
+
+
+def _options_of(main: Callable[..., Any]) -> list[str]:
+    return [n for n, p in parameters(main).items() if p.default is inspect.Parameter.empty]
+
+
+def own_options(overrides: Sequence[str]) -> list[str]:
+    """The overrides, with ``group=null`` as Hydra writes it where nothing may be chosen.
+
+    Raises:
+        ConfigurationError: A group is given what is no option of a folder.
+    """
+    return [_own_option(override) for override in parsed(overrides)]
+
+
+def _own_option(override: Override) -> str:
+    group, text, value = override.key_or_group, str(override.input_line), override.value()
+    if not group:
+        raise ConfigurationError(f"cannot read the option {text!r}", hint=GRAMMAR)
+    if group not in groups() | {"hydra"} or override.is_delete() or override.is_sweep_override():
+        return text
+    if value is None and group in _MAY_BE_NONE and override.package is None:
+        return f"~{group}"
+    if value is None or isinstance(value, bool | int | float):
+        raise ConfigurationError(f"unknown option {text}", hint=_what_to_give(group))
+    if ".." in str(value).split("/"):  # a path would lead to any yaml
+        raise ConfigurationError(
+            f"{text} leads out of the folder of its options",
+            hint="hydra.searchpath=[file:///a/folder] adds a folder of yaml files",
+        )
+    return text
+
+
+def _require_typed_plugins(plain: Mapping[str, Any], typed: Sequence[Override]) -> None:
+    """A yaml imports nothing: a package is named by who types the command."""
+    if plain.get("plugins") and not any(o.key_or_group == "plugins" for o in typed):
+        named = ",".join(map(str, plain["plugins"]))
+        raise ConfigurationError(
+            f"a yaml file sets plugins=[{named}], which only the command line may",
+            hint=f"if you trust it, say it yourself: plugins=[{named}]",
+        )
+
+
+def _require_parts(node: Any, main: Callable[..., Any]) -> None:
+    """Refuse what was taken away (by ~ or null) and cannot be missing."""
+    for name in _options_of(main):
+        if name in _SETS_OF_PARTS:
+            _require_set(name, node.get(name))
+        elif name not in node:
+            raise ConfigurationError(f"{name} is missing", hint=_what_to_give(name))
+        elif name in groups() and not isinstance(node[name], Mapping):
+            told = "null" if node[name] is None else repr(node[name])
+            raise ConfigurationError(f"{name} cannot be {told}", hint=_what_to_give(name))
+
+
+def _require_set(name: str, members: Any) -> None:
+    if members and not isinstance(members, Mapping):
+        raise ConfigurationError(f"{name} cannot be {members!r}", hint=_what_to_give(name))
+    for member, node in (members or {}).items():
+        if node is not None and not isinstance(node, Mapping):
+            raise ConfigurationError(
+                f"{name}.{member} must be a part or null, got {node!r}",
+                hint=f"{name}.{member}=null leaves it out",
+            )
+
+
+def _what_to_give(name: str) -> str:
+    known = options(name) if name in groups() else {}
+    return f"choose one of {name}={'|'.join(known)}" if known else f"give {name}=..."
+
+
+def _refuse_idle(plain: Mapping[str, Any], typed: Sequence[Override]) -> None:
     """A part of a model that was asked for, and that this model has no place for."""
     parts = {k: v for k, v in plain.items() if k in _PARTS_OF_MODELS}
     places = taken("model", plain["model"], parts, plain.get("plugins") or [])
-    for override in OverridesParser.create().parse_overrides(list(overrides)):
+    for override in typed:
         group = override.key_or_group
         if group in parts and group not in places:
             model = plain["model"]["_target_"].rpartition(".")[2]
@@ -131,44 +233,3 @@ def _parts(plain: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, An
             yield from ((group, f"{group}.{name}", n) for name, n in (node or {}).items())
         elif isinstance(node, Mapping):
             yield group, group, node
-
-
-def _explained(error: Exception, name: str, overrides: Sequence[str]) -> ConfigurationError:
-    """What Hydra and OmegaConf say, as one line and a hint that does not hide a typo."""
-    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
-        group, _, option = error.missing_cfg_file.rpartition("/")
-        return ConfigurationError(
-            f"unknown option {group}={option}", hint=did_you_mean(option, error.options or [])
-        )
-    text = str(error.__cause__ if isinstance(error, ConfigCompositionException) else error)
-    text = text if text != "None" else str(error)
-    missing = re.search(r"Missing mandatory value: (\S+)", text)
-    if missing:
-        return ConfigurationError(
-            f"{missing[1]} is required", hint=f"give {missing[1]}=... on the command line"
-        )
-    found = re.search(r"Could not override '([^']+)'", str(error))
-    if found:
-        path, _, key = found[1].rpartition(".")
-        return ConfigurationError(
-            f"unknown option {found[1]}", hint=_near(key, path, name, overrides)
-        )
-    first = str(error).strip().partition("\n")[0]
-    return ConfigurationError(first, hint="options are written name=value or group=option")
-
-
-def _near(key: str, path: str, name: str, overrides: Sequence[str]) -> str:
-    """A hint among the names that stand where the unknown one was written."""
-    chosen = [o for o in overrides if o.partition("=")[0] in _groups()]
-    try:
-        node: Any = OmegaConf.to_container(compose(name, chosen), resolve=False)
-    except HydraException:
-        node = OmegaConf.to_container(compose(name), resolve=False)
-    for part in path.split(".") if path else []:
-        node = node.get(part, {}) if isinstance(node, Mapping) else {}
-    known = [k for k in node if not k.startswith("_")] if isinstance(node, Mapping) else []
-    return did_you_mean(key, known, path)
-
-
-def _groups() -> set[str]:
-    return {path.name for path in config_dir().iterdir() if path.is_dir()}

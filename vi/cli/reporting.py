@@ -9,14 +9,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
-from vi.errors import NumericsError, RunDirectoryError, ViError
+from vi.errors import Interrupted, NumericsError, RunDirectoryError, ViError
+
+_BY_SIGNAL = 128  # exit codes from here on
 
 
 @contextmanager
 def reporting() -> Iterator[None]:
     """Within this block an error of vi becomes two lines and its exit code, a warning one line.
 
-    The trace is shown with HYDRA_FULL_ERROR=1. Of several processes the first one speaks.
+    The trace is shown with HYDRA_FULL_ERROR=1. Of several processes the first one speaks; another
+    one where it met what the first does not see.
     """
     with warnings.catch_warnings():
         warnings.showwarning = _show
@@ -24,6 +27,9 @@ def reporting() -> Iterator[None]:
             yield
         except ViError as error:
             _end(error, error.hint, error.exit_code)
+        except BrokenPipeError:  # whoever read what we print has gone
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(128 + signal.SIGPIPE)
         except OSError as error:
             hint = "give another place, or make room or rights there"
             _end(error, hint, RunDirectoryError.exit_code)
@@ -45,14 +51,26 @@ def _of_memory(error: Exception) -> bool:
 def _end(error: Exception | str, hint: str, exit_code: int) -> NoReturn:
     if os.environ.get("HYDRA_FULL_ERROR") == "1":
         traceback.print_exc()
-    _say(f"error: {error}\nhint: {hint}")
+    if _rank() == 0:
+        _say(f"error: {_in_one_line(error)}\nhint: {_in_one_line(hint)}")
+    elif not isinstance(error, NumericsError | Interrupted) and exit_code < _BY_SIGNAL:
+        _say(f"error in process {_rank()}: {_in_one_line(error)}\nhint: {_in_one_line(hint)}")
     sys.exit(exit_code)
 
 
 def _show(message: Warning | str, *_: Any) -> None:
-    _say(f"warning: {message}")
+    if _rank() == 0:
+        _say(f"warning: {message}")
+
+
+def _rank() -> int:
+    rank = os.environ.get("LOCAL_RANK", "0")
+    return int(rank) if rank.isdigit() else 0
+
+
+def _in_one_line(text: Exception | str) -> str:
+    return " ".join(str(text).split("\n"))
 
 
 def _say(text: str) -> None:
-    if os.environ.get("LOCAL_RANK", "0") == "0":
-        print(text, file=sys.stderr)
+    print(text, file=sys.stderr, flush=True)

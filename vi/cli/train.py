@@ -1,98 +1,141 @@
 """Train a model and measure it."""
 
 import contextlib
+import os
 import shutil
 import sys
-from collections.abc import Sequence
+from argparse import Namespace
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import hydra
-from hydra._internal.utils import get_args_parser
+from hydra._internal.callbacks import Callbacks
+from hydra._internal.hydra import Hydra
+from hydra._internal.utils import _run_hydra
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from hydra.core.utils import JobStatus, run_job
+from hydra.types import HydraContext, RunMode
+from omegaconf import DictConfig
 
-from vi.cli.compose import composed, jobs, plain_values, value_of
+from vi.cli import interrupts, run_options
+from vi.cli.compose import checked, configuration, hydra_here, own_options, value_of, values
+from vi.cli.flags import flags_of, parser
 from vi.cli.reporting import reporting
+from vi.cli.run_options import continued, relative
 from vi.errors import CheckpointError, ConfigurationError
 from vi.training.registry import config_dir
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Check the whole command line, then let Hydra make the run directories and run the jobs."""
+    """Check the whole command line, then make the run directories and run the jobs."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     with reporting():
-        flags = get_args_parser().parse_args(arguments)
-        asks = flags.help or flags.hydra_help or flags.cfg or flags.info
-        if not (asks or flags.shell_completion):
-            _refuse_config_dir(flags.config_dir)
-            resumed = _options_of_the_run(value_of(flags.overrides, "ckpt_path"))
-            arguments = [*resumed, *arguments]
-            overrides = [*resumed, *flags.overrides]
-            for job in jobs(overrides) if flags.multirun else [overrides]:
-                composed("train", job, train)
-    sys.argv[1:] = arguments
-    hydra.main(str(config_dir().resolve()), "train", version_base="1.3")(_job)()
+        flags = flags_of(arguments)
+        if not (flags.help or flags.hydra_help or flags.shell_completion):
+            with hydra_here() as hydra:
+                shown = _train(hydra, flags)
+            if not shown:
+                return
+        _run_hydra(flags, parser(), _job, str(config_dir().resolve()), "train")
 
 
-def _refuse_config_dir(folder: str | None) -> None:
-    if folder is not None:
-        raise ConfigurationError(
-            "--config-dir is not known here",
-            hint=f"hydra.searchpath=[file://{Path(folder).resolve()}] adds a folder of yaml files",
-        )
+def _train(hydra: Hydra, flags: Namespace) -> bool:
+    """Run what the command line asks for; or only check it, if Hydra is to show something."""
+    several = flags.multirun or value_of(flags.overrides, "hydra.mode") == "MULTIRUN"
+    overrides = _with_options_of_the_run(flags.overrides, several=several)
+    if flags.cfg or flags.info:
+        flags.overrides = own_options(overrides)
+        configuration("train", overrides)
+        return True
+    if several:
+        from vi.cli.sweeps import sweep
+
+        sys.exit(sweep(hydra, overrides, train, _line))
+    _run(hydra, overrides)
+    return False
 
 
-def _options_of_the_run(ckpt_path: str | None) -> list[str]:
-    """For ``ckpt_path=RUN/checkpoints/last.ckpt``: the options of that run, and its directory.
+def _run(hydra: Hydra, overrides: Sequence[str]) -> None:
+    """One job in its run directory, composed once."""
+    config = configuration("train", overrides)
+    checked(config, overrides, train)
+    config.hydra.mode = RunMode.RUN
+    callbacks = Callbacks(config)
+    callbacks.on_run_start(config=config, config_name="train")
+    context = HydraContext(config_loader=hydra.config_loader, callbacks=callbacks)
+    done = run_job(_reported, config, "hydra.run.dir", None, context)
+    callbacks.on_run_end(config=config, config_name="train", job_return=done)
+    if done.status is JobStatus.FAILED:
+        raise done._return_value  # the property would print a line of its own
 
-    Of what was said to Hydra itself only the search path is kept.
-    """
+
+def _with_options_of_the_run(typed: Sequence[str], *, several: bool) -> list[str]:
+    """For ``ckpt_path=RUN/checkpoints/last.ckpt``: the options of that run, and its directory."""
+    ckpt_path = value_of(typed, "ckpt_path")
     if ckpt_path is None:
-        return []
+        return list(typed)
+    if several:
+        raise ConfigurationError(
+            "one run goes on in one directory, not in those of a sweep",
+            hint="leave --multirun out, or start from its weights: init_from=RUN",
+        )
+    if value_of(typed, "init_from") is not None:
+        raise ConfigurationError(
+            "init_from and ckpt_path are two places to start from",
+            hint="ckpt_path goes on with a run; init_from begins one with the weights of another",
+        )
+    run_dir = _run_of(ckpt_path)
+    return continued(typed, run_dir)
+
+
+def _run_of(ckpt_path: str) -> Path:
     checkpoint = Path(ckpt_path).resolve()
     run_dir = checkpoint.parent.parent
-    written = run_dir / ".hydra" / "overrides.yaml"
     if not checkpoint.is_file():
         raise CheckpointError(
             f"there is no checkpoint {ckpt_path}",
             hint="a run keeps checkpoints/last.ckpt and checkpoints/best.ckpt",
         )
-    if not written.is_file():
+    if not any((run_dir / name).exists() for name in (run_options.FILE, ".hydra")):
         raise CheckpointError(
             f"{ckpt_path} does not lie in the checkpoints/ of a run, so its options are unknown",
             hint="give RUN/checkpoints/last.ckpt, or go on from Python: vi.fit(ckpt_path=...)",
         )
-    overrides = [str(o) for o in OmegaConf.load(written)]
-    kept = [o for o in overrides if not o.lstrip("+~").startswith(("hydra.", "hydra/", "hydra@"))]
-    said = OmegaConf.load(written.with_name("hydra.yaml")).hydra.searchpath
-    search = [f"hydra.searchpath=[{','.join(map(_quoted, said))}]"] if said else []
-    return [*kept, *search, f"hydra.run.dir={_quoted(str(_relative(run_dir)))}"]
+    return run_dir
 
 
-def _quoted(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
-
-
-def _job(config: DictConfig) -> None:
-    run_dir = Path(HydraConfig.get().runtime.output_dir)
+def _reported(config: DictConfig) -> None:
     with reporting():
-        try:
-            train(**plain_values(config), run_dir=_relative(run_dir))
-        except Exception:
-            _remove_if_nothing_was_made(run_dir)
-            raise
+        _job(config)
 
 
-def _relative(path: Path) -> Path:
-    """The path as the user would type it."""
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+def _line(config: DictConfig) -> str:
+    """A job of a sweep, and what the table says of it."""
+    metrics = _job(config)
+    return f"test/bound {metrics['test/bound']:.3f}" if "test/bound" in metrics else ""
+
+
+def _job(config: DictConfig) -> Mapping[str, Any]:
+    hydra = HydraConfig.get()
+    run_dir = Path(hydra.runtime.output_dir)
+    interrupts.enter("start", undo=lambda: _remove_if_nothing_was_made(run_dir))
+
+    def keep_options() -> None:
+        run_options.write(run_dir, hydra.overrides.task, list(hydra.searchpath or []))
+
+    try:
+        plain = values(config, train)
+        return train(**plain, run_dir=relative(run_dir), begin=keep_options)
+    except Exception:
+        _remove_if_nothing_was_made(run_dir)
+        raise
 
 
 def _remove_if_nothing_was_made(run_dir: Path) -> None:
     """Take away what Hydra made for a run that did not begin, and nothing that holds more."""
+    if os.environ.get("LOCAL_RANK", "0") != "0" or not run_dir.is_dir():
+        return
     if {p.name for p in run_dir.iterdir()} != {".hydra"}:
         return
     shutil.rmtree(run_dir / ".hydra")
@@ -136,12 +179,17 @@ def train(
     init_from: str | None,
     plugins: list[str],
     run_dir: Path | None = None,
-) -> None:
-    """Build the parts that a composed configuration describes, and fit."""
+    begin: Callable[[], None] = lambda: None,
+) -> Mapping[str, Any]:
+    """Build the parts that a composed configuration describes, and fit; its numbers.
+
+    The last two are no options: where results go, and what to call before the first step.
+    """
     given = dict(locals())
 
     import torch
 
+    from vi.cli.beginning import Beginning
     from vi.data.base import DataSet
     from vi.training.fit import fit
     from vi.training.registry import build
@@ -157,7 +205,7 @@ def train(
         return build(group, node, supply={**groups, **facts}, plugins=plugins)
 
     torch.manual_seed(seed)
-    fit(
+    result = fit(
         part("model", model),
         loaded,
         part("bound", bound),
@@ -166,9 +214,13 @@ def train(
         run_dir=run_dir,
         trainer=part("trainer", trainer),
         evaluation=part("evaluation", evaluation),
-        callbacks=[part("callbacks", node) for node in (callbacks or {}).values()],
+        callbacks=[
+            *(part("callbacks", node) for node in (callbacks or {}).values()),
+            Beginning(begin),
+        ],
         loggers=[part("logger", node) for node in (logger or {}).values()],
         ckpt_path=ckpt_path,
         init_from=init_from,
         plugins=plugins,
     )
+    return result.metrics

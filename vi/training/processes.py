@@ -149,24 +149,10 @@ def ending_together(trainer: pl.Trainer) -> Iterator[None]:
     A number that is not finite is seen by all, and each ends by itself.
     """
     try:
-        with _as_typed():
-            yield
+        yield
     except BaseException as error:
         started = getattr(trainer.strategy.launcher, "procs", [])
         for process in started if not isinstance(error, NumericsError) else ():
             process.kill()
         started.clear()  # else who watches over them would kill this one when they end
         raise
-
-
-@contextmanager
-def _as_typed() -> Iterator[None]:
-    """``python -m vi train`` has taken its first word away, which the other processes need."""
-    spec = sys.modules["__main__"].__spec__
-    before = list(sys.argv)
-    if spec is not None and spec.name == "vi.__main__":
-        sys.argv.insert(1, "train")
-    try:
-        yield
-    finally:
-        sys.argv[:] = before

@@ -54,6 +54,11 @@ def config_dir() -> Path:
     return inside if inside.is_dir() else package.parent / "configs"
 
 
+def groups() -> set[str]:
+    """The groups of options: the folders of yaml files."""
+    return {path.name for path in config_dir().iterdir() if path.is_dir()}
+
+
 def options(group: str, plugins: Iterable[str] = ()) -> dict[str, Path]:
     """The options of a group and their files; a plugin package brings its own ``configs``."""
     folders = [config_dir(), *(_package_folder(p) / "configs" for p in plugins)]
@@ -153,6 +158,16 @@ def _locate(target: str) -> Any:
         return getattr(importlib.import_module(module), name, None)
     except (ImportError, ValueError):
         return None
+
+
+def require_plugins(plugins: Iterable[str]) -> None:
+    """Refuse packages that are not there.
+
+    Raises:
+        ConfigurationError: One of them cannot be found.
+    """
+    for plugin in plugins:
+        _package_folder(plugin)
 
 
 def _package_folder(plugin: str) -> Path:

@@ -1,0 +1,99 @@
+"""What Hydra and OmegaConf raise, in one line and a hint."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from hydra import compose
+from hydra.errors import (
+    ConfigCompositionException,
+    HydraException,
+    MissingConfigException,
+    OverrideParseException,
+)
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from vi.errors import ConfigurationError
+from vi.training.registry import groups, options
+from vi.training.schema import did_you_mean
+from vi.training.typed import option as typed_option
+
+GRAMMAR = "options are written name=value or group=option"
+_SWEEP = "-m sweeps over several values, one run for each; a list is written [1,2]"
+_LONG = 100  # characters of an option in a message
+
+
+@contextmanager
+def explained(name: str, overrides: Sequence[str]) -> Iterator[None]:
+    """Within this block what Hydra and OmegaConf raise becomes two lines."""
+    try:
+        yield
+    except ConfigurationError:
+        raise
+    except Exception as error:  # on strange input Hydra raises whatever its code runs into
+        raise _explanation(error, name, overrides) from error
+
+
+def _explanation(error: Exception, name: str, overrides: Sequence[str]) -> ConfigurationError:
+    """What Hydra and OmegaConf say, as one line and a hint that does not hide a typo."""
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        return _unknown_option(error.missing_cfg_file, error.options or [])
+    if isinstance(error, OverrideParseException):
+        return _unread(error.override)
+    text = str(error.__cause__ if isinstance(error, ConfigCompositionException) else error)
+    text = text if text != "None" else str(error)
+    missing = re.search(r"Missing mandatory value: (\S+)", text)
+    if missing:
+        return ConfigurationError(
+            f"{missing[1]} is required", hint=f"give {missing[1]}=... on the command line"
+        )
+    found = re.search(r"Could not override '([^']+)'", str(error))
+    if found:
+        path, _, key = found[1].rpartition(".")
+        return ConfigurationError(
+            f"unknown option {found[1]}", hint=_near(key, path, name, overrides)
+        )
+    if isinstance(error, RecursionError):
+        return ConfigurationError("an option nests too deep", hint=GRAMMAR)
+    return _unexpected(error)
+
+
+def _unknown_option(path: str, known: Sequence[str]) -> ConfigurationError:
+    group, _, option = path.rpartition("/")
+    known = list(known) or list(options(group))
+    return ConfigurationError(f"unknown option {group}={option}", hint=did_you_mean(option, known))
+
+
+def _unread(option: str) -> ConfigurationError:
+    """A text that is no option: most often a path whose blanks were left to the shell."""
+    name, equals, value = option.partition("=")
+    if not (name and equals) or value.startswith(("[", "{")) or len(option) > _LONG:
+        hint = f"{GRAMMAR}; a text with blanks is quoted twice: \"name='a text'\""
+    else:
+        hint = f"quote the text, for the shell as well: {typed_option(name, value)}"
+    shown = option if len(option) < _LONG else f"{option[:_LONG]}..."
+    return ConfigurationError(f"cannot read the option {shown!r}", hint=hint)
+
+
+def _unexpected(error: Exception) -> ConfigurationError:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    hint = _SWEEP if re.match("Ambiguous value|Sweep parameters", lines[0]) else GRAMMAR
+    if isinstance(error, HydraException | OmegaConfBaseException | UserWarning):
+        return ConfigurationError(lines[0], hint=hint)
+    told = f"{type(error).__name__}: {lines[0]}"
+    return ConfigurationError(f"no configuration ({told})", hint=GRAMMAR)
+
+
+def _near(key: str, path: str, name: str, overrides: Sequence[str]) -> str:
+    """A hint among the names that stand where the unknown one was written."""
+    chosen = [o for o in overrides if o.partition("=")[0] in groups()]
+    try:
+        node: Any = OmegaConf.to_container(compose(name, chosen), resolve=False)
+    except Exception:  # see ``explained``
+        node = OmegaConf.to_container(compose(name), resolve=False)
+    for part in path.split(".") if path else []:
+        node = node.get(part, {}) if isinstance(node, Mapping) else {}
+    known = [k for k in node if not k.startswith("_")] if isinstance(node, Mapping) else []
+    return did_you_mean(key, known, path)

@@ -1,0 +1,248 @@
+"""The options of a run, kept beside it as names and plain values, and read where it goes on.
+
+What travels with a run imports nothing, adds no folder of yaml files and says nothing to Hydra
+itself: a stranger's run would do so in your name. Such options have to be typed.
+"""
+
+import json
+import re
+import shlex
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+
+import vi
+from vi.errors import CheckpointError, ConfigurationError
+from vi.training.atomic import write_atomically
+from vi.training.plain_files import Unreadable, read_json, read_yaml
+from vi.training.registry import config_dir
+from vi.training.typed import quoted
+
+FILE, FORMAT = "options.json", 1
+_OF_A_START = {"ckpt_path", "init_from"}  # of how the run began, not of what it is
+_NAME = re.compile(r"(?:~|\+\+?)?[A-Za-z0-9_./@:-]+")
+_WORD = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+_WRITERS = ("logger", "callbacks")  # of files, in places that options name
+_IN_HYDRA = re.compile(r"hydra(?:$|[./@:])")
+_TEXT = 1 << 14  # Hydra's parser takes a second for a few thousand values
+_DEPTH = 16
+_HINT = "copy the whole run directory again, or start anew"
+
+
+@dataclass(frozen=True)
+class RunOption:
+    """One option as it is written on the command line.
+
+    Args:
+        name: Without its prefix: ``trainer.max_epochs``, ``flow@posterior.flow``.
+        text: The whole option.
+        plain: Whether it may be taken from a file beside a checkpoint.
+    """
+
+    name: str
+    text: str
+    plain: bool
+
+
+def write(run_dir: Path, texts: Iterable[str], searchpath: Sequence[str]) -> None:
+    """Keep the options of a run in ``options.json``, whole or not at all.
+
+    Args:
+        run_dir: Of the run.
+        texts: Its options as they were typed.
+        searchpath: The folders of yaml files that were added.
+
+    Raises:
+        RunDirectoryError: The file cannot be written.
+    """
+    entries = [_entry(override) for override in parsed(texts)]
+    if searchpath:
+        entries.append({"name": "hydra.searchpath", "value": list(searchpath)})
+    config = {"format": FORMAT, "vi": vi.__version__, "options": entries}
+    write_atomically(run_dir / FILE, (json.dumps(config, indent=2) + "\n").encode())
+
+
+def continued(typed: Sequence[str], run_dir: Path) -> list[str]:
+    """The command line of a run that goes on: its own options, and over them what was typed.
+
+    An option of the run that was typed as well is left out, so that it makes no difference
+    whether the run has it already: ``continued(typed, run)`` may be the options of the run.
+
+    Raises:
+        CheckpointError: The options of the run cannot be read.
+        ConfigurationError: The run has options that do not travel, and they were not typed.
+    """
+    said = {_name(override) for override in parsed(typed)}
+    kept = [o for o in _options(run_dir) if o.name not in said | _OF_A_START]
+    withheld = [o.text for o in kept if not o.plain]
+    if withheld:
+        raise ConfigurationError(
+            f"{run_dir} was made with {' '.join(withheld)}: it could run code, so it is not "
+            "taken from a run",
+            hint=f"if you trust it, say it yourself: {_command([*typed, *withheld])}",
+        )
+    return [*(o.text for o in kept), f"hydra.run.dir={quoted(str(relative(run_dir)))}", *typed]
+
+
+def parsed(texts: Iterable[str]) -> list[Override]:
+    """Options as Hydra reads them.
+
+    Raises:
+        HydraException: One of them cannot be read.
+    """
+    return OverridesParser.create().parse_overrides(list(texts))
+
+
+def relative(path: Path) -> Path:
+    """The path as the user would type it."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def _entry(override: Override) -> dict[str, Any]:
+    name = {"name": override.get_key_element()}
+    return name if override.is_delete() else name | {"value": override.value()}
+
+
+def _name(override: Override) -> str:
+    return override.get_key_element().lstrip("+~")
+
+
+def _options(run_dir: Path) -> list[RunOption]:
+    """Of ``options.json``; of a run that has none, what Hydra kept."""
+    path = run_dir / FILE
+    try:
+        if path.exists():
+            return _from_json(read_json(path))
+        path = run_dir / ".hydra"
+        return _from_hydra(path / "overrides.yaml", path / "hydra.yaml")
+    except Unreadable as error:
+        raise CheckpointError(f"{relative(path)}: {error}", hint=_HINT) from error
+
+
+def _from_json(config: Any) -> list[RunOption]:
+    if not isinstance(config, dict) or config.get("format") != FORMAT:
+        raise Unreadable(f"is no file of options of format {FORMAT}")
+    entries = config.get("options")
+    if not isinstance(entries, list):
+        raise Unreadable("holds no list of options")
+    return _bounded([_from_entry(entry) for entry in entries])
+
+
+def _from_entry(entry: Any) -> RunOption:
+    name = entry.get("name") if isinstance(entry, dict) else None
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise Unreadable(f"holds an option without a name: {str(entry)[:80]!r}")
+    delete = name.startswith("~")
+    if delete != ("value" not in entry):
+        raise Unreadable(f"holds {name} {'with' if delete else 'without'} a value")
+    text = name if delete else f"{name}={_written(entry['value'])}"
+    return RunOption(name.lstrip("+~"), text, _travels(name.lstrip("+~"), entry.get("value")))
+
+
+def _from_hydra(overrides: Path, hydra: Path) -> list[RunOption]:
+    """The options that Hydra kept, by its own grammar; and the search path, if any."""
+    texts = read_yaml(overrides)
+    if not isinstance(texts, list) or not all(isinstance(t, str) for t in texts):
+        raise Unreadable("overrides.yaml is no list of options")
+    node = read_yaml(hydra)
+    said = node.get("hydra") if isinstance(node, dict) else None
+    if not isinstance(said, dict):
+        raise Unreadable("hydra.yaml is no configuration of Hydra")
+    search = said.get("searchpath") or []
+    if not isinstance(search, list):
+        raise Unreadable("hydra.yaml holds a search path that is no list")
+    options = _bounded([RunOption("", t, False) for t in texts])
+    found = [RunOption("hydra.searchpath", f"hydra.searchpath={_written(search)}", False)]
+    return [*(_from_text(o.text) for o in options), *(found if search else [])]
+
+
+def _from_text(text: str) -> RunOption:
+    if _depth(text) > _DEPTH:
+        raise Unreadable("holds an option that nests too deep")
+    try:
+        (override,) = parsed([text])
+    except (HydraException, RecursionError):
+        raise Unreadable(f"holds {text[:80]!r}, which is no option") from None
+    name, value = _name(override), override.value()
+    plain = not override.is_sweep_override() and _travels(name, value)
+    return RunOption(name, text, plain)
+
+
+def _bounded(options: list[RunOption]) -> list[RunOption]:
+    if sum(len(o.text) for o in options) > _TEXT:
+        raise Unreadable(f"holds options of more than {_TEXT} characters")
+    for o in options:
+        if not o.text.isprintable():
+            raise Unreadable(f"holds {o.text[:80]!r}, which cannot be printed")
+    return options
+
+
+def _depth(text: str) -> int:
+    """How deep the brackets of a text nest, those within quotes included."""
+    steps = ({"[": 1, "{": 1, "(": 1, "]": -1, "}": -1, ")": -1}.get(c, 0) for c in text)
+    return max(accumulate(steps, initial=0))
+
+
+def _travels(name: str, value: Any) -> bool:
+    """Whether an option is harmless: no import, no other file, nothing for Hydra itself."""
+    group, *packages = name.split("@")
+    words = re.split(r"[./:@]", name)
+    if group == "plugins" or any(_IN_HYDRA.match(part) for part in (group, *packages)):
+        return False
+    if any(word.startswith("_") and word != "_global_" for word in words):
+        return False
+    if packages or (config_dir() / group).is_dir():
+        return value is None or (isinstance(value, str) and bool(_WORD.fullmatch(value)))
+    if words[0] in _WRITERS:
+        return _no_place(words[-1], value)
+    return _plain(value)
+
+
+def _no_place(name: str, value: Any) -> bool:
+    """Whether an option of what writes files leaves them where they belong."""
+    if isinstance(value, str):
+        return bool(_WORD.fullmatch(value or "none")) and "dir" not in name
+    return value is None or isinstance(value, bool | int | float)
+
+
+def _plain(value: Any) -> bool:
+    if isinstance(value, list):
+        return all(map(_plain, value))
+    if isinstance(value, dict):
+        named = all(isinstance(key, str) and _WORD.fullmatch(key) for key in value)
+        return named and all(map(_plain, value.values()))
+    if isinstance(value, str):
+        return "${" not in value
+    return value is None or isinstance(value, bool | int | float)
+
+
+def _written(value: Any) -> str:
+    """A plain value in Hydra's grammar; every text in quotes."""
+    if isinstance(value, str):
+        return quoted(value)
+    if isinstance(value, list):
+        return f"[{','.join(map(_written, value))}]"
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{_key(k)}:{_written(v)}" for k, v in value.items()) + "}"
+    return json.dumps(value)
+
+
+def _key(key: str) -> str:
+    if not _WORD.fullmatch(key) and not key.startswith("_"):
+        raise Unreadable(f"holds the key {key[:80]!r}, which is no name")
+    return key
+
+
+def _command(options: Sequence[str]) -> str:
+    """What to type, quoted for the shell."""
+    spec = sys.modules["__main__"].__spec__
+    module = spec is not None and spec.name == "vi.__main__"
+    program = ["python", "-m", "vi", "train"] if module else ["python", sys.argv[0] or "train.py"]
+    return shlex.join([*program, *options])
