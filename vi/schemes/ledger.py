@@ -1,7 +1,7 @@
 """Who won how much: E-steps, M-steps, or both at once."""
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 Phase = Literal["e", "m", "joint"]
 
@@ -45,6 +45,14 @@ class Ledger:
             self._settle()
         won, self.won = self.won, _nothing()
         return won
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return {"phase": self.phase, "level": self.level, "won": dict(self.won)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from ``state_dict``."""
+        self.phase, self.level, self.won = state["phase"], state["level"], dict(state["won"])
 
     def _settle(self) -> None:
         level = self.measure()

@@ -24,6 +24,8 @@ class IndexBlocks:
         steps_per_call: How many steps a list may hold.
         periods: A list ends at every multiple of these numbers of steps.
         same_order: Every epoch has the batches of the first one.
+        is_open: Whether all steps of an epoch are taken and its end is yet to come; it then is an
+            empty list.
     """
 
     def __init__(
@@ -37,6 +39,7 @@ class IndexBlocks:
         steps_per_call: Callable[[], int],
         periods: Sequence[int],
         same_order: bool = False,
+        is_open: Callable[[], bool] = lambda: False,
     ) -> None:
         self.n = n
         self.settings = settings
@@ -46,9 +49,13 @@ class IndexBlocks:
         self.steps_per_call = steps_per_call
         self.periods = periods
         self.same_order = same_order
+        self.is_open = is_open
 
     def __iter__(self) -> Iterator[list[Tensor]]:
         per_epoch = self.settings.steps_per_epoch(self.n)
+        if self.is_open():
+            yield []
+            return
         step = self.steps_taken()
         epoch, position = divmod(step, per_epoch)
         order = self._order(0 if self.same_order else epoch)

@@ -2,31 +2,27 @@
 
 import functools
 import json
-import math
-import signal
-import time
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import lightning
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.loggers import CSVLogger, Logger
+from lightning.pytorch.loggers import Logger
 
 import vi
 from vi.bounds.base import Bound
 from vi.bounds.elbo import ELBO
 from vi.data.base import DataSet, LoadedData
 from vi.data.loading import loaded as load_data
-from vi.errors import ConfigurationError, Interrupted, NumericsError
+from vi.errors import ConfigurationError
 from vi.evaluation.base import Evaluation
-from vi.evaluation.importance_sampling import ImportanceSampling
 from vi.models.base import LatentVariableModel
 from vi.networks.products import products_by
 from vi.options import Option
@@ -35,20 +31,25 @@ from vi.schemes.joint import Joint
 from vi.training import schema
 from vi.training.allocator import keep_freed_memory
 from vi.training.atomic import write_atomically
+from vi.training.callbacks.checkpoints import Best, Last
 from vi.training.callbacks.diagnostics import LatentDiagnostics
 from vi.training.callbacks.hyperparameters import Hyperparameters
 from vi.training.callbacks.ledger import EMLedger
 from vi.training.callbacks.pictures import Pictures
 from vi.training.callbacks.progress import ProgressBar
+from vi.training.checkpoint_file import CheckpointFiles, read_checkpoint
+from vi.training.checkpoint_schema import check_callbacks
+from vi.training.closing import is_complete, known_numbers, measure, of_training
 from vi.training.compiling import compiled
+from vi.training.csv_curves import CSVCurves
 from vi.training.denormals import denormals_flushed
 from vi.training.devices import chosen_device, gpu_known, threads
-from vi.training.evaluate import evaluate
 from vi.training.guards import check_data
+from vi.training.lock import locked
 from vi.training.module import TrainingModule
 from vi.training.pictures import save_pictures
 from vi.training.precision import computing_in
-from vi.training.pretrained import save
+from vi.training.pretrained import require_same, save
 from vi.training.processes import (
     check_gradients,
     check_processes,
@@ -58,7 +59,9 @@ from vi.training.processes import (
 from vi.training.quiet import quiet
 from vi.training.registry import describe
 from vi.training.report import print_report
+from vi.training.resume import prepare, read_run
 from vi.training.settings import TrainerSettings, require_seed
+from vi.training.signals import noting_signals
 from vi.training.start import rehearse, start
 from vi.training.tensorboard import TensorBoard
 
@@ -127,59 +130,62 @@ def fit(
     settings_ = _settings(trainer, epochs, settings)
     require_seed(seed)
     check_processes(settings_, scheme)
-    first = is_first(settings_.devices)
-    loaded = load_data(data, seed)
-    _start_on_the_processor(model, loaded)
-    check_data(loaded, model, settings_)
-    name = str(loaded.facts.get("data/name", "data"))
-    run_dir = Path(run_dir or Path("outputs") / name / f"{datetime.now():%Y-%m-%d_%H-%M-%S-%f}")
-    parts = {"bound": bound} | ({"data": loaded.option} if loaded.option else {})
-    savable = first and _savable({"model": model, **parts}, plugins)
-    module = TrainingModule(model, bound, scheme, loaded, settings_, seed)
-    with computing_in(settings_.precision, model, torch.device("cpu")):
-        rehearsed = rehearse(module)
-    if settings_.devices > 1:
-        check_gradients(*rehearsed)
-    start(module, init_from, ckpt_path)
-    chosen = {"model": model, "bound": bound, "scheme": scheme, "trainer": settings_}
-    values = {k: _values(v) for k, v in chosen.items()} | {"seed": seed, "data": name}
-    callbacks = [LatentDiagnostics(), Pictures(), EMLedger()] if callbacks is None else callbacks
-    drawn = any(isinstance(callback, Pictures) for callback in callbacks)
-    best, last = _checkpoints(run_dir)
-    pl_trainer = _trainer(
-        run_dir,
-        settings_,
-        [*(callbacks if first else _taking_part(callbacks)), Hyperparameters(values), best, last],
-        loggers,
-        validate=loaded.val is not None,
-    )
-    device = chosen_device(settings_.device)
-    if settings_.keep_memory and device.type == "cpu":
-        keep_freed_memory()
-    with products_by(settings_.products), ending_together(pl_trainer):
-        with (
-            threads(settings_.threads, model, settings_.batch_size, settings_.devices),
-            computing_in(settings_.precision, model, device),
-            compiled(settings_.compile, model, device),
-            gpu_known(device),
-            denormals_flushed() if settings_.flush_denormals else nullcontext(),
-        ):
-            facts = _train(pl_trainer, module, best, ckpt_path)
-        model = module.inferred
-        metrics = {**_measure(module, model, evaluation), **facts, **loaded.facts}
-        run_dir = pl_trainer.strategy.broadcast(run_dir)
-        pl_trainer.strategy.barrier()
-    if not first:
-        return FitResult(model, metrics, run_dir)
-    if savable:
-        save(model, run_dir / "model", facts=metrics, parts=parts, plugins=plugins)
-    write_atomically(run_dir / "metrics.json", (json.dumps(metrics, indent=2) + "\n").encode())
-    pictures = save_pictures(model, module.data, module.shape, run_dir, seed) if drawn else []
-    ledger = run_dir / "ledger.png"
-    pictures += [ledger] if ledger.is_file() else []
-    if settings_.progress_bar:
-        print_report(metrics, run_dir, pictures, saved="data" in parts and savable)
-    return FitResult(model, metrics, run_dir)
+    _require_one_start(ckpt_path, init_from)
+    with noting_signals() as signals:
+        loaded = load_data(data, seed)
+        _start_on_the_processor(model, loaded)
+        check_data(loaded, model, settings_)
+        name = str(loaded.facts.get("data/name", "data"))
+        time_ = f"{datetime.now():%Y-%m-%d_%H-%M-%S-%f}"
+        run_dir = Path(run_dir or Path("outputs") / name / time_)
+        parts = {"bound": bound} | ({"data": loaded.option} if loaded.option else {})
+        first = is_first(settings_.devices)
+        savable = first and _savable({"model": model, **parts}, plugins)
+        module = TrainingModule(model, bound, scheme, loaded, settings_, seed)
+        module.signals = signals
+        _rehearse(module)
+        resumed = None if ckpt_path is None else read_run(Path(ckpt_path), module)
+        if resumed is None:
+            start(module, init_from)
+        chosen = {"model": model, "bound": bound, "scheme": scheme, "trainer": settings_}
+        values = {k: _values(v) for k, v in chosen.items()} | {"seed": seed, "data": name}
+        if callbacks is None:
+            callbacks = [LatentDiagnostics(), Pictures(), EMLedger()]
+        seen = [*(callbacks if first else _taking_part(callbacks)), Hyperparameters(values)]
+        with locked(run_dir):
+            one = _trainer(run_dir, module, seen, loggers, resumed, ckpt_path)
+            if first:
+                prepare(run_dir, module, one.loggers, resumed)
+            if resumed is not None:
+                check_callbacks(resumed, one, Path(str(ckpt_path)))
+            with products_by(settings_.products), ending_together(one):
+                facts = _train(one, module, ckpt_path) | loaded.facts
+                run_dir = one.strategy.broadcast(run_dir)
+                known = known_numbers(run_dir, module)
+                complete = is_complete(known, run_dir / "model")
+                save_ = partial(save, module.inferred, run_dir / "model", parts=parts)
+                if savable and not complete:
+                    save_(facts=of_training(module) | facts, plugins=plugins)
+                measured = measure(module, evaluation, known)
+                metrics = {**measured, **of_training(module), **facts, **known}
+                one.strategy.barrier()
+            if first and not complete:
+                if savable:
+                    save_(facts=metrics, plugins=plugins)
+                text = json.dumps(metrics, indent=2) + "\n"
+                write_atomically(run_dir / "metrics.json", text.encode())
+            if first:
+                drawn = any(isinstance(callback, Pictures) for callback in callbacks)
+                _show(module, metrics, run_dir, drawn=drawn, saved="data" in parts and savable)
+            return FitResult(module.inferred, metrics, run_dir)
+
+
+def _require_one_start(ckpt_path: object, init_from: object) -> None:
+    if init_from is not None and ckpt_path is not None:
+        raise ConfigurationError(
+            "init_from has no effect beside ckpt_path, which has weights of its own",
+            hint="give one of both",
+        )
 
 
 def _start_on_the_processor(model: LatentVariableModel, data: LoadedData) -> None:
@@ -190,30 +196,26 @@ def _start_on_the_processor(model: LatentVariableModel, data: LoadedData) -> Non
             split.to("cpu")
 
 
-def _measure(
-    module: TrainingModule, model: LatentVariableModel, evaluation: Evaluation | None
-) -> dict[str, float]:
-    """The numbers of the weights that are kept: on the test data, and as validation saw them."""
-    bound, data = module.bound, module.data
-    evaluation = evaluation or ImportanceSampling(num_samples=1000)
-    test = evaluate(model, data.test, bound, evaluation, seed=module.seed)
-    _require_finite(test)
-    val = {}
-    if data.val is not None:
-        val = evaluate(model, data.val, bound, seed=module.seed, repeats=1)
-    train = {k: v for k, v in module.latest.items() if k.startswith(("train/", "spent/"))}
-    return (
-        {f"test/{k}": v for k, v in test.items()} | {f"val/{k}": v for k, v in val.items()} | train
-    )
+def _rehearse(module: TrainingModule) -> None:
+    settings = module.settings
+    with computing_in(settings.precision, module.model, torch.device("cpu")):
+        rehearsed = rehearse(module)
+    if settings.devices > 1:
+        check_gradients(*rehearsed)
 
 
-def _require_finite(numbers: Mapping[str, float]) -> None:
-    bad = [f"{name}={value}" for name, value in numbers.items() if not math.isfinite(value)]
-    if bad:
-        raise NumericsError(
-            f"the trained model has no finite numbers on the test data: {', '.join(bad)}",
-            hint="lower optimizer.lr, or set scheme.gradient_clip_norm=1",
-        )
+def _show(
+    module: TrainingModule, metrics: dict[str, Any], run_dir: Path, *, drawn: bool, saved: bool
+) -> None:
+    """Pictures, and the closing table."""
+    model, data, shape, seed = module.inferred, module.data, module.shape, module.seed
+    pictures = save_pictures(model, data, shape, run_dir, seed) if drawn else []
+    ledger = run_dir / "ledger.png"
+    pictures += [ledger] if ledger.is_file() else []
+    if module.settings.progress_bar:
+        if module.ended_before:
+            print(f"nothing to train: the run had ended by {', '.join(module.ended_before)}")
+        print_report(metrics, run_dir, pictures, saved=saved)
 
 
 def _settings(
@@ -239,35 +241,43 @@ def _savable(parts: Mapping[str, Any], plugins: Sequence[str]) -> bool:
 
 def _trainer(
     run_dir: Path,
-    settings: TrainerSettings,
+    module: TrainingModule,
     callbacks: Sequence[pl.Callback],
     loggers: Sequence[Logger] | None,
-    *,
-    validate: bool,
+    resumed: dict[str, Any] | None,
+    ckpt_path: str | Path | None,
 ) -> pl.Trainer:
+    settings = module.settings
     if loggers is None:
         loggers = [TensorBoard(run_dir, name="", version="", default_hp_metric=False)]
-        loggers += [CSVLogger(run_dir, name="csv")]
+        loggers += [CSVCurves(run_dir)]
     device = chosen_device(settings.device, settings.devices)
     shown = settings.progress_bar and is_first(settings.devices)
+    files, folder = CheckpointFiles(resumed), run_dir / "checkpoints"
+    other = None if ckpt_path is None else Path(ckpt_path).with_name("best.ckpt")
+    kept = [Best(folder / "best.ckpt", other), Last(folder / "last.ckpt", files)]
+    module.signals.last = kept[1].path
     with quiet():
-        return pl.Trainer(
+        trainer = pl.Trainer(
             accelerator="gpu" if device.type == "cuda" else "cpu",
             devices=settings.devices,
             strategy="ddp" if settings.devices > 1 else "auto",
-            max_epochs=settings.max_epochs,
-            max_steps=settings.max_steps or -1,
+            max_epochs=settings.max_epochs,  # steps are limited by the module
             check_val_every_n_epoch=settings.check_val_every_n_epochs,
             num_sanity_val_steps=0,
-            limit_val_batches=1.0 if validate else 0,
-            callbacks=[*callbacks, *([ProgressBar()] if shown else [])],
+            limit_val_batches=1.0 if module.data.val is not None else 0,
+            callbacks=[*callbacks, *kept, *([ProgressBar()] if shown else [])],
             enable_progress_bar=shown,
             enable_model_summary=False,
             inference_mode=False,  # some schemes refine q by its gradient
             logger=list(loggers),
             log_every_n_steps=1,
             default_root_dir=run_dir,
+            plugins=[files],
         )
+    trainer._signal_connector.register_signal_handlers = lambda: None  # we have our own
+    module.signals.steps = lambda: trainer.global_step
+    return trainer
 
 
 def _taking_part(callbacks: Sequence[pl.Callback]) -> list[pl.Callback]:
@@ -275,62 +285,56 @@ def _taking_part(callbacks: Sequence[pl.Callback]) -> list[pl.Callback]:
     return [c for c in callbacks if not isinstance(c, LatentDiagnostics | Pictures | EMLedger)]
 
 
-def _checkpoints(run_dir: Path) -> tuple[ModelCheckpoint, ModelCheckpoint]:
-    """best.ckpt by the validation bound, and last.ckpt at the end of every epoch."""
-    place = {"dirpath": run_dir / "checkpoints", "enable_version_counter": False}
-    best = ModelCheckpoint(
-        filename="best", monitor="val/bound", mode="max", auto_insert_metric_name=False, **place
-    )
-    return best, ModelCheckpoint(filename="last", save_on_train_epoch_end=True, **place)
-
-
 def _train(
-    trainer: pl.Trainer,
-    module: TrainingModule,
-    best_file: ModelCheckpoint,
-    ckpt_path: str | Path | None,
+    trainer: pl.Trainer, module: TrainingModule, ckpt_path: str | Path | None
 ) -> dict[str, Any]:
     """Run the trainer, put the best weights in, and tell what happened."""
-    started = time.perf_counter()
+    settings, model = module.settings, module.model
+    device = chosen_device(settings.device)
+    if settings.keep_memory and device.type == "cpu":
+        keep_freed_memory()
     module.train()
-    try:
-        with quiet():
-            trainer.fit(module, ckpt_path=ckpt_path, weights_only=True)
-    except SystemExit as end:  # what Lightning makes of a signal; of SIGTERM, a success
-        raise _stopped(trainer) from end
-    seconds = time.perf_counter() - started
+    with (
+        threads(settings.threads, model, settings.batch_size, settings.devices),
+        computing_in(settings.precision, model, device),
+        compiled(settings.compile, model, device),
+        gpu_known(device),
+        denormals_flushed() if settings.flush_denormals else nullcontext(),
+        quiet(),
+        module.signals.awaited(),
+    ):
+        trainer.fit(module, ckpt_path=ckpt_path, weights_only=True)
+        computed_with = torch.get_num_threads()
+    if module.signals.received:
+        raise module.signals.stopped()
     module.to(trainer.strategy.root_device)  # Lightning leaves it on the CPU, away from the data
-    best = "" if module.scheme.keeps_last else best_file.best_model_path
-    if best:
-        saved = torch.load(best, weights_only=True, map_location=module.device)
-        module.load_state_dict(saved["state_dict"])
+    weights = _put_best_in(trainer, module)
     module.eval()
     return {
-        "train/seconds": seconds,
+        "train/seconds": module.seconds(),
         "train/steps": trainer.global_step,
         "train/epochs": trainer.current_epoch,
-        "train/parameters": sum(p.numel() for p in module.model.parameters()),
-        "weights": f"best val/bound, epoch {saved['epoch'] + 1}" if best else "last",
+        "train/parameters": sum(p.numel() for p in model.parameters()),
+        "weights": weights,
         "seed": module.seed,
         "device": str(trainer.strategy.root_device),
         "devices": trainer.world_size,
-        "threads": torch.get_num_threads(),
+        "threads": computed_with,
         "versions/vi": vi.__version__,
         "versions/torch": torch.__version__,
         "versions/lightning": lightning.__version__,
     }
 
 
-def _stopped(trainer: pl.Trainer) -> Interrupted:
-    received = signal.SIGTERM if trainer.received_sigterm else signal.SIGINT
-    last = Path(trainer.default_root_dir) / "checkpoints" / "last.ckpt"
-    return Interrupted(
-        f"stopped by {received.name} after step {trainer.global_step}",
-        hint=f"ckpt_path={last} goes on from the end of the latest epoch"
-        if last.is_file()
-        else "no epoch was finished; start again",
-        exit_code=128 + received,
-    )
+def _put_best_in(trainer: pl.Trainer, module: TrainingModule) -> str:
+    """The weights of the best validation, where there are such; tells which they are."""
+    (best,) = (c for c in trainer.checkpoint_callbacks if isinstance(c, Best))
+    if module.scheme.keeps_last or best.score is None:
+        return "last"
+    saved = read_checkpoint(best.path)
+    require_same(module.state_dict(), saved["state_dict"])
+    module.load_state_dict(saved["state_dict"])
+    return f"best val/bound, epoch {saved['epoch'] + 1}"
 
 
 def _values(part: Any) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """The one Lightning module: manual optimisation, several optimiser steps a call."""
 
 import math
-import os
 import time
 import warnings
 from collections.abc import Callable
@@ -10,8 +9,6 @@ from itertools import pairwise, starmap
 from typing import Any, cast
 
 import lightning.pytorch as pl
-import torch
-from lightning.fabric.utilities import move_data_to_device
 from lightning.pytorch.callbacks import (
     Checkpoint,
     EarlyStopping,
@@ -33,15 +30,16 @@ from vi.errors import NumericsError
 from vi.inputs import as_it_is
 from vi.math import mix
 from vi.models.base import LatentVariableModel
-from vi.networks import products
 from vi.schemes.base import Scheme
 from vi.training.blocks import IndexBlocks, InOrder
 from vi.training.capture import CudaGraphs, ReplayedSteps, Take
+from vi.training.checkpoint import gather, restore
 from vi.training.means import Means, terms
 from vi.training.precision import tensor_cores
 from vi.training.processes import Processes
 from vi.training.seeding import seed_generators
 from vi.training.settings import TrainerSettings
+from vi.training.signals import Signals
 from vi.training.tape import Tapes
 
 _EVALUATION_BATCH = 500
@@ -89,7 +87,12 @@ class TrainingModule(pl.LightningModule):
         scheme.num_data = len(data.train)
         self.evaluations = Evaluations()
         self.step_seconds = 0.0  # of the latest steps
+        self.started: float | None = None
         self.seconds_before = 0.0  # of the run that this one goes on from
+        self.ended_before: list[str] = []  # why that run has ended, if it has
+        self.closed = 0  # the step of the latest epoch that has ended, with all that belongs to it
+        self.validated = 0  # the step of the latest validation
+        self.signals = Signals()
         self.train_means = Means()
         self.val_means = Means()
         self.latest: dict[str, float] = {}
@@ -114,16 +117,14 @@ class TrainingModule(pl.LightningModule):
                 split.to(self.device)
 
     def on_train_start(self) -> None:
-        """Prepare the step, and count only whole epochs: Lightning counts one cut short too."""
+        """Prepare the step."""
         self.started = time.perf_counter()
         self.backward_is_watched = self._is_backward_watched()
         self.take = self._step()
         self.take_again = self._replayed(self.take)
-        whole = self.trainer.global_step // self._steps_per_epoch()
-        progress: Any = self.trainer.fit_loop.epoch_progress.current
-        progress.ready = progress.started = progress.processed = progress.completed = whole
 
-    def _steps_per_epoch(self) -> int:
+    def steps_per_epoch(self) -> int:
+        """Optimiser steps in one pass over the training data."""
         return self.settings.steps_per_epoch(len(self.data.train))
 
     def train_dataloader(self) -> IndexBlocks:
@@ -137,6 +138,7 @@ class TrainingModule(pl.LightningModule):
             steps_per_call=self._steps_per_call,
             periods=self._file_periods(),
             same_order=self.scheme.fixed_data,
+            is_open=self.is_open,
         )
 
     def val_dataloader(self) -> InOrder:
@@ -147,10 +149,11 @@ class TrainingModule(pl.LightningModule):
     @as_it_is()
     def training_step(self, blocks: list[Tensor], _: int) -> None:
         """Several optimiser steps, from one that is logged to the next."""
+        self._stop_if_told()
         period = self.settings.log_every_n_steps
         until_logged = period - self.trainer.global_step % period
         cuts = [0, *range(until_logged, len(blocks), period), len(blocks)]
-        for part in starmap(slice, pairwise(cuts)):
+        for part in starmap(slice, pairwise(cuts)) if blocks else ():
             started = time.perf_counter()
             with counted(self.model, self.evaluations):
                 taken = self._take_steps(blocks[part])
@@ -159,12 +162,14 @@ class TrainingModule(pl.LightningModule):
             self._after_steps()
             if self.trainer.should_stop:
                 return
+            self._stop_if_told()
+        self.trainer.should_stop |= self._is_at_limit()
 
     def _take_steps(self, blocks: list[Tensor]) -> int:
         """How many were taken: all, if they may be."""
         first = self.trainer.global_step
         seed, device, limited = self.seed, self.device, self.settings.max_evaluations is not None
-        processes, bound = self.processes, self.bound
+        processes, bound, signals = self.processes, self.bound, self.signals
         for step, index in enumerate(blocks, start=first):
             seed_generators(mix(seed, step, *processes.key), device)
             bound.at_step(step)
@@ -172,7 +177,7 @@ class TrainingModule(pl.LightningModule):
             self.weight = share.weight
             take = self.take_again if step >= bound.warmup_steps else self.take
             self.train_means.add(share.counting(take(share.index)))
-            if limited and self._spent_all():
+            if signals.received or limited and self.spent_all():
                 return step + 1 - first
         return len(blocks)
 
@@ -237,7 +242,7 @@ class TrainingModule(pl.LightningModule):
     def _after_steps(self) -> None:
         """What is due after this number of steps, before anything is validated or written."""
         step = self.trainer.global_step
-        epoch_ends = step % self._steps_per_epoch() == 0
+        epoch_ends = step % self.steps_per_epoch() == 0
         if epoch_ends:
             self.scheme.end_epoch(self.bound, self.model, self._probe())
         if epoch_ends or step % self.settings.log_every_n_steps == 0:
@@ -248,7 +253,22 @@ class TrainingModule(pl.LightningModule):
             schedulers = self.lr_schedulers() or []
             for scheduler in schedulers if isinstance(schedulers, list) else [schedulers]:
                 cast(LRScheduler, scheduler).step()
-        self.trainer.should_stop |= self._spent_all()
+        self.trainer.should_stop |= self._is_at_limit()
+
+    def _is_at_limit(self) -> bool:
+        return self.trainer.global_step == self.settings.max_steps or self.spent_all()
+
+    def is_open(self) -> bool:
+        """Whether the latest step was the last of its epoch, whose end is yet to come."""
+        step = self.trainer.global_step
+        return step != self.closed and (step % self.steps_per_epoch() == 0 or self._is_at_limit())
+
+    def _stop_if_told(self) -> None:
+        """Keep where the run stands, and end it."""
+        if self.signals.agreed(self.processes):
+            if self.trainer.global_step:
+                self.trainer.save_checkpoint(self.signals.last)
+            raise self.signals.stopped()
 
     def _steps_per_call(self) -> int:
         chosen = self.settings.steps_per_call
@@ -282,14 +302,16 @@ class TrainingModule(pl.LightningModule):
         return split.batch(split.spread(min(_PROBE, len(split))))
 
     def on_train_epoch_end(self) -> None:
-        """Log what max_steps cut short."""
+        """Log what a limit cut short."""
         self._log_training()
         self.trainer.should_stop |= self.scheme.converged
+        self.closed = self.trainer.global_step
 
     @as_it_is()
     def validation_step(self, index: Tensor, _: int) -> None:
         """The bound on validation data, with noise keyed by datum."""
         assert self.data.val is not None  # else there are no blocks
+        self._stop_if_told()
         share = self.processes.share(index)
         batch = self.data.val.batch(share.index)
         with datum_noise(self.seed, share.index):
@@ -302,6 +324,7 @@ class TrainingModule(pl.LightningModule):
         if not means.columns:
             return
         mean = self._finite_mean(means, "validation bound")
+        self.validated = self.trainer.global_step
         metrics = {f"val/{name}": value for name, value in mean.items()}
         self.log_dict(metrics, logger=False, sync_dist=self.processes.world > 1)
         self.record(metrics | self._spent())
@@ -327,37 +350,29 @@ class TrainingModule(pl.LightningModule):
         n = len(self.data.train)
         evaluations = self.processes.total(vars(self.evaluations))
         return {
-            "spent/seconds": self._seconds(),
-            "spent/epochs": self.trainer.global_step / self._steps_per_epoch(),
+            "spent/seconds": self.seconds(),
+            "spent/epochs": self.trainer.global_step / self.steps_per_epoch(),
             "spent/encoder_evaluations": evaluations["encoder"] / n,
             "spent/decoder_evaluations": evaluations["decoder"] / n,
         }
 
-    def _spent_all(self) -> bool:
+    def spent_all(self) -> bool:
+        """Whether the budget of evaluations is used up."""
         limit = self.settings.max_evaluations
         spent = self.evaluations.encoder + self.evaluations.decoder
         return limit is not None and spent >= limit * len(self.data.train)
 
-    def _seconds(self) -> float:
-        return self.seconds_before + time.perf_counter() - self.started
+    def seconds(self) -> float:
+        """Of training, in this process and in those that it goes on from."""
+        return self.seconds_before + (time.perf_counter() - self.started if self.started else 0.0)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep what the scheme has to know, the account of evaluations, and how it computed."""
-        checkpoint["scheme"] = self.scheme.state_dict()
-        evaluations = self.processes.total(vars(self.evaluations))
-        checkpoint["spent"] = {"seconds": self._seconds(), **evaluations}
-        checkpoint["threads"] = torch.get_num_threads()
-        checkpoint["products"] = products.plans()
+        """Keep where the run stands."""
+        gather(self, checkpoint)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on from there."""
-        self.scheme.load_state_dict(move_data_to_device(checkpoint["scheme"], self.device))
-        spent = dict(checkpoint["spent"])
-        self.seconds_before = spent.pop("seconds")
-        self.evaluations = Evaluations(**spent) if self.processes.rank == 0 else Evaluations()
-        products.adopt(checkpoint.get("products", {}))
-        if self.settings.threads is None and "threads" in checkpoint:
-            torch.set_num_threads(min(checkpoint["threads"], os.cpu_count() or 1))
+        restore(self, checkpoint)
 
     def _finite_mean(self, means: Means, what: str) -> dict[str, float]:
         means = self.processes.gathered(means)

@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as to_bytes
 
 import vi
 from vi.errors import CheckpointError
@@ -61,7 +62,7 @@ def save(
     directory.mkdir(parents=True, exist_ok=True)
     weights = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
     write_atomically(directory / _CONFIG, _json(config))
-    write_atomically(directory / _WEIGHTS, lambda path: save_file(weights, path))
+    write_atomically(directory / _WEIGHTS, to_bytes(weights))
     write_atomically(directory / _CARD, _card(config).encode())
     digests = {name: _sha256(directory / name) for name in (_CONFIG, _WEIGHTS, _CARD)}
     write_atomically(directory / _MANIFEST, _json({"sha256": digests}))

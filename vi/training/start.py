@@ -4,7 +4,6 @@ import copy
 from functools import reduce
 from operator import add
 from pathlib import Path
-from pickle import UnpicklingError
 
 import torch
 from torch import Tensor
@@ -14,7 +13,7 @@ from vi.data.base import Split
 from vi.errors import CheckpointError, ConfigurationError, ViError
 from vi.models.base import ExactModel, LatentVariableModel
 from vi.training.module import TrainingModule
-from vi.training.pretrained import load, load_weights, require_same
+from vi.training.pretrained import load, load_weights
 
 _BLOCK = 4096  # data whose statistics are made at once
 _ENOUGH = 1 << 17  # data that a start is made from, so that it is bounded in memory
@@ -56,22 +55,12 @@ def _require_fixed_data(module: TrainingModule) -> None:
         )
 
 
-def start(
-    module: TrainingModule, init_from: str | Path | None, ckpt_path: str | Path | None
-) -> None:
+def start(module: TrainingModule, init_from: str | Path | None) -> None:
     """The weights before the first step: of another run, or made from the training data.
 
     Raises:
         CheckpointError: A file to start from that is missing, damaged or of another model.
     """
-    if ckpt_path is not None:
-        if not Path(ckpt_path).is_file():
-            raise CheckpointError(
-                f"there is no checkpoint {ckpt_path}",
-                hint="a run keeps checkpoints/last.ckpt and checkpoints/best.ckpt",
-            )
-        _require_checkpoint(module, Path(ckpt_path))
-        return
     model, train = module.model, module.data.train.frozen(module.seed)
     if init_from is not None and not isinstance(model, ExactModel):
         load_weights(model, init_from)
@@ -83,19 +72,6 @@ def start(
         model.initialize(_known(train, index), **given)
     if init_from is not None and isinstance(model, ExactModel):
         _start_exact(model, train, init_from)
-
-
-def _require_checkpoint(module: TrainingModule, path: Path) -> None:
-    """Refuse a file that is damaged, not of this library, or of another model."""
-    try:
-        saved = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        weights, _ = saved["state_dict"], (saved["scheme"], saved["spent"], saved["loops"])
-    except (EOFError, KeyError, TypeError, ValueError, RuntimeError, UnpicklingError) as error:
-        raise CheckpointError(
-            f"{path} is no checkpoint of a run, or damaged",
-            hint="give the checkpoints/last.ckpt of a run; model/ holds weights for init_from=RUN",
-        ) from error
-    require_same(module.state_dict(), weights)
 
 
 def _known(train: Split, index: Tensor) -> Tensor:

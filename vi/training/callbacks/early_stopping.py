@@ -1,5 +1,7 @@
 """Stop when the validation bound has stopped rising."""
 
+from typing import Any
+
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import EarlyStopping as LightningEarlyStopping
 
@@ -34,3 +36,7 @@ class EarlyStopping(LightningEarlyStopping):
         """Count this validation, if the warm-up is over."""
         if self.enabled and trainer.global_step > pl_module.bound.warmup_steps:
             super().on_validation_end(trainer, pl_module)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on counting, with the patience of this run."""
+        super().load_state_dict({**state_dict, "patience": self.patience})

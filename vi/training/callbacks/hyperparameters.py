@@ -21,7 +21,9 @@ class Hyperparameters(pl.Callback):
         self.values = flatten(values)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write them."""
+        """Write them; a run that goes on has done so."""
+        if trainer.global_step:
+            return
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
                 logger.log_hyperparams(self.values, {"val/elbo": math.nan})

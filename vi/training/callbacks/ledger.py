@@ -3,6 +3,7 @@
 import csv
 import io
 from pathlib import Path
+from typing import Any
 
 import lightning.pytorch as pl
 import torch
@@ -29,17 +30,38 @@ class EMLedger(pl.Callback):
         max_data: Training data to measure on.
     """
 
+    forms = (
+        {"rows": [dict.fromkeys(COLUMNS, 0.0)], "ledger": None},
+        {"rows": [], "ledger": Ledger(lambda: 0.0).state_dict()},
+        *(
+            {"rows": [], "ledger": {**Ledger(lambda: 0.0).state_dict(), "phase": p, "level": 0.0}}
+            for p in ("e", "m", "joint")
+        ),
+    )
+    """Of its state."""
+
     def __init__(self, max_data: int = 100) -> None:
         require_positive("max_data", max_data)
         self.max_data = max_data
         self.rows: list[dict[str, float]] = []
+        self.ledger: Ledger | None = None
+        self.state: dict[str, Any] = {}  # of the run that this one goes on from
+
+    def state_dict(self) -> dict[str, Any]:
+        """All rows, and how far the account of this epoch is."""
+        open_ = self.ledger.state_dict() if self.ledger else None
+        return {"rows": [dict(row) for row in self.rows], "ledger": open_}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from there."""
+        self.state = state_dict
+        self.rows = [dict(row) for row in state_dict["rows"]]
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: TrainingModule) -> None:
-        """Start to keep account; a resumed run goes on with its file."""
-        pl_module.scheme.ledger = Ledger(lambda: self._elbo(pl_module))
-        path = _folder(trainer) / "ledger.csv"
-        if pl_module.trainer.global_step and path.is_file():
-            self.rows = _read(path, pl_module.trainer.global_step)
+        """Start to keep account."""
+        self.ledger = pl_module.scheme.ledger = Ledger(lambda: self._elbo(pl_module))
+        if self.state.get("ledger"):
+            self.ledger.load_state_dict(self.state["ledger"])
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: TrainingModule) -> None:
         """Close the epoch."""
@@ -56,7 +78,7 @@ class EMLedger(pl.Callback):
         writer = csv.writer(text)
         writer.writerow(COLUMNS)
         writer.writerows([row[name] for name in COLUMNS] for row in self.rows)
-        write_atomically(_folder(trainer) / "ledger.csv", text.getvalue().encode())
+        write_atomically(_folder(trainer) / "ledger.csv", text.getvalue().encode(), durable=False)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: TrainingModule) -> None:
         """Draw what every epoch won."""
@@ -76,11 +98,3 @@ class EMLedger(pl.Callback):
 
 def _folder(trainer: pl.Trainer) -> Path:
     return Path(trainer.default_root_dir)
-
-
-def _read(path: Path, step: int) -> list[dict[str, float]]:
-    """The rows of the epochs that the resumed run has behind it."""
-    lines = path.read_text(encoding="utf-8").splitlines()
-    kinds = {"epoch": int, "step": int}
-    rows = [{k: kinds.get(k, float)(v) for k, v in row.items()} for row in csv.DictReader(lines)]
-    return [row for row in rows if row["step"] <= step]

@@ -1,0 +1,76 @@
+"""When training has ended: what the weights that are kept are worth."""
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from vi.errors import CheckpointError, NumericsError
+from vi.evaluation.base import Evaluation
+from vi.evaluation.importance_sampling import ImportanceSampling
+from vi.training.evaluate import evaluate
+from vi.training.module import TrainingModule
+from vi.training.pretrained import read_config
+
+_OF_TRAINING = ("train/", "spent/")
+
+
+def known_numbers(run_dir: Path, module: TrainingModule) -> dict[str, Any]:
+    """What metrics.json tells of a run that had ended, if it is about these very weights."""
+    path = run_dir / "metrics.json"
+    if not (module.ended_before and path.is_file()):
+        return {}
+    try:
+        numbers = json.loads(path.read_text(encoding="utf-8"))
+        same = numbers["train/steps"] == module.trainer.global_step
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return {}
+    return numbers if same else {}
+
+
+def of_training(module: TrainingModule) -> dict[str, float]:
+    """The latest numbers of the curves, and what the run has cost."""
+    return {k: v for k, v in module.latest.items() if k.startswith(_OF_TRAINING)}
+
+
+def measure(
+    module: TrainingModule, evaluation: Evaluation | None, known: Mapping[str, Any]
+) -> dict[str, float]:
+    """The numbers of the weights that are kept: on the test data, and as validation saw them.
+
+    What is known already is not measured again.
+
+    Raises:
+        NumericsError: The numbers on the test data are not finite.
+    """
+    model, bound, data, seed = module.inferred, module.bound, module.data, module.seed
+    test, val = {}, {}
+    if not _has(known, "test/"):
+        evaluation = evaluation or ImportanceSampling(num_samples=1000)
+        test = evaluate(model, data.test, bound, evaluation, seed=seed)
+        _require_finite(test)
+    if data.val is not None and not _has(known, "val/"):
+        val = evaluate(model, data.val, bound, seed=seed, repeats=1)
+    return {f"test/{k}": v for k, v in test.items()} | {f"val/{k}": v for k, v in val.items()}
+
+
+def is_complete(known: Mapping[str, Any], directory: Path) -> bool:
+    """Whether all was measured, and the model is saved."""
+    try:
+        return _has(known, "test/") and bool(read_config(directory))
+    except CheckpointError:
+        return False
+
+
+def _has(known: Mapping[str, Any], prefix: str) -> bool:
+    return any(name.startswith(prefix) for name in known)
+
+
+def _require_finite(numbers: Mapping[str, float]) -> None:
+    bad = [f"{name}={value}" for name, value in numbers.items() if not math.isfinite(value)]
+    if bad:
+        raise NumericsError(
+            f"the trained model has no finite numbers on the test data: {', '.join(bad)}",
+            hint="lower optimizer.lr, or set scheme.gradient_clip_norm=1",
+        )
