@@ -330,7 +330,7 @@ def test_evaluate_refuses_sizes_that_cannot_be(folder, run, option, capsys):
     [
         (b"not a checkpoint", "is no checkpoint of a run, or damaged"),
         (None, "last.ckpt: truncated (2000 of "),
-        ("foreign", "is no checkpoint of a run, or damaged"),
+        ("foreign", "is no checkpoint of this run: scheme is missing"),
     ],
 )
 def test_a_damaged_checkpoint_ends_with_4(run, tmp_path, capsys, content, told):

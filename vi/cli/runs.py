@@ -76,6 +76,7 @@ def open_run(
     """
     from vi.training.devices import chosen_device
     from vi.training.pretrained import load, model_directory, read_config
+    from vi.training.same_data import require_same_data
 
     directory = model_directory(run)
     config = read_config(directory)
@@ -89,6 +90,7 @@ def open_run(
         node["dir"] = data_dir
     seed = int(config["facts"].get("seed", 0))
     data = build("data", node, plugins=plugins).load(seed)
+    require_same_data(config["facts"], data.facts)
     model = load(directory, device=chosen_device(device), plugins=plugins)
     bound = build("bound", undescribe("bound", config["bound"], plugins), plugins=plugins)
     return Run(model, bound, _placed(data, model), seed, Path(run))

@@ -24,6 +24,7 @@ from vi.cli.flags import flags_of, parser
 from vi.cli.reporting import reporting
 from vi.cli.run_options import continued, relative
 from vi.errors import CheckpointError, ConfigurationError
+from vi.training.lock import locked
 from vi.training.registry import config_dir
 
 
@@ -126,7 +127,8 @@ def _job(config: DictConfig) -> Mapping[str, Any]:
 
     try:
         plain = values(config, train)
-        return train(**plain, run_dir=relative(run_dir), begin=keep_options)
+        with locked(run_dir):
+            return train(**plain, run_dir=relative(run_dir), begin=keep_options)
     except Exception:
         _remove_if_nothing_was_made(run_dir)
         raise

@@ -8,7 +8,6 @@ take the file as it is.
 import hashlib
 import io
 import time
-import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -62,9 +61,11 @@ def fault(content: bytes) -> str | None:
     return None if content.startswith(b"PK\x03\x04") else _NO_CHECKPOINT
 
 
-def is_sealed(content: bytes) -> bool:
-    """Whether a checksum stands in these bytes."""
-    return content[-_TAIL:-_DIGEST] == _COMMENT
+def is_sealed(path: Path) -> bool:
+    """Whether a file has a checksum; those of older versions have none."""
+    with path.open("rb") as file:
+        file.seek(-min(_TAIL, path.stat().st_size), io.SEEK_END)
+        return file.read().startswith(_COMMENT)
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -77,8 +78,6 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     wrong = fault(content)
     if wrong is not None:
         raise _damaged(path, wrong)
-    if not is_sealed(content):
-        warnings.warn(f"{path} has no checksum: an older version wrote it", stacklevel=3)
     return _unpacked(path, content)
 
 
@@ -122,8 +121,7 @@ def newest_good(folder: Path, but: Path) -> Path | None:
     """The youngest file of a folder whose checksum is right."""
     others = [path for path in folder.glob("*.ckpt") if path.is_file() and path.name != but.name]
     for path in sorted(others, key=lambda path: path.stat().st_mtime, reverse=True):
-        content = path.read_bytes()
-        if is_sealed(content) and fault(content) is None:
+        if is_sealed(path) and fault(path.read_bytes()) is None:
             return path
     return None
 

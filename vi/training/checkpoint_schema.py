@@ -118,6 +118,7 @@ def _check_parts(checkpoint: dict[str, Any], module: "TrainingModule") -> None:
     scheme, bound, model = copy.deepcopy((module.scheme, module.bound, module.model))
     optimizers, schedules = scheme.configure(model, bound)
     states = checkpoint["optimizer_states"]
+    states = states if optimizers else [state for state in states if state]  # Lightning's own
     _require(len(states) == len(optimizers), "optimizer_states", f"are {len(states)}")
     for i, (state, optimizer) in enumerate(zip(states, optimizers, strict=True)):
         _check_optimizer(state, optimizer, f"optimizer_states[{i}]")

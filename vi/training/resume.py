@@ -1,5 +1,6 @@
 """Before the first step of a run that goes on, and of any run: what lies there already."""
 
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from lightning.pytorch.loggers import Logger
 
 from vi.training.atomic import remove_left_over, require_room
 from vi.training.checkpoint import require_same_seed
-from vi.training.checkpoint_file import read_checkpoint
+from vi.training.checkpoint_file import is_sealed, read_checkpoint
 from vi.training.checkpoint_schema import check
 from vi.training.curves import Curves
 from vi.training.ended import require_not_done
@@ -26,6 +27,8 @@ def read_run(path: Path, module: TrainingModule) -> dict[str, Any]:
     """
     checkpoint = read_checkpoint(path)
     check(checkpoint, module, path)
+    if not is_sealed(path):
+        warnings.warn(f"{path} has no checksum: an older version wrote it", stacklevel=3)
     run = checkpoint.get("run", {})
     require_same_seed(run, module.seed)
     require_same_data(run.get("facts", {}), module.data.facts)
@@ -47,7 +50,7 @@ def prepare(
     folder = run_dir / "checkpoints"
     remove_left_over(run_dir, folder, run_dir / "model")
     require_room(folder, sum(value.nbytes for value in module.state_dict().values()))
-    step = 0 if resumed is None else resumed["global_step"]
+    step = -1 if resumed is None else resumed["global_step"]
     is_open = resumed is not None and resumed.get("run", {}).get("open", False)
     if resumed is not None or not (folder / "last.ckpt").is_file():
         for logger in loggers:
