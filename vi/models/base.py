@@ -225,6 +225,31 @@ class ExactModel(LatentVariableModel):
             NumericsError: The maximum does not exist, such as a singular covariance.
         """
 
+    def reduce(self, statistics: Statistics) -> Statistics:
+        """Take a step that EM lacks, after the M-step: parameter expansion.
+
+        Returns:
+            The statistics after it; the objective is not below that of the ones given.
+        """
+        return statistics
+
+    def leave_saddle(self, statistics: Statistics) -> bool:
+        """Move to a greater objective where that of EM has stopped rising, if there is a way.
+
+        Args:
+            statistics: Of the exact posterior at the present theta.
+
+        Returns:
+            Whether theta has moved.
+        """
+        del statistics
+        return False
+
+    def rounding(self, statistics: Statistics) -> float:
+        """How far rounding may move the energy at the present theta, in nats, beyond its size."""
+        del statistics
+        return 0.0
+
     def log_prior(self) -> Float[Tensor, ""]:
         """log p(theta) up to a constant, in nats; 0 for maximum likelihood."""
         return torch.zeros((), dtype=torch.float64)

@@ -11,11 +11,19 @@ from torch.distributions import Distribution, Independent, MultivariateNormal, N
 
 from vi.errors import ConfigurationError, NumericsError, require_positive
 from vi.models.base import ExactModel, Statistics
+from vi.models.ritz import better_span
 
 # Of the noise in W before the first step: small beside the noise of x, yet off the saddle at 0.
 _START = 0.1
 # What is left of a variance when everything else of it was explained, in double precision.
-_SINGULAR = 1e-12
+_SINGULAR = 1e-13
+# Rows, or dimensions, up to which the start knows the whole covariance.
+_WIDE = 1024
+_BESIDE = 1 << 14  # numbers of the probe: all directions of D <= 128, Z + 8 where D is large
+_RISE = 1e-7  # nats per datum that make a saddle worth leaving
+_ROUNDING = 32  # units of the last place that a sum over data may be wrong by
+# A column of W of which this is left, squared, in units of the noise, is lost.
+_LOST = 1e-6
 
 
 class LinearGaussian(ExactModel):
@@ -40,6 +48,8 @@ class LinearGaussian(ExactModel):
     log_scale: nn.Parameter
     origin: Tensor
     """(D,), what the statistics are centred at, lest they cancel: the mean of the data."""
+    probe: Tensor
+    """(D, k), random directions: what of the data lies beside W is seen through them."""
 
     def __init__(self, data_shape: Sequence[int], latent_dim: int) -> None:
         super().__init__()
@@ -54,6 +64,9 @@ class LinearGaussian(ExactModel):
         self.weight = nn.Parameter(_START * torch.randn(d, latent_dim, dtype=torch.float64))
         self.loc = nn.Parameter(torch.zeros(d, dtype=torch.float64))
         self.register_buffer("origin", torch.zeros(d, dtype=torch.float64))
+        width = min(d, max(latent_dim + 8, _BESIDE // d))
+        noise = torch.randn(d, width, dtype=torch.float64, generator=torch.Generator())
+        self.register_buffer("probe", noise, persistent=False)
 
     @abstractmethod
     def noise_variance(self, variance: Float[Tensor, " D"]) -> Tensor:
@@ -85,10 +98,16 @@ class LinearGaussian(ExactModel):
         lemma in one, without their difference of large numbers.
         """
         q = self.posterior(x)
-        return self.log_joint(x, q.mean) - q.log_prob(q.mean)
+        z, left = q.mean, x - self.loc
+        noise = Normal(z @ self.weight.mT, self.log_scale.exp(), validate_args=False)
+        joint = noise.log_prob(left).sum(-1) + self.prior().log_prob(z)
+        return joint - q.log_prob(z)
 
     def statistics(self, x: Tensor, q: Distribution, **given: Tensor) -> Statistics:
-        """Sums of x, x^2, E[z], x E[z]' and E[z z'], with x counted from ``origin``."""
+        """Sums of x, x^2, E[z], x E[z]', E[z z'] and x x' Psi^-1/2 G, x counted from ``origin``.
+
+        The last is of no use to the M-step; ``leave_saddle`` looks beside W with it.
+        """
         x, mean = x - self.origin, q.mean.to(self.weight.dtype)
         covariance: Tensor = q.covariance_matrix  # pyright: ignore[reportAttributeAccessIssue]
         return Statistics(
@@ -99,6 +118,7 @@ class LinearGaussian(ExactModel):
                 "xx": x.square().sum(0),
                 "z": mean.sum(0),
                 "xz": x.mT @ mean,
+                "sketch": x.mT @ (x @ (self.probe.mT * (-self.log_scale).exp()).mT),
                 "zz": covariance.sum(0) + mean.mT @ mean,
             }
         )
@@ -117,6 +137,12 @@ class LinearGaussian(ExactModel):
         mahalanobis = squares @ (-2 * log_scale).exp() + statistics["zz"].trace()
         return -0.5 * (mahalanobis + log_det)
 
+    def rounding(self, statistics: Statistics) -> float:
+        """The squares of x in units of the noise, of which the energy is a small difference."""
+        precision = (-2 * self.log_scale).exp().expand(len(self.loc))
+        eps = torch.finfo(precision.dtype).eps
+        return _ROUNDING * eps * float(statistics["xx"] @ precision)
+
     @torch.no_grad()
     def m_step(self, statistics: Statistics) -> None:
         """Regress x on (z, 1), which gives W and mu at once; what is left gives Psi."""
@@ -129,15 +155,84 @@ class LinearGaussian(ExactModel):
         self.loc.copy_(self.origin + theta[:, -1])
 
     @torch.no_grad()
+    def reduce(self, statistics: Statistics) -> Statistics:
+        """Let p(z) = N(a, L L') be free, take its maximum, and put a and L into mu and W.
+
+        p(x) and the evidence stay as they are; q becomes that of L^-1 (z - a), and the objective
+        rises by N KL(N(a, L L') || p(z)). Without it W creeps to its size (Liu, Rubin and Wu,
+        1998, https://doi.org/10.1093/biomet/85.4.755).
+        """
+        n, mean = statistics["count"], statistics["z"] / statistics["count"]
+        factor = torch.linalg.cholesky(statistics["zz"] / n - mean.outer(mean))
+        self.loc.add_(self.weight @ mean)
+        self.weight.copy_(self.weight @ factor)
+        cross = statistics["xz"] - statistics["x"].outer(mean)
+        log_det = factor.diagonal().log().sum()
+        reduced = {
+            "entropy": statistics["entropy"] - n * log_det,
+            "z": torch.zeros_like(mean),
+            "xz": torch.linalg.solve_triangular(factor.mT, cross, upper=True, left=False),
+            "zz": n * torch.eye(len(mean), dtype=mean.dtype, device=mean.device),
+        }
+        return Statistics(statistics.sums | reduced)
+
+    @torch.no_grad()
+    def leave_saddle(self, statistics: Statistics) -> bool:
+        """Turn W to a greater likelihood at the present Psi, if ``probe`` shows one beside it.
+
+        A stationary point of EM is a saddle where the data vary more in a direction beside W than
+        in one of W, in units of the noise. The rise is at least what is found.
+
+        Args:
+            statistics: Of the exact posterior at the present parameters.
+
+        Returns:
+            Whether W has moved.
+        """
+        n, scale = statistics["count"], self.log_scale.exp().expand(len(self.loc))[:, None]
+        mean = statistics["x"] / n
+        whitened = self.probe / scale
+        sketch = statistics["sketch"] / n - mean.outer(mean @ whitened)
+        cross = statistics["xz"] / n - mean.outer(statistics["z"] / n)
+        basis, size, turn = torch.linalg.svd(self.weight / scale, full_matrices=False)
+        kept = size.square() > _LOST
+        size, basis = size[kept], basis[:, kept]
+        image = cross / scale @ turn.mT[:, kept] * (size + 1 / size)
+        latent_dim = self.weight.shape[1]
+        values, axes, rise = better_span(basis, image, self.probe, sketch / scale, latent_dim)
+        if not rise > _RISE + _ROUNDING * torch.finfo(values.dtype).eps * values.sum():
+            return False
+        found = scale * axes * (values - 1).clamp(min=0).sqrt()
+        self.weight.copy_(nn.functional.pad(found, (0, latent_dim - len(values))))
+        return True
+
+    @torch.no_grad()
     def initialize(self, x: Tensor, **given: Tensor) -> None:
-        """mu is the mean, Psi what the variances give, W random and small beside Psi."""
+        """Start from the principal axes of the data, in the units of the model; mu is the mean.
+
+        The axes are exact where N or D is at most 1024, and those of 1024 random data beyond.
+        """
         x = x.to(self.weight.dtype)
-        variance = x.var(0, correction=0)
-        self._set_noise(variance, variance)
         self.origin.copy_(x.mean(0))
         self.loc.copy_(self.origin)
-        noise = torch.randn_like(self.weight).mT * self.log_scale.exp()
-        self.weight.copy_(_START * noise.mT)
+        centred = x - self.origin
+        variance = centred.square().mean(0)
+        self._set_noise(variance, variance)
+        self.begin(_condensed(centred), variance)
+
+    def begin(self, rows: Float[Tensor, "n D"], variance: Float[Tensor, " D"]) -> None:
+        """Set W and Psi from rows R with R'R the covariance, and its diagonal."""
+        self._span(rows, variance, torch.ones_like(variance))
+
+    def _span(self, rows: Tensor, variance: Tensor, unit: Tensor) -> None:
+        """W and Psi of PPCA in these units of the entries; Psi is what W leaves of each entry."""
+        d, latent_dim = self.weight.shape
+        values, axes = _principal(rows / unit, latent_dim)
+        share = (axes.square() * values).sum(-1)
+        left = ((variance / unit.square() - share).clamp(min=0)) * d / (d - latent_dim)
+        self._set_noise(left * unit.square(), variance)
+        size = (values - left.mean()).clamp(min=0).sqrt()
+        self.weight.copy_(unit[:, None] * axes * size)
 
     def _set_noise(self, left: Tensor, total: Tensor) -> None:
         """Psi from the variance that is left in each entry of x, of the total."""
@@ -171,3 +266,22 @@ def _regression(statistics: Statistics) -> tuple[Tensor, Tensor, Tensor]:
     lower = torch.cat([z, n[None]])
     cross = torch.cat([statistics["xz"], statistics["x"][:, None]], -1)
     return n, torch.cat([upper, lower[None]]), cross
+
+
+def _condensed(centred: Tensor) -> Float[Tensor, "n D"]:
+    """Rows R with R'R the covariance, or nearly so, at most 1024 of them."""
+    n, d = centred.shape
+    if n > _WIDE and d > _WIDE:
+        centred = centred[torch.randperm(n, device=centred.device)[:_WIDE]]
+    if len(centred) <= _WIDE:
+        return centred / math.sqrt(len(centred))
+    values, axes = torch.linalg.eigh(centred.mT @ centred / n)
+    return values.clamp(min=0).sqrt()[:, None] * axes.mT
+
+
+def _principal(rows: Tensor, count: int) -> tuple[Float[Tensor, " Z"], Float[Tensor, "D Z"]]:
+    """The greatest eigenvalues of R'R and their eigenvectors."""
+    _, values, axes = torch.linalg.svd(rows, full_matrices=False)
+    padded = values.new_zeros(max(count, len(values)))
+    padded[: len(values)] = values.square()
+    return padded[:count], nn.functional.pad(axes, (0, 0, 0, count))[:count].mT

@@ -35,13 +35,13 @@ class Account:
         free_energy = float(model.free_energy(statistics))
         objective = free_energy + float(model.log_prior())
         self.half_steps += 1
-        self._watch(phase, objective, count)
+        self._watch(phase, objective, count, model.rounding(statistics))
         if ledger is not None and self.free_energy is not None:
             ledger.add(phase, (free_energy - self.free_energy) / count)
         self.free_energy, self.objective = free_energy, objective
         return objective / count
 
-    def _watch(self, phase: Phase, objective: float, count: float) -> None:
+    def _watch(self, phase: Phase, objective: float, count: float, rounding: float = 0.0) -> None:
         before = self.objective
         where = f"in {phase.upper()}-step {(self.half_steps + 1) // 2}"
         if objective - objective != 0:
@@ -51,7 +51,7 @@ class Account:
             )
         if before is None or not self.monotone:
             return
-        if before - objective > _ROUNDING * max(abs(before), abs(objective)):
+        if before - objective > max(_ROUNDING * max(abs(before), abs(objective)), rounding):
             raise NumericsError(
                 f"the objective fell from {before / count:.10g} to {objective / count:.10g} nats "
                 f"per datum {where}",

@@ -11,6 +11,8 @@ from vi.models.base import ExactModel, LatentVariableModel, Statistics
 from vi.schemes.account import Account
 from vi.schemes.base import Batch, Scheme
 
+_PLATEAU = 1e-6  # nats per datum
+
 
 class ExactScheme(Scheme):
     """No optimiser and no learning rate; the objective F(q, theta) + log p(theta) is watched.
@@ -47,10 +49,15 @@ class ExactScheme(Scheme):
         require_exact(model)
         return [], []
 
-    def reached(self, level: float) -> None:
-        """Whether the objective, in nats per datum, has risen enough to go on."""
-        self.converged = 0 < self.tolerance > level - self.level
-        self.level = level
+    def reached(self, level: float) -> bool:
+        """Take the objective, in nats per datum, and whether it has risen enough to go on.
+
+        Returns:
+            Whether it stands on a plateau, an optimum or a saddle, be the tolerance 0 or not.
+        """
+        rise, self.level = level - self.level, level
+        self.converged = 0 < self.tolerance > rise
+        return rise < max(self.tolerance, _PLATEAU)
 
 
 def free_energy_estimate(

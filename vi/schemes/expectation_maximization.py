@@ -53,12 +53,17 @@ class ExpectationMaximization(ExactScheme):
 
     @torch.no_grad()
     def end_epoch(self, bound: Bound, model: LatentVariableModel, probe: Batch) -> None:
-        """The M-step."""
+        """The M-step; on a plateau a step off it instead, if the model knows one."""
         exact, statistics = require_exact(model), self.statistics
         assert statistics is not None  # an epoch has a batch
-        self.reached(self.account.record("e", exact, statistics, self.ledger))
+        plateau = self.reached(self.account.record("e", exact, statistics, self.ledger))
         self.statistics = None
+        if plateau and self.monotone and exact.leave_saddle(statistics):
+            self.converged = False
+            return
         exact.m_step(statistics)
+        if self.monotone:
+            statistics = exact.reduce(statistics)
         self.account.record("m", exact, statistics, self.ledger)
 
     def state_dict(self) -> dict[str, Any]:
