@@ -349,8 +349,10 @@ TEXT, ITXT = b"Comment\0\0" + BOMB, b"Comment\0\1\0\0\0" + BOMB
         (png(extra=chunk(b"tEXt", b"a\0b", length=200_000_000)), "readable picture"),
         (png()[:-20], "readable picture"),
         (png().replace(b"IDAT", b"IDAX"), "readable picture"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 4 4\n%%EndComments\n", "cannot identify"),
-        (b"", "cannot identify"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 4 4\n%%EndComments\n", "no whole png, jpg"),
+        (b"GIF89a", "is a GIF picture"),
+        (b"%PDF-1.4", "is a PDF document"),
+        (b"", "no whole png, jpg"),
     ],
 )  # fmt: skip
 def test_a_picture_that_is_not_what_it_says_is_refused(tmp_path, data, match):
@@ -399,7 +401,9 @@ def test_a_size_beyond_all_memory_is_refused_with_what_it_would_take(tmp_path, m
         (b"PAR1" + bytes(100), "is a Parquet file"),
         (b"PK\3\4" + bytes(100), "is a zip archive"),
         (b"\xff\xfea\0,\0b\0", "UTF-16 text, not UTF-8"),
-        ("größe\n1\n".encode("latin1"), "not UTF-8 text"),
+        ("a\n1\ngröße\n1\n".encode("latin1"), "not UTF-8 text .line 3."),
+        (b"a\n" * 9000 + b"\xff", "not UTF-8 text .line 9001."),
+        (b"a\n1\n2\n\0", "it holds zero bytes .line 4."),
     ],
 )
 def test_text_that_is_no_table_is_refused(tmp_path, data, match):

@@ -189,8 +189,9 @@ def test_a_table_that_pandas_wrote_is_read_alike_with_and_without_its_index(tabl
 
 
 def test_a_header_that_r_left_one_name_out_of_is_explained(table):
-    refuse("line 2 .* 3 cells, the first has 2", "R leaves out", table("a b".replace(" ", ","),
-           '"1",2,3', '"2",4,5'))  # fmt: skip
+    refuse(
+        "line 2 .* 3 cells, the first has 2", "as R writes it", table("a,b", '"1",2,3', '"2",4,5')
+    )
 
 
 # Options

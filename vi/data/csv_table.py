@@ -141,7 +141,9 @@ def _parsed(contents: Contents) -> Iterator[tuple[list[str], int]]:
     if contents.data.startswith(_UTF16):
         raise _no_table(contents.path, "it is UTF-16 text, not UTF-8")
     if b"\0" in contents.data:
-        raise _no_table(contents.path, "it holds zero bytes")
+        raise _no_table(
+            contents.path, f"it holds zero bytes{_at(contents.data.find(0), contents)}"
+        )
     text = io.TextIOWrapper(io.BytesIO(contents.data), encoding="utf-8-sig", newline="")
     delimiter = _delimiter(contents)
     reader = csv.reader(text, delimiter=delimiter, skipinitialspace=True)
@@ -153,7 +155,20 @@ def _parsed(contents: Contents) -> Iterator[tuple[list[str], int]]:
     except csv.Error as error:
         raise _no_table(contents.path, f"{error} (line {reader.line_num})") from error
     except UnicodeDecodeError as error:
-        raise _no_table(contents.path, "it is not UTF-8 text") from error
+        where = _at(_first_undecodable(contents.data), contents)
+        raise _no_table(contents.path, f"it is not UTF-8 text{where}") from error
+
+
+def _first_undecodable(data: bytes) -> int:
+    """The error of a stream counts from its last block."""
+    try:
+        return len(data.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        return error.start
+
+
+def _at(place: int, contents: Contents) -> str:
+    return f" (line {1 + contents.data.count(bytes([10]), 0, place)})"
 
 
 def _delimiter(contents: Contents) -> str:
@@ -180,7 +195,7 @@ def _refuse_unequal(
 ) -> NoReturn:
     hint = "every row needs one cell per column; a missing value is an empty cell"
     if first and len(row) == width + 1:
-        hint = "the header has one name too few (R leaves out that of the row names): add it"
+        hint = "is the header one name short, as R writes it, or have the decimals commas?"
     raise DataError(
         f"line {line} of {path} has {len(row)} cells, the first has {width}", hint=hint
     )

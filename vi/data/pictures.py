@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from vi.data.files import Contents
 from vi.data.foreign import foreign
+from vi.data.formats import refuse_other
 from vi.data.unpacking import DEFLATE_RATIO
 from vi.errors import DataError
 
@@ -18,6 +19,7 @@ LARGEST = 8192  # height and width that pictures are resized to
 
 # Pillow knows more; one of them, EPS, is a program that it has another program run.
 _FORMATS = ("PNG", "JPEG", "BMP", "TIFF")
+_MAGIC = (b"\x89PNG", b"\xff\xd8\xff")
 _SMALL = 1 << 22  # pixels that need no explanation
 _PIXELS_A_BYTE = 8 * DEFLATE_RATIO  # of one bit each
 
@@ -36,20 +38,28 @@ def decode(contents: Contents, mode: str, size: int | None = None) -> UInt8[np.n
         DataError: The file is no picture, is truncated or damaged, has more pixels than its bytes
             explain, or more than eight bits per channel.
     """
+    refuse_other(contents, _MAGIC)
     hint = "remove the file or write it anew as png or jpg"
     with warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         with foreign(contents.path, "a readable picture", hint=hint):
             _check_sums(contents)
-            with Image.open(io.BytesIO(contents.data), formats=_FORMATS) as picture:
+            with _opened(contents) as picture:
                 _check_size(picture, len(contents.data))
                 return _array(contents.path, picture, mode, size)
 
 
+def _opened(contents: Contents) -> Image.Image:
+    try:
+        return Image.open(io.BytesIO(contents.data), formats=_FORMATS)
+    except UnidentifiedImageError as error:
+        raise ValueError("it is no whole png, jpg, bmp or tif file") from error
+
+
 def _check_sums(contents: Contents) -> None:
     """Those of a PNG file, which Pillow does not look at where it has all pixels already."""
-    if contents.data.startswith(b"\x89PNG"):
-        with Image.open(io.BytesIO(contents.data), formats=_FORMATS) as picture:
+    if contents.data.startswith(_MAGIC[0]):
+        with _opened(contents) as picture:
             picture.verify()
 
 
