@@ -30,6 +30,7 @@ class Beta(Bound):
     ) -> None:
         super().__init__()
         require_positive("beta", beta)
+        require_positive("warmup_steps", warmup_steps, -1)
         self.bound = bound
         self.beta = beta
         self.start = start

@@ -18,6 +18,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def plot(runs: list[str], y: str, x: Axis, out: str, plugins: list[str]) -> None:
     """Draw one curve of every run into one picture; evaluations are counted per datum."""
+    if not runs:
+        raise ConfigurationError("runs=[] names no run", hint="runs=[DIR,...]")
     from matplotlib.figure import Figure
 
     from vi.training.pictures import save_figure

@@ -20,7 +20,7 @@ from hydra.core.utils import JobReturn, filter_overrides
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, open_dict
 
-from vi.cli.compose import checked, configuration, hydra_here
+from vi.cli.compose import checked, configuration, hydra_here, own_options
 from vi.cli.explain import explained
 from vi.cli.reporting import reporting
 from vi.errors import ConfigurationError
@@ -100,6 +100,8 @@ def sweep(
         sweeper = Plugins.instance().instantiate_sweeper(
             config=config, hydra_context=context, task_function=jobs_
         )
+    if _is_hydras_own(config):
+        sweeper.validate_batch_is_legal = lambda batch: None  # it composes each job once more
     returned: Any = None
     try:
         callbacks.on_multirun_start(config=config, config_name="train")
@@ -156,12 +158,16 @@ def _values(override: Override) -> float:
 def _check_jobs(
     hydra: Hydra, config: DictConfig, overrides: Sequence[str], main: Callable[..., Any]
 ) -> None:
-    """Check what is known before the sweeper: all jobs of Hydra's own, the first of another."""
+    """Check what is known before the sweeper: all jobs of Hydra's own, the rest of another's."""
     sweeper = config.hydra.sweeper
-    own = str(sweeper._target_).rpartition(".")[2] == BasicSweeper.__name__
-    if not own:
+    if not _is_hydras_own(config):
         checked(config, overrides, main)  # it chooses the values: each job is checked as it runs
         return
+    if sweeper.max_batch_size is not None and sweeper.max_batch_size < 1:
+        raise ConfigurationError(
+            f"hydra.sweeper.max_batch_size={sweeper.max_batch_size} runs no job",
+            hint="leave it out",
+        )
     places: dict[str, int] = {}
     for number, job in enumerate(_jobs(hydra, config.hydra.overrides.task, sweeper.params)):
         one = _of_job(hydra, config, job, number)
@@ -175,7 +181,16 @@ def _check_jobs(
             )
 
 
+def _is_hydras_own(config: DictConfig) -> bool:
+    return str(config.hydra.sweeper._target_).rpartition(".")[2] == BasicSweeper.__name__
+
+
 def _of_job(hydra: Hydra, config: DictConfig, job: list[str], number: int) -> DictConfig:
+    if own_options(job) != job:
+        raise ConfigurationError(
+            f"in {' '.join(job)} a group is null, which a sweep cannot choose",
+            hint="name an option, or type ~group in a command of its own",
+        )
     with explained("train", job):
         one = hydra.config_loader.load_sweep_config(config, job)
         with open_dict(one):

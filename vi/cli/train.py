@@ -16,7 +16,7 @@ from hydra._internal.utils import _run_hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobStatus, run_job
 from hydra.types import HydraContext, RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from vi.cli import interrupts, run_options
 from vi.cli.compose import checked, configuration, hydra_here, own_options, value_of, values
@@ -47,7 +47,7 @@ def _train(hydra: Hydra, flags: Namespace) -> bool:
     overrides = _with_options_of_the_run(flags.overrides, several=several)
     if flags.cfg or flags.info:
         flags.overrides = own_options(overrides)
-        configuration("train", overrides)
+        _require_package(configuration("train", overrides), flags.package)
         return True
     if several:
         from vi.cli.sweeps import sweep
@@ -55,6 +55,13 @@ def _train(hydra: Hydra, flags: Namespace) -> bool:
         sys.exit(sweep(hydra, overrides, train, _line))
     _run(hydra, overrides)
     return False
+
+
+def _require_package(config: DictConfig, package: str | None) -> None:
+    if package is not None and OmegaConf.select(config, package) is None:
+        raise ConfigurationError(
+            f"there is no {package} in the configuration", hint="--package=model shows the model"
+        )
 
 
 def _run(hydra: Hydra, overrides: Sequence[str]) -> None:

@@ -1,6 +1,10 @@
 """One run in several processes, each of which takes its share of every batch."""
 
+import os
+import signal
+import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +23,10 @@ from vi.schemes.base import Scheme
 from vi.schemes.joint import Joint
 from vi.training.means import Means
 from vi.training.settings import TrainerSettings
+
+_LOOK = 0.2  # seconds between looks at the other processes
+_GRACE = 5.0  # seconds in which a process ends by itself of what all of them saw
+_OF_MEMORY = "hint: the memory may have run out: lower trainer.batch_size or trainer.devices"
 
 
 class Share(NamedTuple):
@@ -144,15 +152,66 @@ def check_gradients(model: LatentVariableModel, bound: Bound) -> None:
 
 @contextmanager
 def ending_together(trainer: pl.Trainer) -> Iterator[None]:
-    """Within this block an error in the first process leaves none of those it started behind.
+    """Within this block no process of a run outlives another that met an error.
 
-    A number that is not finite is seen by all, and each ends by itself.
+    An error in the first one ends those it started; but a number that is not finite is seen by
+    all, and each ends by itself. An error in another one ends the first with the same exit code:
+    it may be waiting where no exception reaches it.
     """
+    watch = _Watch(trainer)
+    watch.start()
     try:
         yield
     except BaseException as error:
-        started = getattr(trainer.strategy.launcher, "procs", [])
+        started = watch.ended()
         for process in started if not isinstance(error, NumericsError) else ():
             process.kill()
-        started.clear()  # else who watches over them would kill this one when they end
         raise
+    watch.ended()
+
+
+class _Watch(threading.Thread):
+    """Looks after the processes that a trainer starts, in place of Lightning's own watch.
+
+    That one kills this process without a word, and its error with it.
+
+    Args:
+        trainer: Not yet running.
+    """
+
+    def __init__(self, trainer: pl.Trainer) -> None:
+        super().__init__(daemon=True)
+        self.launcher = trainer.strategy.launcher
+        self.started: list[subprocess.Popen] = []
+        self.over = threading.Event()
+
+    def ended(self) -> list[subprocess.Popen]:
+        """Stop looking; the processes that were started."""
+        self._take_over()
+        self.over.set()
+        return self.started
+
+    def run(self) -> None:
+        """Look several times a second."""
+        while not self.over.wait(_LOOK):
+            self._take_over()
+            failed = [process for process in self.started if process.poll()]
+            if failed and not self.over.wait(_GRACE):
+                self._end(failed[0])
+
+    def _take_over(self) -> None:
+        theirs = getattr(self.launcher, "procs", None)
+        if theirs and theirs is not self.started:
+            self.started = self.launcher.procs = list(theirs)  # it sends signals on to them
+            theirs.clear()
+
+    def _end(self, failed: subprocess.Popen) -> None:
+        for process in self.started:
+            process.kill()
+        code = failed.returncode
+        if code < 0:  # by a signal, so that it could say nothing
+            rank, name = self.started.index(failed) + 1, signal.Signals(-code).name
+            sys.stderr.write(f"error: process {rank} was ended by {name}\n{_OF_MEMORY}\n")
+            code = 128 - code
+        sys.stderr.flush()
+        os._exit(code)

@@ -1,5 +1,6 @@
 """What a trainer is expected to be told, spelled once."""
 
+import os
 from typing import Literal
 
 from vi.errors import ConfigurationError, require_positive
@@ -8,6 +9,8 @@ from vi.options import Option
 from vi.training.compiling import Compile
 from vi.training.devices import DeviceName
 from vi.training.precision import Precision
+
+_THREADS = 16  # of one processor; thousands end the process instead of starting
 
 
 class TrainerSettings(Option):
@@ -74,7 +77,7 @@ class TrainerSettings(Option):
         self.drop_last = drop_last
         self.device: DeviceName = device
         self.devices = _positive("devices", devices)
-        self.threads = threads if threads is None else _positive("threads", threads)
+        self.threads = threads if threads is None else _threads(threads)
         self.precision: Precision = precision
         self.products: Library = products
         self.compile: Compile = compile
@@ -107,6 +110,16 @@ class TrainerSettings(Option):
             return steps
         most = limit if isinstance(limit, int) else max(1, int(steps * limit))
         return min(steps, most)
+
+
+def _threads(number: int) -> int:
+    most = _THREADS * (os.cpu_count() or 1)
+    if number > most:
+        raise ConfigurationError(
+            f"trainer.threads={number}, and the {os.cpu_count()} processors here take {most}",
+            hint="trainer.threads=null lets the size of the model choose",
+        )
+    return _positive("threads", number)
 
 
 def _positive(name: str, value: int) -> int:
