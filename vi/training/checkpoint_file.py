@@ -26,6 +26,7 @@ _SIZED = b"vi-siz"
 _COMMENT = b"vi sha256 "
 _DIGEST = 64
 _TAIL = len(_COMMENT) + _DIGEST
+INTERVAL = 1.0  # seconds that files may wait for each other
 _NO_CHECKPOINT = "is no checkpoint of a run, or damaged"
 
 
@@ -129,22 +130,19 @@ def newest_good(folder: Path, but: Path) -> Path | None:
 class CheckpointFiles(CheckpointIO):
     """How Lightning reads and writes checkpoints.
 
-    Those that may come ``LATER`` are written when so many seconds have passed since the latest
-    ones, in their order, so that short epochs do not wait for the disk.
+    Those that may come ``LATER`` are written a second after the latest ones, in their order, so
+    that short epochs do not wait for the disk.
 
     Args:
         resumed: What was read, and checked, before the run began.
-        interval: Seconds.
     """
 
     LATER = "later"
 
-    def __init__(self, resumed: dict[str, Any] | None = None, interval: float = 1.0) -> None:
+    def __init__(self, resumed: dict[str, Any] | None = None) -> None:
         self.resumed = resumed
-        self.interval = interval
         self.latest = -float("inf")
         self.pending: dict[Path, memoryview] = {}
-        self.written: tuple[Path, int] | None = None
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None
@@ -153,7 +151,7 @@ class CheckpointFiles(CheckpointIO):
         path = Path(path)
         self.pending.pop(path, None)
         self.pending[path] = sealed(checkpoint)
-        if storage_options != self.LATER or time.monotonic() - self.latest >= self.interval:
+        if storage_options != self.LATER or time.monotonic() - self.latest >= INTERVAL:
             self.flush()
 
     def flush(self) -> None:

@@ -206,7 +206,18 @@ def _like(value: Any, forms: Sequence[Any], where: str) -> None:
         for i, element in enumerate(value):
             _like(element, elements, f"{where}[{i}]")
     else:
-        _require(any(_is_alike(value, form) for form in forms), where, f"is {_told(value)}")
+        fits = _is_known(value, forms) if isinstance(value, str) else _is_any(value, forms)
+        _require(fits, where, f"is {_told(value)}")
+
+
+def _is_known(text: str, forms: Sequence[Any]) -> bool:
+    """One of the words that may stand there; any, where only nothing is known."""
+    words = [form for form in forms if isinstance(form, str)]
+    return text in words if words else any(form is None for form in forms)
+
+
+def _is_any(value: Any, forms: Sequence[Any]) -> bool:
+    return any(_is_alike(value, form) for form in forms)
 
 
 def _is_alike(value: Any, form: Any) -> bool:
@@ -217,9 +228,7 @@ def _is_alike(value: Any, form: Any) -> bool:
         return type(value) in (type(None), bool, int, float) if form is None else form in (0, 1)
     if isinstance(form, bool) or isinstance(value, bool):
         return type(value) is type(form)
-    if _is_number(form):
-        return _is_number(value, finite=False) and value == value
-    return isinstance(value, str) and value == form
+    return _is_number(form) and _is_number(value) and value == value
 
 
 def _told(value: Any) -> str:

@@ -313,7 +313,7 @@ def _train(
     return {
         "train/seconds": module.seconds(),
         "train/steps": trainer.global_step,
-        "train/epochs": trainer.current_epoch,
+        "train/epochs": -(-trainer.global_step // module.steps_per_epoch()),
         "train/parameters": sum(p.numel() for p in model.parameters()),
         "weights": weights,
         "seed": module.seed,
