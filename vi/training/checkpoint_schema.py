@@ -211,9 +211,10 @@ def _like(value: Any, forms: Sequence[Any], where: str) -> None:
 
 
 def _is_known(text: str, forms: Sequence[Any]) -> bool:
-    """One of the words that may stand there; any, where only nothing is known."""
-    words = [form for form in forms if isinstance(form, str)]
-    return text in words if words else any(form is None for form in forms)
+    """One of the words that may stand there; any, where nothing has been said so far."""
+    return text in [form for form in forms if form is not None] or (
+        bool(forms) and all(form is None for form in forms)
+    )
 
 
 def _is_any(value: Any, forms: Sequence[Any]) -> bool:

@@ -21,7 +21,7 @@ from vi.bounds.base import Bound
 from vi.bounds.elbo import ELBO
 from vi.data.base import DataSet, LoadedData
 from vi.data.loading import loaded as load_data
-from vi.errors import ConfigurationError
+from vi.errors import CheckpointError, ConfigurationError
 from vi.evaluation.base import Evaluation
 from vi.models.base import LatentVariableModel
 from vi.networks.products import products_by
@@ -329,7 +329,14 @@ def _train(
 def _put_best_in(trainer: pl.Trainer, module: TrainingModule) -> str:
     """The weights of the best validation, where there are such; tells which they are."""
     (best,) = (c for c in trainer.checkpoint_callbacks if isinstance(c, Best))
-    if module.scheme.keeps_last or best.score is None:
+    if module.scheme.keeps_last:
+        return "last"
+    if best.is_lost and module.ended_before:
+        raise CheckpointError(
+            f"{best.path} is missing, or not the one that the run had kept",
+            hint="copy the whole run again; init_from=RUN begins a new one with its weights",
+        )
+    if best.score is None:
         return "last"
     saved = read_checkpoint(best.path)
     require_same(module.state_dict(), saved["state_dict"])

@@ -30,6 +30,7 @@ class Best(Checkpoint):
         self.other = other
         self.score: float | None = None
         self.step: int | None = 0
+        self.is_lost = False  # what the run had kept before
 
     def state_dict(self) -> dict[str, Any]:
         """The bound of the best weights, and after how many steps it was."""
@@ -41,18 +42,22 @@ class Best(Checkpoint):
         A run that was killed may have written the next ones already; it will do so again.
         """
         score, step = state_dict["score"], state_dict["step"]
+        self.is_lost = score is not None
         places = [path for path in (self.path, self.other) if path and path.is_file()]
-        if score is not None and not places:
+        for path in places if self.is_lost else ():
+            if step in (None, read_checkpoint(path).get("global_step")):
+                self.score, self.step, self.is_lost = score, step, False
+                if path != self.path:
+                    write_atomically(self.path, path.read_bytes())
+                return
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: TrainingModule) -> None:
+        """Say what is not there."""
+        if self.is_lost and not self.path.is_file():
             warnings.warn(
                 f"{self.path} is missing: the best weights are those of the rest of the run",
                 stacklevel=2,
             )
-        for path in places if score is not None else ():
-            if step in (None, read_checkpoint(path).get("global_step")):
-                self.score, self.step = score, step
-                if path != self.path:
-                    write_atomically(self.path, path.read_bytes())
-                return
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: TrainingModule) -> None:
         """Keep them, if they are better than any before."""

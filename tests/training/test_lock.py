@@ -1,0 +1,115 @@
+"""One writer in a run directory at a time."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.support.runs import fit
+from vi.errors import RunDirectoryError
+from vi.training.lock import NAME, locked
+
+
+def held_by(folder, **changes):
+    """A lock as this process would write it, but for some changes."""
+    with locked(folder):
+        holder = json.loads((folder / NAME).read_text())
+    (folder / NAME).write_text(json.dumps(holder | changes))
+
+
+def test_a_lock_tells_host_process_and_start(tmp_path):
+    with locked(tmp_path):
+        holder = json.loads((tmp_path / NAME).read_text())
+        assert holder["pid"] == os.getpid()
+        assert holder.keys() == {"host", "pid", "start"}
+        with locked(tmp_path):  # it may ask again
+            pass
+        assert (tmp_path / NAME).exists()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_second_writer_is_refused(tmp_path):
+    """Caught: both exit 0, and write over each other."""
+    child = os.fork()
+    if child == 0:
+        os.execvp("sleep", ["sleep", "60"])
+    try:
+        start = _start(child)
+        held_by(tmp_path, pid=child, start=start)
+        with pytest.raises(RunDirectoryError, match=f"in use by pid {child}$"):
+            fit(tmp_path)
+        assert json.loads((tmp_path / NAME).read_text())["pid"] == child
+    finally:
+        os.kill(child, 9)
+        os.waitpid(child, 0)
+    with locked(tmp_path):  # it is no more
+        assert json.loads((tmp_path / NAME).read_text())["pid"] == os.getpid()
+
+
+def _start(pid):
+    from vi.training import lock
+
+    return lock._start(pid)
+
+
+def test_a_process_that_ended_and_was_not_fetched_holds_nothing(tmp_path):
+    """Caught: a zombie taken for a writer."""
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    held_by(tmp_path, pid=child, start=_start(child) or "before")
+    os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+    with locked(tmp_path):
+        pass
+    os.waitpid(child, 0)
+
+
+def test_another_process_under_the_same_number_holds_nothing(tmp_path):
+    """Caught: the number alone compared."""
+    held_by(tmp_path, pid=os.getppid(), start="an earlier one")
+    with locked(tmp_path):
+        pass
+
+
+def test_another_machine_is_named_and_not_guessed_about(tmp_path):
+    """Caught: taken over because no process of that number is here."""
+    held_by(tmp_path, pid=4_000_000, host="elsewhere")
+    told = "in use by pid 4000000 on the machine elsewhere"
+    with pytest.raises(RunDirectoryError, match=told) as error, locked(tmp_path):
+        pass
+    assert f"remove {tmp_path / NAME}" in error.value.hint
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", "null", '{"pid": "a"}'])
+def test_a_damaged_lock_is_told(tmp_path, text):
+    (tmp_path / NAME).write_text(text)
+    with pytest.raises(RunDirectoryError, match="is damaged"), locked(tmp_path):
+        pass
+
+
+def test_other_processes_of_a_run_take_none(tmp_path, monkeypatch):
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    held_by_other = tmp_path / NAME
+    held_by_other.write_text("theirs")
+    with locked(tmp_path):
+        assert held_by_other.read_text() == "theirs"
+
+
+def test_a_place_that_cannot_be_made_is_told(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunDirectoryError, match="cannot write to"), locked(tmp_path / "file"):
+        pass
+
+
+def test_what_was_made_for_nothing_is_taken_away(tmp_path):
+    with locked(tmp_path / "run"):
+        assert (tmp_path / "run" / NAME).exists()
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_lock_costs_no_import_of_torch():
+    """It comes before the heavy imports. Caught: an import at the top of the module."""
+    check = "import sys, vi.training.lock; assert not {'torch', 'lightning'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", check], check=True)
