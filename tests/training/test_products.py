@@ -8,10 +8,12 @@ from torch.autograd import gradcheck, gradgradcheck
 from torch.nn.functional import linear
 
 import vi
-from vi.data.base import Batch, LoadedData, Values
+from vi.cache import Measured
+from vi.data.base import Batch
 from vi.distributions.datum_noise import datum_noise, keyed_draw
-from vi.networks import products
-from vi.networks.products import Linear, Plan, products_by
+from vi.networks import plans, products
+from vi.networks.plans import Plan
+from vi.networks.products import Linear, products_by
 
 SIZE = "64x300x300, 1 threads"
 ROWS, WIDTH = 64, 300
@@ -22,8 +24,8 @@ def plan(request, monkeypatch):
     """What is chosen for this size while the test runs."""
     if products._oneDNN is None:
         pytest.skip("this torch has no oneDNN")
-    monkeypatch.setattr(products, "_plans", {})
-    products.adopt({SIZE: request.param})
+    monkeypatch.setattr(plans, "_plans", {})
+    plans.adopt({SIZE: request.param})
     return request.param
 
 
@@ -99,26 +101,6 @@ def test_training_ends_where_it_would_have_ended(plan):
     assert (ours - theirs).abs() <= 1e-5 * theirs.abs()
 
 
-def test_a_choice_is_measured_once_and_remembered(tmp_path, monkeypatch):
-    """For this user, processor and version of torch; another process takes it from there."""
-    monkeypatch.setattr(products, "_plans", {})
-    monkeypatch.setattr(products, "_memory", lambda: tmp_path / "made" / "memory.json")
-    products._remembered.cache_clear()
-    layer, x = layer_and_input()
-    layer(x)
-    chosen = products.plans()
-    assert list(chosen) == [SIZE]
-    assert len(chosen[SIZE]) == 5
-    monkeypatch.setattr(products, "_plans", {})
-    monkeypatch.setattr(products, "_measured", pytest.fail)
-    products._remembered.cache_clear()
-    layer(x)
-    assert products.plans() == chosen
-    products.adopt({SIZE: [False, True, False, True, False]})
-    assert products.plans()[SIZE] == [False, True, False, True, False]
-    products._remembered.cache_clear()
-
-
 @pytest.mark.parametrize("entry", ["double", "small", "autocast to float16"])
 def test_everything_else_is_left_to_torch(entry, plan):
     layer, x = layer_and_input()
@@ -144,54 +126,41 @@ def test_log_p_of_bits_has_exact_gradients(float64):
     assert head(large).log_prob(bits).item() == pytest.approx(exact, abs=1e-14)
 
 
-def test_a_resumed_run_chooses_as_before(plan, tmp_path, monkeypatch):
-    """Also where a measurement would now say something else."""
-    x = torch.rand(2 * ROWS, WIDTH).round()
-    data = LoadedData(Values(x), None, Values(x[:10]), (WIDTH,))
-
-    def fit(**options):
-        parts = (vi.MLP([WIDTH]), vi.MLP([WIDTH]), vi.DiagonalGaussian(3), vi.StandardNormal(3))
-        options |= {"batch_size": ROWS, "callbacks": [], "progress_bar": False, "threads": 1}
-        vi.fit(vi.VAE((WIDTH,), *parts, vi.Bernoulli()), data, run_dir=tmp_path, **options)
-
-    fit(epochs=1)
-    products.adopt({SIZE: Plan()})
-    fit(epochs=2, ckpt_path=tmp_path / "checkpoints" / "last.ckpt")
-    assert products.plans()[SIZE] == list(plan)
+@pytest.fixture
+def nothing_known(monkeypatch):
+    """What is chosen, after a measurement of this test."""
+    monkeypatch.setattr(plans, "_plans", {})
+    monkeypatch.setattr(Measured, "recall", lambda *_: None)
+    monkeypatch.setattr(Measured, "keep", lambda *_: None)
+    return plans.plans
 
 
-def test_a_measurement_leaves_random_numbers_alone(monkeypatch):
+def test_a_measurement_leaves_random_numbers_alone(nothing_known):
     """Also within a draw whose noise belongs to the data, where flows and chains have networks.
 
     Caught: a measurement on random numbers.
     """
-    monkeypatch.setattr(products, "_plans", {})
-    monkeypatch.setattr(products, "_remembered", dict)
-    monkeypatch.setattr(products, "remember", lambda *_: None)
     layer, x = layer_and_input()
     with datum_noise(0, range(4)), keyed_draw(ROWS // 4, torch.Size([4])), torch.no_grad():
         state = torch.get_rng_state()
         layer(x)
         assert torch.equal(torch.get_rng_state(), state)
-    assert list(products.plans()) == [SIZE]
+    assert list(nothing_known()) == [SIZE]
 
 
-@pytest.mark.skipif(not products._rounding_is_supported(), reason="no products of bf16 here")
-def test_a_measurement_is_of_single_precision(monkeypatch):
+def test_a_measurement_is_of_single_precision(nothing_known, monkeypatch):
     """Caught: what is remembered measured on numbers that autocast had cast."""
-    seen, times = [], products._times
-    monkeypatch.setattr(products, "_plans", {})
-    monkeypatch.setattr(products, "_remembered", dict)
-    monkeypatch.setattr(products, "remember", lambda *_: None)
+    seen, product = [], products._product
     monkeypatch.setattr(
         products,
-        "_times",
-        lambda a, b: seen.append(torch.is_autocast_enabled("cpu")) or times(a, b),
+        "_product",
+        lambda *a, **o: seen.append(torch.is_autocast_enabled("cpu")) or product(*a, **o),
     )
     layer, x = layer_and_input()
-    with torch.autocast("cpu", torch.bfloat16), torch.no_grad():
+    with torch.autocast("cpu", torch.bfloat16), products.rounding_by_onednn(), torch.no_grad():
         layer(x)
-    assert seen == [False] * 3
+    assert len(seen) > 3 * 4 * 3
+    assert not any(seen)
 
 
 def rounded(x):
@@ -199,25 +168,47 @@ def rounded(x):
     return x.detach().bfloat16().double()
 
 
-@pytest.mark.skipif(not products._rounding_is_supported(), reason="no products of bf16 here")
-def test_within_autocast_only_the_factors_of_large_products_are_rounded(plan, monkeypatch):
+@pytest.fixture
+def single(monkeypatch):
+    """Products that say whether their factors were to be rounded, and round them everywhere."""
+    asked = []
+
+    def multiply(a, b):
+        asked.append(torch.backends.mkldnn.matmul.fp32_precision)
+        return (rounded(a) @ rounded(b)).float()
+
+    if not products.can_be_asked_to_round():
+        pytest.skip("this torch cannot ask oneDNN to round")
+    monkeypatch.setattr(products.torch, "mm", multiply)
+    return asked
+
+
+def test_oneDNN_is_asked_to_round_the_factors_of_large_products_and_nothing_else(plan, single):
     """y and both gradients are products of rounded factors, summed and kept in single precision.
 
-    To 1e-5 of the largest entry, where rounding itself changes more than 1e-3. Caught: a result
+    To 1e-5 of the largest entry, on a processor that does what it is asked. Caught: a result
     rounded to bf16, a gradient of factors that are not rounded, and a setting that stays.
     """
-    monkeypatch.setattr(products, "_LARGE", 1)
     layer, x = layer_and_input()
     before, of_y = torch.backends.mkldnn.matmul.fp32_precision, torch.randn(ROWS, WIDTH)
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast("cpu", torch.bfloat16), products.rounding_by_onednn():
         y = layer(x)
         with torch.no_grad():
             again = layer(x)
     found = [y, again, *torch.autograd.grad(y, (x, layer.weight), of_y)]
+    assert single == ["bf16"] * 4
     a, w, g = map(rounded, (x, layer.weight, of_y))
     exact_y = a @ w.mT + layer.bias.double()
     for ours, exact in zip(found, [exact_y, exact_y, g @ w, g.mT @ a], strict=True):
         assert ours.dtype == torch.float32
         assert (ours - exact).abs().max() <= 1e-5 * exact.abs().max()
-    assert (layer(x) - exact_y).abs().max() >= 1e-3 * exact_y.abs().max()
     assert torch.backends.mkldnn.matmul.fp32_precision == before
+
+
+def test_without_being_asked_autocast_is_that_of_torch(plan):
+    """To the bit, and in the type that torch gives. Caught: fewer roundings than asked for."""
+    layer, x = layer_and_input()
+    with torch.autocast("cpu", torch.bfloat16):
+        ours, theirs = layer(x), linear(x, layer.weight, layer.bias)
+    assert ours.dtype == torch.bfloat16
+    assert torch.equal(ours, theirs)

@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from vi.networks import products
-from vi.networks.products import Linear, Plan
+from vi.networks import plans, products
+from vi.networks.plans import Plan
+from vi.networks.products import Linear
 from vi.networks.rectified import Rectified
 
 ROWS, WIDTH = 64, 300
@@ -16,8 +17,8 @@ def plan(request, monkeypatch):
     """What is chosen for these sizes while the test runs."""
     if products._oneDNN is None and any(request.param):
         pytest.skip("this torch has no oneDNN")
-    monkeypatch.setattr(products, "_plans", {})
-    products.adopt({f"{ROWS}x{WIDTH}x{WIDTH}, 1 threads": request.param})
+    monkeypatch.setattr(plans, "_plans", {})
+    plans.adopt({f"{ROWS}x{WIDTH}x{WIDTH}, 1 threads": request.param})
 
 
 def network(depth: int = 3) -> tuple[Rectified, Tensor]:
@@ -25,9 +26,20 @@ def network(depth: int = 3) -> tuple[Rectified, Tensor]:
     return Rectified(*layers[:-1]), torch.randn(ROWS, WIDTH, requires_grad=True)
 
 
+class Alone(nn.Module):
+    """A linear layer as a node of its own, by the same products: torch's may add b otherwise."""
+
+    def __init__(self, layer: Linear) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: Tensor) -> Tensor:
+        return products.layers(x, self.layer.weight, self.layer.bias)
+
+
 def as_several(layers: Rectified) -> nn.Sequential:
     """The same layers."""
-    return nn.Sequential(*layers)
+    return nn.Sequential(*(Alone(m) if isinstance(m, Linear) else m for m in layers))
 
 
 def gradients(layers: nn.Module, x: Tensor, of_y: Tensor) -> list[Tensor]:
@@ -38,12 +50,19 @@ def gradients(layers: nn.Module, x: Tensor, of_y: Tensor) -> list[Tensor]:
 
 @pytest.mark.parametrize("depth", [1, 2, 3])
 def test_to_the_bit(plan, depth):
-    """Caught: a rectifier after the last layer, and one left out of the way back."""
+    """And by torch's own layers to 1e-5 of the largest entry.
+
+    Caught: a rectifier after the last layer, and one left out of the way back.
+    """
     layers, x = network(depth)
     of_y = torch.randn(ROWS, WIDTH)
     ours, theirs = gradients(layers, x, of_y), gradients(as_several(layers), x, of_y)
     assert "_Layers" in type(layers(x).grad_fn).__name__  # not the same code twice
     assert all(map(torch.equal, ours, theirs))
+    with products.products_by("torch"):
+        plain = gradients(nn.Sequential(*layers), x, of_y)
+    for a, b in zip(ours, plain, strict=True):
+        assert (a - b).abs().max() <= 1e-5 * b.abs().max()
 
 
 def test_its_gradient_has_a_gradient(plan):
@@ -79,8 +98,8 @@ def test_by_columns(monkeypatch):
 
     monkeypatch.setattr(products, "_product", seen)
     monkeypatch.setattr(products, "_RECTIFIED_BACKWARD", rectified)
-    monkeypatch.setattr(products, "_plans", {})
-    products.adopt({f"{ROWS}x{WIDTH}x{WIDTH}, 1 threads": Plan(columns=True)})
+    monkeypatch.setattr(plans, "_plans", {})
+    plans.adopt({f"{ROWS}x{WIDTH}x{WIDTH}, 1 threads": Plan(columns=True)})
     ours = gradients(layers, x, of_y)
     assert laid_out[:3] == [True, True, False]
     assert laid_out[3:] == [False, True, False, True, False, False]  # of a weight, of its input

@@ -4,55 +4,32 @@ torch multiplies single-precision matrices on the processor with MKL. oneDNN com
 and is up to twice as fast where MKL does not use what the processor can do, and slower elsewhere.
 MKL itself takes up to a sixth less time where the result is laid out by columns, which nobody sees
 between the layers of a network. Which way wins is measured when a product of that size is first
-asked for, in some milliseconds, and remembered for this user and this processor, so that a run
-repeated computes the same bits.
+asked for; see ``plans``.
 
-Within ``torch.autocast`` to bf16 the factors of a large product are rounded while oneDNN reads
-them, and what comes out has single precision: no weight and no gradient is copied.
+Within ``torch.autocast`` to bf16 torch computes, unless oneDNN is asked to round the factors of
+large products while it reads them. What comes out then has single precision, and no weight and no
+gradient is copied; but a permission to round is no order, and not every processor makes use of it.
 """
 
-import contextlib
-import json
 import math
-import platform
-import re
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import cache
-from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from vi.cache import cache_file, remember
+from vi.networks.plans import SMALL, Plan, plan_of
 
 Library = Literal["auto", "torch"]
-
-_SMALL = 1 << 22  # multiplications below which choosing would cost more than it could win
-_LARGE = 1 << 23  # multiplications from which on products of bf16 are faster
-_MARGIN = 0.97  # of the time of torch that another way may take at most
-_OVERHEAD = 50e-6  # seconds that an own backward costs a layer in each step
-_REPEATS = 10
 
 _RECTIFIED_BACKWARD = torch.ops.aten.threshold_backward.grad_input
 _ROUNDING: Any = getattr(torch.backends.mkldnn, "matmul", None)
 _oneDNN = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
 _library: Library = "auto"
-_plans: dict[tuple[int, ...], "Plan"] = {}  # by rows, inputs, outputs and threads
-
-
-class Plan(NamedTuple):
-    """Which products of a linear layer oneDNN computes, and how those of torch are laid out."""
-
-    inference: bool = False
-    forward: bool = False
-    of_input: bool = False
-    of_weight: bool = False
-    columns: bool = False  # what goes on into another layer, which oneDNN then does not compute
+_onednn_rounds = False
 
 
 class Linear(nn.Linear):
@@ -89,14 +66,31 @@ def products_by(library: Library) -> Iterator[None]:
         _library = before
 
 
-def plans() -> dict[str, list[bool]]:
-    """What was chosen for the sizes met in this process."""
-    return {_name(size): list(plan) for size, plan in _plans.items()}
+@contextmanager
+def rounding_by_onednn() -> Iterator[None]:
+    """Within this block oneDNN rounds the factors of large products where autocast is on."""
+    before = _onednn_rounds
+    round_by_onednn(True)
+    try:
+        yield
+    finally:
+        round_by_onednn(before)
 
 
-def adopt(plans: Mapping[str, Sequence[bool]]) -> None:
-    """Choose as another process did: a resumed run computes what it would have computed."""
-    _plans.update({_size(name): Plan(*plan) for name, plan in plans.items()})
+def round_by_onednn(on: bool) -> None:  # noqa: FBT001
+    """Whether oneDNN rounds the factors of large products from now on."""
+    global _onednn_rounds
+    _onednn_rounds = on
+
+
+def is_rounding_by_onednn() -> bool:
+    """Whether it does."""
+    return _onednn_rounds
+
+
+def is_choosing(library: Library) -> bool:
+    """Whether products by this library are ever those of oneDNN."""
+    return library == "auto" and _oneDNN is not None
 
 
 def applies(x: Tensor, *weights: Tensor) -> bool:
@@ -104,7 +98,7 @@ def applies(x: Tensor, *weights: Tensor) -> bool:
     return (
         _library == "auto"
         and not torch.compiler.is_compiling()
-        and math.prod(x.shape[:-1]) * max(w.numel() for w in weights) >= _SMALL
+        and math.prod(x.shape[:-1]) * max(w.numel() for w in weights) >= SMALL
         and x.dim() > 1
         and all(t.dtype == torch.float32 and t.is_cpu for t in (x, *weights))
         and _oneDNN is not None
@@ -184,7 +178,7 @@ def _product(
 ) -> Float[Tensor, "M N"]:
     """a b' + bias."""
     multiply: Callable[[Tensor, Tensor], Tensor] = torch.mm
-    if factors == torch.bfloat16 and len(a) * b.numel() >= _LARGE:
+    if factors == torch.bfloat16 and len(a) * b.numel() >= SMALL:
         multiply = torch.ops.vi.mm_of_bf16
     elif by_onednn and _oneDNN is not None and not columns:
         return _oneDNN(a, b, bias, "none", [], "")
@@ -193,8 +187,8 @@ def _product(
 
 
 def _factors() -> torch.dtype:
-    """The precision of the factors of large products: that of ``torch.autocast``, if it can be."""
-    on = torch.is_autocast_enabled("cpu") and _rounding_is_supported()
+    """What the factors of large products are rounded to: bf16, or not at all."""
+    on = _onednn_rounds and torch.is_autocast_enabled("cpu")
     return torch.get_autocast_dtype("cpu") if on else torch.float32
 
 
@@ -204,8 +198,8 @@ def _own_precision() -> AbstractContextManager[Any]:
     return torch.autocast("cpu", enabled=False) if on else nullcontext()
 
 
-@cache
-def _rounding_is_supported() -> bool:
+def can_be_asked_to_round() -> bool:
+    """Whether oneDNN can be; whether it then does is another question."""
     return hasattr(_ROUNDING, "fp32_precision") and torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
@@ -233,74 +227,9 @@ WITHIN = {torch.ops.vi.mm_of_bf16.default: (torch.mm, _FactorsOfBF16())}
 
 
 def _plan(rows: int, weight: Float[Tensor, "H D"]) -> Plan:
-    """For a layer and batch of this size: what was measured here before, or a measurement."""
-    if rows * weight.numel() < _SMALL:
-        return Plan()
-    size = (rows, *reversed(weight.shape), torch.get_num_threads())
-    plan = _plans.get(size)
-    if plan is None:
-        known, name = _remembered(), _name(size)
-        if name not in known:
-            known[name] = _measured(rows, weight.detach())
-            with contextlib.suppress(
-                OSError, RuntimeError
-            ):  # a memory that cannot be written is harmless
-                remember(_memory(), json.dumps(known, indent=0))
-        plan = _plans[size] = Plan(*known[name])
-    return plan
+    return plan_of(rows, weight, _single)
 
 
-def _name(size: tuple[int, ...]) -> str:
-    return "{}x{}x{}, {} threads".format(*size)
-
-
-def _size(name: str) -> tuple[int, ...]:
-    return tuple(map(int, re.findall(r"\d+", name)))
-
-
-@torch.no_grad()
-def _measured(rows: int, weight: Float[Tensor, "H D"]) -> Plan:
-    """oneDNN wherever it wins, if that is worth an own backward; columns where they win more."""
-    x, of_y = (torch.linspace(-1, 1, rows * n).view(rows, n) for n in reversed(weight.shape))
-    products = [(x, weight), (of_y, weight.t()), (of_y.t(), x.t())]
+def _single(a: Tensor, b: Tensor, *, by_onednn: bool, columns: bool = False) -> Tensor:
     with _own_precision():
-        times = [_times(a, b) for a, b in products]
-    wins = [ours < _MARGIN * torchs for torchs, ours, _ in times]
-    won = sum(t[0] - t[1] for t, win in zip(times, wins, strict=True) if win)
-    plan = Plan(wins[0], *(wins if won > _OVERHEAD else ()))
-    return plan._replace(columns=times[0][2] < _MARGIN * times[0][plan.forward])
-
-
-def _times(a: Tensor, b: Tensor) -> list[float]:
-    """Seconds by torch, by oneDNN and by columns, the shortest of a few: others disturb least."""
-    ways = (False, False), (True, False), (False, True)
-    best = [math.inf] * len(ways)
-    for _ in range(_REPEATS):
-        for i, (by_onednn, columns) in enumerate(ways):
-            started = time.perf_counter()
-            _product(a, b, by_onednn=by_onednn, columns=columns)
-            best[i] = min(best[i], time.perf_counter() - started)
-    return best
-
-
-@cache
-def _remembered() -> dict[str, Sequence[bool]]:
-    with contextlib.suppress(OSError, RuntimeError, ValueError):
-        return dict(json.loads(_memory().read_text(encoding="utf-8")))
-    return {}
-
-
-@cache
-def _memory() -> Path:
-    """One file for each processor and version of torch."""
-    return cache_file("ways_of_products", f"{_processor()}-torch{torch.__version__}.json")
-
-
-def _processor() -> str:
-    """Its name, as far as it decides what is fast."""
-    fields = ("model name", "cpu family", "model", "stepping")
-    with contextlib.suppress(OSError):
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n")[0].splitlines()
-        told = dict([part.strip() for part in line.split(":", 1)] for line in lines if ":" in line)
-        return "-".join(told.get(field, "") for field in fields).replace(" ", "_")
-    return platform.processor() or platform.machine()
+        return _product(a, b, by_onednn=by_onednn, columns=columns)

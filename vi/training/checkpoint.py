@@ -4,7 +4,6 @@ The place in a run is the number of optimiser steps. Lightning's own counters ar
 count calls.
 """
 
-import os
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,7 +11,7 @@ from lightning.fabric.utilities import move_data_to_device
 
 from vi.diagnostics.evaluations import Evaluations
 from vi.errors import ConfigurationError
-from vi.networks import products
+from vi.networks.plans import plans
 from vi.training.checkpoint_schema import key_of, of_lightning, plain_names, rooted
 from vi.training.ended import CONVERGENCE, limits, reasons, still
 
@@ -28,7 +27,8 @@ def gather(module: "TrainingModule", checkpoint: dict[str, Any]) -> None:
     checkpoint["scheme"] = module.scheme.state_dict()
     checkpoint["spent"] = {"seconds": module.seconds(), **evaluations}
     checkpoint["threads"] = torch.get_num_threads()
-    checkpoint["products"] = products.plans()
+    checkpoint["products"] = plans()
+    checkpoint["arithmetic"] = module.arithmetic.state_dict(module.device, module.processes.world)
     checkpoint["run"] = {
         "seed": module.seed,
         "facts": dict(module.data.facts),
@@ -52,9 +52,7 @@ def restore(module: "TrainingModule", checkpoint: dict[str, Any]) -> None:
     spent = dict(checkpoint["spent"])
     module.seconds_before = spent.pop("seconds")
     module.evaluations = Evaluations(**spent) if module.processes.rank == 0 else Evaluations()
-    products.adopt(checkpoint.get("products", {}))
-    if module.settings.threads is None and "threads" in checkpoint:
-        torch.set_num_threads(min(checkpoint["threads"], os.cpu_count() or 1))
+    module.arithmetic.follow(checkpoint, module.device, module.processes.world)
     module.latest = dict(run.get("latest", {}))
     module.train_means.columns = move_data_to_device(
         {name: list(rows) for name, rows in run.get("means", {}).items()}, module.device

@@ -7,6 +7,7 @@ A state is compared with those that the same part has at the start and after a s
 import copy
 import math
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -20,6 +21,7 @@ from torch.nn import Parameter
 from torch.optim import Optimizer
 
 from vi.errors import CheckpointError, ViError
+from vi.networks.plans import Plan
 from vi.training.ended import REASONS
 from vi.training.pretrained import require_same
 
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 _HINT = "give the checkpoints/last.ckpt of a run, as the run wrote it"
 _MOST = 1 << 53  # of a counter
 _PATHS = ("best_model_path", "kth_best_model_path", "last_model_path")
+_SIZE = re.compile(r"\d{1,12}x\d{1,12}x\d{1,12}, \d{1,6} threads")  # of a product
+_PLAN = len(Plan._fields)
 _SCALARS = (bool, int, float, str, type(None))
 
 
@@ -91,16 +95,23 @@ def _check_entries(checkpoint: dict[str, Any]) -> None:
     _count(checkpoint.get("threads", 1), "threads", least=1, most=max(1024, os.cpu_count() or 1))
     spent = checkpoint["spent"]
     _require(spent.keys() == {"seconds", "encoder", "decoder"}, "spent", "has other entries")
-    _number(spent["seconds"], "spent.seconds")
-    _count(int(spent["encoder"]) if _is_number(spent["encoder"]) else None, "spent.encoder")
-    _count(int(spent["decoder"]) if _is_number(spent["decoder"]) else None, "spent.decoder")
-    plans = checkpoint.get("products", {})
-    _require(isinstance(plans, dict), "products", "is no dict")
-    for name, plan in plans.items():
-        known = isinstance(name, str) and isinstance(plan, list | tuple)
-        _require(known and all(type(v) is bool for v in plan), "products", "holds no plans")
+    for name, value in spent.items():
+        _number(value, f"spent.{name}")
+    _check_arithmetic(checkpoint)
     for name in checkpoint["callbacks"]:
         _require(isinstance(name, str), "callbacks", "has a key that is no text")
+
+
+def _check_arithmetic(checkpoint: dict[str, Any]) -> None:
+    plans, machine = checkpoint.get("products", {}), checkpoint.get("arithmetic", {})
+    for name, value in (("products", plans), ("arithmetic", machine)):
+        _require(isinstance(value, dict), name, "is no dict")
+    for size, plan in plans.items():
+        known = isinstance(size, str) and _SIZE.fullmatch(size) and isinstance(plan, list | tuple)
+        fits = known and len(plan) <= _PLAN and all(type(v) is bool for v in plan)
+        _require(fits, "products", "holds no plans")
+    for name, value in machine.items():
+        _require(type(value) in _SCALARS, f"arithmetic.{name}", "is no plain value")
 
 
 def _check_weights(weights: Mapping[str, Any], module: "TrainingModule") -> None:

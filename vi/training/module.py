@@ -31,6 +31,7 @@ from vi.inputs import as_it_is
 from vi.math import mix
 from vi.models.base import LatentVariableModel
 from vi.schemes.base import Scheme
+from vi.training.arithmetic import Arithmetic
 from vi.training.blocks import IndexBlocks, InOrder
 from vi.training.capture import CudaGraphs, ReplayedSteps, Take
 from vi.training.checkpoint import gather, restore
@@ -97,6 +98,7 @@ class TrainingModule(pl.LightningModule):
         self.val_means = Means()
         self.latest: dict[str, float] = {}
         self.processes = Processes()
+        self.arithmetic = Arithmetic(settings)
         self.weight = 1.0  # of the mean of this process among those of all
 
     def configure_optimizers(self) -> Any:

@@ -1,0 +1,68 @@
+"""What decides the last bits of a run beside its options, kept in checkpoints and followed."""
+
+import os
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from vi.networks import plans, products
+from vi.networks.machine import machine
+from vi.training.settings import TrainerSettings
+
+
+class Arithmetic:
+    """How a run computes: kernels, threads, and on what.
+
+    Args:
+        settings: Of the run.
+    """
+
+    def __init__(self, settings: TrainerSettings) -> None:
+        self.settings = settings
+        self.is_resumed = False
+        self.is_bit_equal = True
+
+    def state_dict(self, device: torch.device, world: int = 1) -> dict[str, Any]:
+        """Plain values; beside them a checkpoint keeps ``threads`` and ``products``."""
+        return {**_surroundings(device, world), "bit_equal": self.is_bit_equal}
+
+    def follow(self, checkpoint: Mapping[str, Any], device: torch.device, world: int = 1) -> None:
+        """Compute as the run did that a checkpoint is of; where that cannot be, say so once.
+
+        Its plans of products, its threads, unless others were asked for, and its way of rounding.
+        """
+        saved = {**checkpoint.get("arithmetic", {}), "threads": checkpoint.get("threads")}
+        if self.settings.threads is None and saved["threads"] is not None:
+            torch.set_num_threads(min(saved["threads"], os.cpu_count() or 1))
+        chosen = checkpoint.get("products", {})
+        plans.adopt(chosen)
+        by_onednn = saved.get("rounded_by") == "onednn"
+        products.round_by_onednn(by_onednn and products.can_be_asked_to_round())
+        now = {**_surroundings(device, world), "threads": torch.get_num_threads()}
+        others = [f"{k} {saved.get(k)}, now {now[k]}" for k in now if saved.get(k) != now[k]]
+        if any(map(any, chosen.values())) and not products.is_choosing(self.settings.products):
+            others.append("products of oneDNN, now torch's")
+        self.is_resumed = True
+        self.is_bit_equal = bool(saved.get("bit_equal", True)) and not others
+        if others:
+            warnings.warn(
+                "the run goes on, but not to the last bit as it would have: it had "
+                + "; ".join(others),
+                stacklevel=2,
+            )
+
+    def facts(self) -> dict[str, Any]:
+        """What was chosen, and whether a resumed run is the run that it resumes, to the bit."""
+        chosen = {f"products/{size}": ways for size, ways in plans.described().items()}
+        return chosen | ({"resume/bit_equal": self.is_bit_equal} if self.is_resumed else {})
+
+
+def _surroundings(device: torch.device, world: int) -> dict[str, Any]:
+    on_gpu = device.type == "cuda"
+    return {
+        "machine": torch.cuda.get_device_name(device) if on_gpu else machine(),
+        "devices": world,
+        "rounded_by": "onednn" if products.is_rounding_by_onednn() else "torch",
+    }
