@@ -98,12 +98,13 @@ def test_precision_is_refused_where_there_are_no_networks():
         computing_in("bf16", vi.BernoulliMixture((2,), 3), CPU).__enter__()
 
 
-def test_a_run_in_bf16_reaches_the_elbo_of_single_precision(tmp_path):
+def test_a_run_in_bf16_reaches_the_elbo_of_single_precision(tmp_path, monkeypatch):
     """Well within what the seed changes, and the weights differ: bf16 was at work.
 
     Over 8 seeds this run ends at -30.11 with a standard deviation of 0.27 nats; in bf16 it ends
     at most 0.003 from where the same seed ends in single precision.
     """
+    monkeypatch.setattr("vi.training.rounding._WORTH", 0.0)  # also where it is no gain
     results = {}
     for precision in ("float32", "bf16"):
         torch.manual_seed(0)
@@ -131,8 +132,6 @@ def test_kept_memory_is_not_faulted_in_again():
     program = """
 import resource, sys, torch
 from vi.training.allocator import keep_freed_memory
-if sys.argv[1] == "keep":
-    assert keep_freed_memory()
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     for _ in range(20):
@@ -140,11 +139,11 @@ def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 faults()
 print(faults())
+assert keep_freed_memory()
+faults()
+print(faults())
 """
-    kept, default = (
-        int(subprocess.check_output([sys.executable, "-c", program, how]))
-        for how in ("keep", "default")
-    )
+    default, kept = map(int, subprocess.check_output([sys.executable, "-c", program]).split())
     assert kept <= 20 < default
 
 

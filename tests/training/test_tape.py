@@ -55,11 +55,11 @@ def network(**parts):
 
 
 def fitted(folder, model, bound=None, optimizer=FUSED_ADAM, **options):
-    """Six epochs of five steps, the last of ten data; a falling rate, clipped gradients."""
+    """Three epochs of five steps, the last of ten data; a falling rate, clipped gradients."""
     scheme = vi.Joint(partial(optimizer, lr=0.05), partial(ExponentialLR, gamma=0.7), 0.5)
     defaults = {"batch_size": 20, "progress_bar": False, "callbacks": [], "loggers": []}
     chosen = defaults | {"evaluation": vi.ImportanceSampling(2), "device": "cpu", "seed": 3}
-    return vi.fit(model, data(), bound, scheme, epochs=6, run_dir=folder, **chosen | options)
+    return vi.fit(model, data(), bound, scheme, epochs=3, run_dir=folder, **chosen | options)
 
 
 def numbers(result):
@@ -86,9 +86,9 @@ def test_a_run_of_replays_is_the_run(tmp_path, replays, case):
     (one, bound), (other, _) = CASES[case](), CASES[case]()
     with_them = fitted(tmp_path / "replayed", one, bound)
     # four full batches an epoch, at the end of which the rate falls; of the smaller one only one
-    assert len(replays) == 6 * (4 - 1)
+    assert len(replays) == 3 * (4 - 1)
     without = fitted(tmp_path / "plain", other, bound, replay=False)
-    assert len(replays) == 6 * (4 - 1)
+    assert len(replays) == 3 * (4 - 1)
     for p, q in zip(one.parameters(), other.parameters(), strict=True):
         assert torch.equal(p, q)
     assert numbers(with_them) == numbers(without)
@@ -97,7 +97,8 @@ def test_a_run_of_replays_is_the_run(tmp_path, replays, case):
 @pytest.mark.parametrize(
     "settings", [{"precision": "bf16"}, {"steps_per_call": 2}, {"threads": 2}]
 )
-def test_also_with_other_settings(tmp_path, replays, settings):
+def test_also_with_other_settings(tmp_path, replays, settings, monkeypatch):
+    monkeypatch.setattr("vi.training.rounding._WORTH", 0.0)  # bf16 also where it is no gain
     one, other = network(), network()
     fitted(tmp_path / "replayed", one, **settings)
     assert replays
@@ -253,4 +254,4 @@ def test_whoever_watches_a_step_sees_all_of_them(tmp_path, replays, hook):
 
         fitted(tmp_path, model, optimizer=watched)
     assert not replays
-    assert len(seen) >= 30
+    assert len(seen) >= 15

@@ -60,6 +60,7 @@ from vi.training.quiet import quiet
 from vi.training.registry import describe
 from vi.training.report import print_report
 from vi.training.resume import prepare, read_run
+from vi.training.rounding import rounding
 from vi.training.settings import TrainerSettings, require_seed
 from vi.training.signals import noting_signals
 from vi.training.start import rehearse, start
@@ -296,10 +297,10 @@ def _train(
     module.train()
     with (
         threads(settings.threads, model, settings.batch_size, settings.devices),
-        computing_in(settings.precision, model, device),
+        denormals_flushed() if settings.flush_denormals else nullcontext(),
+        rounding(module, device, choose=ckpt_path is None) as rounded,
         compiled(settings.compile, model, device),
         gpu_known(device),
-        denormals_flushed() if settings.flush_denormals else nullcontext(),
         quiet(),
         module.signals.awaited(),
     ):
@@ -323,6 +324,8 @@ def _train(
         "versions/vi": vi.__version__,
         "versions/torch": torch.__version__,
         "versions/lightning": lightning.__version__,
+        **rounded,
+        **module.arithmetic.facts(),
     }
 
 

@@ -1,0 +1,211 @@
+"""A precision does what it says, or is refused: found out by value, and by the clock."""
+
+import copy
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from vi.errors import ConfigurationError
+from vi.networks import products
+from vi.networks.plans import SMALL, memory
+from vi.networks.settled import settled
+from vi.training.module import TrainingModule
+from vi.training.precision import computing_in, networks, tensor_cores
+
+Multiply = Callable[[Tensor, Tensor], Tensor]
+
+_ERRORS = 1e-4, 1e-2  # of a product of rounded factors, of the norm of the product
+_WORTH = 1.25  # times a step in single precision
+_SIZE = (256, 256, 256)
+
+
+class Way(NamedTuple):
+    """How products round their factors: to multiply by, and to have networks compute by."""
+
+    multiply: Multiply
+    within: Callable[[], AbstractContextManager[Any]]
+
+
+def _by_autocast(a: Tensor, b: Tensor) -> Tensor:
+    with torch.autocast(a.device.type, torch.bfloat16):
+        return torch.mm(a, b)
+
+
+def _by_tensor_cores(a: Tensor, b: Tensor) -> Tensor:
+    with tensor_cores():
+        return torch.mm(a, b)
+
+
+_AUTOCAST = Way(_by_autocast, nullcontext)
+_WAYS = {
+    "autocast": _AUTOCAST,
+    "onednn": Way(torch.ops.vi.mm_of_bf16, products.rounding_by_onednn),
+}
+
+
+@contextmanager
+def rounding(
+    module: TrainingModule, device: torch.device, *, choose: bool = True
+) -> Iterator[dict[str, Any]]:
+    """Within this block the networks of a module compute in the precision of its settings.
+
+    On a processor bf16 is rounded by oneDNN while it reads, if it does so, or by autocast:
+    whichever takes the shorter step, which has to be worth it.
+
+    Args:
+        module: Its parts are copied for the steps that are timed.
+        device: Where it will compute.
+        choose: Else bf16 is autocast's, until a checkpoint says something else.
+
+    Yields:
+        What was found, for ``metrics.json``.
+
+    Raises:
+        ConfigurationError: The device does not round, or bf16 is not 1.25 times as fast as single
+            precision.
+    """
+    precision = module.settings.precision
+    if precision == "tf32":
+        _require_tensor_cores(device)
+    with ExitStack() as stack:
+        facts: dict[str, Any] = {}
+        if precision == "bf16":
+            facts = _chosen(module, device) if choose and device.type == "cpu" else _plain()
+            stack.enter_context(_WAYS[facts["precision/rounded_by"]].within())
+        stack.enter_context(computing_in(precision, module.model, device))
+        yield {"precision": precision, **facts}
+
+
+def rounds(
+    multiply: Multiply, sizes: Sequence[tuple[int, int, int]] = (_SIZE,), device: Any = "cpu"
+) -> bool:
+    """Whether products have the error of rounded factors, in every layout a layer needs.
+
+    Args:
+        multiply: a, b -> a b.
+        sizes: (rows, inputs, outputs) of the layers.
+        device: Of the products.
+
+    >>> rounds(torch.mm)
+    False
+    """
+    least, most = _ERRORS
+    errors = [_error(multiply, *pair) for size in sizes for pair in _factors(size, device)]
+    return all(least < error < most for error in errors)
+
+
+def _factors(size: tuple[int, int, int], device: Any) -> Iterator[tuple[Tensor, Tensor]]:
+    rows, inputs, outputs = size
+    noise = torch.Generator().manual_seed(0)
+    x, weight, of_y = (
+        torch.randn(*shape, generator=noise).to(device)
+        for shape in ((rows, inputs), (outputs, inputs), (rows, outputs))
+    )
+    yield from ((x, weight.t()), (of_y, weight), (of_y.t(), x))
+
+
+@torch.no_grad()
+def _error(multiply: Multiply, a: Float[Tensor, "M K"], b: Float[Tensor, "K N"]) -> float:
+    exact = a.double() @ b.double()
+    return ((multiply(a, b).double() - exact).norm() / exact.norm()).item()
+
+
+def _require_tensor_cores(device: torch.device) -> None:
+    if not rounds(_by_tensor_cores, device=device):
+        raise ConfigurationError(
+            f"trainer.precision=tf32 changes nothing: this {_kind(device)} has no such products",
+            hint="trainer.precision=float32",
+        )
+
+
+def _kind(device: torch.device) -> str:
+    return "processor" if device.type == "cpu" else "GPU"
+
+
+def _plain() -> dict[str, Any]:
+    return {"precision/rounded_by": "autocast"}
+
+
+def _chosen(module: TrainingModule, device: torch.device) -> dict[str, Any]:
+    name = _name(module)
+    by, speedup = _recalled(name) or _measured(module, device, name)
+    if speedup < _WORTH:
+        raise ConfigurationError(
+            "trainer.precision=bf16 is no gain here: a step takes "
+            f"{1 / speedup:.2f} times as long as in float32, and at most {1 / _WORTH} is worth it",
+            hint="trainer.precision=float32 (python -m vi forget has it measured again)",
+        )
+    return {"precision/rounded_by": by, "precision/speedup": speedup}
+
+
+def _recalled(name: str) -> tuple[str, float] | None:
+    kept = memory().recall(name)
+    whole = isinstance(kept, list) and len(kept) == 2 and kept[0] in _WAYS
+    return (kept[0], kept[1]) if whole and isinstance(kept[1], float) else None
+
+
+def _measured(module: TrainingModule, device: torch.device, name: str) -> tuple[str, float]:
+    """The fastest way that rounds, and how many times as fast as single precision it is."""
+    ways = {way: _WAYS[way] for way in _rounding_ways(module)}
+    steps = [_step(module, device, None), *(_step(module, device, way) for way in ways.values())]
+
+    def decide(seconds: Sequence[float]) -> tuple[int, bool]:
+        fastest = min(seconds[1:])
+        return seconds.index(fastest), seconds[0] >= _WORTH * fastest
+
+    decision, seconds = settled(steps, decide)
+    fastest = min(range(1, len(steps)), key=seconds.__getitem__)
+    if decision is None:  # too close for this moment: not refused, and not remembered
+        return [*ways][fastest - 1], max(_WORTH, seconds[0] / seconds[fastest])
+    chosen = decision[0]
+    speedup = seconds[0] / seconds[chosen]
+    speedup = max(_WORTH, speedup) if decision[1] else min(speedup, 0.999 * _WORTH)
+    memory().keep(name, [[*ways][chosen - 1], speedup])
+    return [*ways][chosen - 1], speedup
+
+
+def _rounding_ways(module: TrainingModule) -> list[str]:
+    """Autocast, and oneDNN where its products of the sizes of this model are rounded."""
+    sizes = _sizes(module)
+    asked = products.can_be_asked_to_round() and module.settings.products == "auto" and sizes
+    return ["autocast", *(["onednn"] if asked and rounds(_WAYS["onednn"].multiply, sizes) else [])]
+
+
+def _sizes(module: TrainingModule) -> list[tuple[int, int, int]]:
+    rows = module.settings.batch_size
+    layers = (m for network in networks(module.model) for m in network.modules())
+    shapes = {tuple(m.weight.shape) for m in layers if isinstance(m, products.Linear)}
+    return [(rows, d, h) for h, d in sorted(shapes) if rows * h * d >= SMALL]
+
+
+def _step(module: TrainingModule, device: torch.device, way: Way | None) -> Callable[[], None]:
+    """An optimiser step on copies of the parts."""
+    scheme, bound, model = copy.deepcopy((module.scheme, module.bound, module.model))
+    optimizers, _ = scheme.configure(model, bound)
+    train = module.data.train
+    batch = train.batch(torch.arange(min(module.settings.batch_size, len(train))))
+
+    def step() -> None:
+        with (
+            torch.random.fork_rng([]),
+            way.within() if way else nullcontext(),
+            computing_in("bf16" if way else "float32", model, device),
+        ):
+            scheme.step(bound, model, batch, optimizers, torch.Tensor.backward)
+
+    return step
+
+
+def _name(module: TrainingModule) -> str:
+    """Of a step, as far as its time depends on it."""
+    parts = [*map(type, (module.model, module.bound, module.scheme))]
+    shapes = [tuple(p.shape) for p in module.model.parameters()]
+    said = repr(([p.__name__ for p in parts], shapes, str(module.model)))
+    digest = hashlib.sha256(said.encode()).hexdigest()[:16]
+    size = f"{module.settings.batch_size} rows, {torch.get_num_threads()} threads"
+    return f"step {digest}, {size}"
