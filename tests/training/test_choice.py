@@ -16,7 +16,7 @@ ROWS, WIDTH = 64, 300
 
 
 class Clock:
-    """Each way takes the seconds that it is told; others disturb as they are told."""
+    """Each way takes the milliseconds that it is told; others disturb as they are told."""
 
     def __init__(self, monkeypatch):
         self.now, self.calls = 0.0, 0
@@ -25,7 +25,7 @@ class Clock:
     def way(self, seconds, disturbed=lambda call: 0.0):
         def work():
             self.calls += 1
-            self.now += seconds + disturbed(self.calls)
+            self.now += 1e-3 * (seconds + disturbed(self.calls))
 
         return work
 
@@ -42,7 +42,7 @@ def faster(seconds):
 def test_the_faster_way_is_found_after_four_rounds(clock):
     decision, seconds = settle([clock.way(2.0), clock.way(1.0)], faster)
     assert decision is True
-    assert seconds == [2.0, 1.0]
+    assert seconds == pytest.approx([2e-3, 1e-3])
     assert clock.calls == 4 * 3 * 2
 
 
@@ -55,7 +55,7 @@ def test_a_busy_moment_decides_nothing(clock, busy):
     disturbed = lambda call: 20.0 if busy <= call < busy + 6 and call % 2 == 0 else 0.0
     decision, seconds = settle([clock.way(2.0), clock.way(1.0, disturbed)], faster)
     assert decision is True
-    assert seconds == [2.0, 1.0]
+    assert seconds == pytest.approx([2e-3, 1e-3])
 
 
 def test_an_order_that_keeps_changing_is_none(clock):
@@ -63,6 +63,16 @@ def test_an_order_that_keeps_changing_is_none(clock):
     disturbed = lambda call: 5.0 if (call - 1) // 6 % 2 else 0.0
     decision, _ = settle([clock.way(2.0), clock.way(1.0, disturbed)], faster)
     assert decision is None
+
+
+def test_slow_ways_are_not_repeated(clock):
+    """Nor waited for longer than twenty seconds. Caught: a step of a second, sixty times."""
+    decision, _ = settle([clock.way(2000.0), clock.way(1000.0)], faster)
+    assert decision is True
+    assert clock.calls == 4 * 2
+    decision, _ = settle([clock.way(2e4), clock.way(1e4)], faster)
+    assert decision is None
+    assert clock.calls == 4 * 2 + 2
 
 
 def product(slow, clock):

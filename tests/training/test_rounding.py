@@ -73,7 +73,7 @@ def run(**settings):
 
 
 class Steps:
-    """Steps that take the seconds that they are told, and a oneDNN that rounds or does not."""
+    """Steps that take the milliseconds they are told, and a oneDNN that rounds or does not."""
 
     def __init__(self, monkeypatch, *, onednn_rounds=True):
         self.seconds, self.now, self.timed = {}, 0.0, []
@@ -93,7 +93,7 @@ class Steps:
         self.timed.append(name)
 
         def take():
-            self.now += next(self.seconds[name])
+            self.now += 1e-3 * next(self.seconds[name])
 
         return take
 

@@ -22,8 +22,8 @@ def computing_in(
 ) -> Iterator[None]:
     """Within this block the networks of a model compute their products like this.
 
-    bf16 rounds the inputs of every product to 8 bits, tf32 to 11 (where the device can; else it
-    changes nothing); sums have 24. Parameters, the networks' outputs and all that follows
+    bf16 rounds the inputs of every product to 8 bits, and the results that autocast rounds; tf32
+    the inputs to 11; sums have 24. Whether a device does so, ``rounding`` finds out. Parameters, the networks' outputs and all that follows
     (log-weights, the bound, its mean) keep their precision.
 
     Raises:
