@@ -29,6 +29,7 @@ from vi.training.fit import FitResult
 N = 270
 EPOCH = 14  # steps, of 20 data; the last has 10
 CALLS = [1, 7, 50]
+PACKAGE = Path(vi.__path__[0])
 STEPS = 62
 PERIOD, OTHER_PERIOD = 6, 9  # the first divides one end of an epoch, 42
 DECAY = 0.8
@@ -551,7 +552,8 @@ class Reads(TorchDispatchMode):
 
     def note(self):
         """Remember the innermost line of vi."""
-        lines = [f for f in traceback.extract_stack() if "/vi/" in f.filename]
+        stack = traceback.extract_stack()
+        lines = [f for f in stack if Path(f.filename).is_relative_to(PACKAGE)]
         self.found.append(f"{Path(lines[-1].filename).name}:{lines[-1].lineno} {lines[-1].line}")
 
 
