@@ -26,6 +26,7 @@ from vi.cli.run_options import continued, relative
 from vi.errors import CheckpointError, ConfigurationError
 from vi.training.lock import locked
 from vi.training.registry import config_dir
+from vi.training.startup import startup
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -66,8 +67,10 @@ def _require_package(config: DictConfig, package: str | None) -> None:
 
 def _run(hydra: Hydra, overrides: Sequence[str]) -> None:
     """One job in its run directory, composed once."""
-    config = configuration("train", overrides)
-    checked(config, overrides, train)
+    startup.begin()
+    with startup.part("configuration"):
+        config = configuration("train", overrides)
+        checked(config, overrides, train)
     config.hydra.mode = RunMode.RUN
     callbacks = Callbacks(config)
     callbacks.on_run_start(config=config, config_name="train")
@@ -196,18 +199,20 @@ def train(
     """
     given = dict(locals())
 
-    import torch
+    with startup.part("imports"):
+        import torch
 
-    from vi.cli.beginning import Beginning
-    from vi.data.base import DataSet
-    from vi.training.fit import fit
-    from vi.training.registry import build
-    from vi.training.settings import require_seed
+        from vi.cli.beginning import Beginning
+        from vi.data.base import DataSet
+        from vi.training.fit import fit
+        from vi.training.registry import build
+        from vi.training.settings import require_seed
 
     require_seed(seed)
     groups = {k: v for k, v in given.items() if isinstance(v, dict) and "_target_" in v}
     dataset: DataSet = build("data", data, plugins=plugins)
-    loaded = replace(dataset.load(seed), option=dataset)
+    with startup.part("data"):
+        loaded = replace(dataset.load(seed), option=dataset)
     facts = {"data_shape": loaded.shape, "context_dim": loaded.context_dim, "save_dir": run_dir}
 
     def part(group: str, node: dict[str, Any]) -> Any:

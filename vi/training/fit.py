@@ -64,6 +64,7 @@ from vi.training.rounding import rounding
 from vi.training.settings import TrainerSettings, require_seed
 from vi.training.signals import noting_signals
 from vi.training.start import rehearse, start
+from vi.training.startup import startup
 from vi.training.tensorboard import TensorBoard
 
 
@@ -326,6 +327,7 @@ def _train(
         "versions/lightning": lightning.__version__,
         **rounded,
         **module.arithmetic.facts(),
+        **startup.facts(),
     }
 
 

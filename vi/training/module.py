@@ -41,6 +41,7 @@ from vi.training.processes import Processes
 from vi.training.seeding import seed_generators
 from vi.training.settings import TrainerSettings
 from vi.training.signals import Signals
+from vi.training.startup import startup
 from vi.training.tape import Tapes
 
 _EVALUATION_BATCH = 500
@@ -160,6 +161,7 @@ class TrainingModule(pl.LightningModule):
             with counted(self.model, self.evaluations):
                 taken = self._take_steps(blocks[part])
             self._count(taken)
+            startup.first_step()
             self.step_seconds = (time.perf_counter() - started) / taken
             self._after_steps()
             if self.trainer.should_stop:

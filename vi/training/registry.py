@@ -15,6 +15,7 @@ import vi
 from vi.errors import ConfigurationError, SupportMismatch, ViError
 from vi.options import Option
 from vi.training.schema import did_you_mean, parameters, validate
+from vi.training.startup import startup
 
 # The role that every option of a group has to play.
 _ROLES = {
@@ -155,7 +156,8 @@ def _locate(target: str) -> Any:
     """The object of a dotted path, or None."""
     module, _, name = target.rpartition(".")
     try:
-        return getattr(importlib.import_module(module), name, None)
+        with startup.part("imports"):
+            return getattr(importlib.import_module(module), name, None)
     except (ImportError, ValueError):
         return None
 
