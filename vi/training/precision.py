@@ -23,8 +23,9 @@ def computing_in(
     """Within this block the networks of a model compute their products like this.
 
     bf16 rounds the inputs of every product to 8 bits, and the results that autocast rounds; tf32
-    the inputs to 11; sums have 24. Whether a device does so, ``rounding`` finds out. Parameters, the networks' outputs and all that follows
-    (log-weights, the bound, its mean) keep their precision.
+    the inputs to 11; sums have 24. Whether a device does so, ``rounding`` finds out. Parameters,
+    the networks' outputs and all that follows (log-weights, the bound, its mean) keep their
+    precision.
 
     Raises:
         ConfigurationError: The model has no networks.
