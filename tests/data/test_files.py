@@ -109,6 +109,10 @@ def test_the_data_folder_is_the_argument_then_the_environment_then_data(monkeypa
     assert str(data_dir(None)) == "data"
 
 
+def test_a_data_folder_whose_name_is_too_long_holds_nothing():
+    refuse("A set not found", read_known, "A set", data_dir("x" * 300), KNOWN)
+
+
 def test_a_missing_path_a_folder_and_a_truncated_gz_are_refused(tmp_path):
     refuse("no such file", read, tmp_path / "missing.csv")
     refuse("is a directory", read, tmp_path)

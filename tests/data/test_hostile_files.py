@@ -244,6 +244,19 @@ def test_an_archive_that_is_not_what_it_says_is_refused(tmp_path, data, match):
     refused_at_once(match, read_npz, contents(tmp_path, bytes(data)))
 
 
+@pytest.mark.parametrize(
+    ("data", "match"),
+    [
+        (b"PAR1" + bytes(20), "is a Parquet file"),
+        (b"\x89HDF\r\n\x1a\n" + bytes(20), "is an HDF5 file"),
+        (b"\x80\x04\x95" + bytes(20), "is a pickle"),
+        (b"a,b\n1,2\n", "it begins with 61 2c 62 0a"),
+    ],
+)
+def test_a_file_of_another_format_is_named(tmp_path, data, match):
+    refused_at_once(match, read_npz, contents(tmp_path, data))
+
+
 def test_two_members_of_one_name_are_refused(tmp_path):
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
@@ -385,6 +398,21 @@ def test_a_size_beyond_all_memory_is_refused_with_what_it_would_take(tmp_path, m
     monkeypatch.setattr(memory, "available", lambda: 1 << 26)
     match = "6 pictures of 3x3000x3000 bytes would take 154 MiB, and 64 MiB of memory are free"
     refuse(match, lambda: ImageFolder(str(tmp_path), size=3000).load())
+
+
+def test_a_folder_that_cannot_be_looked_into_is_named(tmp_path, monkeypatch):
+    """Caught: its pictures were left out without a word."""
+    (tmp_path / "a").mkdir()
+    Image.new("RGB", (4, 4)).save(tmp_path / "b.png")
+    scandir = os.scandir
+
+    def look(path):
+        if str(path).endswith("a"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", look)
+    refuse("cannot look into .*a: permission denied", lambda: ImageFolder(str(tmp_path)).load())
 
 
 # Text

@@ -56,7 +56,8 @@ def locate(root: Path, known: KnownFile) -> Path | None:
     """The path of a known file, unzipped or .gz; None where neither is there."""
     plain = root / known.name
     candidates = (plain, plain.with_name(plain.name + ".gz"))
-    return next((path for path in candidates if path.exists()), None)
+    # no error, unlike Path.exists, where the name is too long
+    return next((path for path in candidates if os.path.exists(path)), None)
 
 
 def all_there(root: Path, files: Sequence[KnownFile]) -> bool:

@@ -4,7 +4,7 @@ import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NoReturn
 
 import numpy as np
 import torch
@@ -122,7 +122,8 @@ def _find(root: Path) -> list[Path]:
             f"{root} is not a folder",
             hint="data.path= names a folder of png, jpg, bmp or tif files",
         )
-    paths = sorted(path for path in root.rglob("[!.]*") if _is_picture(path))
+    below = os.walk(root, onerror=_refuse_folder)
+    paths = sorted(Path(at, name) for at, _, names in below for name in names if _is_picture(name))
     if not paths:
         raise DataError(
             f"{root} holds no pictures", hint=f"their names end in one of {', '.join(SUFFIXES)}"
@@ -130,8 +131,15 @@ def _find(root: Path) -> list[Path]:
     return paths
 
 
-def _is_picture(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES and not path.is_dir()
+def _is_picture(name: str) -> bool:
+    return name.lower().endswith(SUFFIXES) and not name.startswith(".")
+
+
+def _refuse_folder(error: OSError) -> NoReturn:
+    raise DataError(
+        f"cannot look into {error.filename}: {str(error.strerror).lower()}",
+        hint="make the folder readable, or move it away",
+    ) from error
 
 
 def _labels(root: Path, paths: Sequence[Path]) -> list[str]:
