@@ -16,12 +16,15 @@ from PIL import Image
 
 from vi.data import memory, unpacking
 from vi.data.arrays import NPZ
+from vi.data.binary_latent import BinaryLatentData
 from vi.data.files import Contents, read
 from vi.data.idx import read_idx
 from vi.data.image_folder import ImageFolder
 from vi.data.npz import read_npz
 from vi.data.pictures import decode
+from vi.data.synthetic import LinearGaussianData, Mixture2D
 from vi.data.tables import CSV
+from vi.data.two_moons import TwoMoons
 from vi.errors import ConfigurationError, DataError
 
 SECONDS = 60.0  # on a machine that does much else; at once means a tenth of one
@@ -454,3 +457,33 @@ def test_every_end_of_line_is_one(tmp_path, end):
     path.write_bytes(end.join(["a,b", "1,2", "3,4", "5,6", ""]).encode())
     data = CSV(str(path), validation_fraction=0.0, test_fraction=0.0).load()
     assert sorted(data.train.stored.tolist()) == [[1, 2], [3, 4], [5, 6]]
+
+
+# Sizes that no machine holds
+
+
+@pytest.mark.parametrize(
+    ("make", "match"),
+    [
+        (lambda: LinearGaussianData(n_train=10**15), "1000000000002000 data of 8 numbers would"),
+        (lambda: LinearGaussianData(n_test=10**30), "data of 8 numbers would take 5.96e.22 GiB"),
+        (lambda: LinearGaussianData(data_dim=10**9), "data.data_dim=1000000000 would take"),
+        (lambda: LinearGaussianData(latent_dim=10**15), "data.data_dim=8 would take"),
+        (lambda: Mixture2D(num_clusters=10**15), "1000000000000000 clusters would take"),
+        (lambda: Mixture2D(n_val=10**15), "data of 10 numbers would take"),
+        (lambda: TwoMoons(n_train=10**15), "data of 2 numbers would take"),
+        (lambda: BinaryLatentData(data_dim=10**15), "data.data_dim=1000000000000000 would take"),
+        (lambda: BinaryLatentData(n_train=10**15), "data of 48 numbers would take"),
+    ],
+)
+def test_data_that_no_machine_holds_are_not_drawn(make, match):
+    refused_at_once(match, lambda: make().load())
+
+
+def test_labels_of_as_many_kinds_as_rows_are_not_made_one_hot(tmp_path, monkeypatch):
+    """Caught: a unit matrix of 40 GB for a column of names."""
+    monkeypatch.setattr(memory, "available", lambda: 1 << 26)
+    path = tmp_path / "x.csv"
+    path.write_text("a,name\n" + "".join(f"{i},n{i}\n" for i in range(10_000)))
+    match = "8000 labels of 10000 kinds, one-hot, would take 305 MiB, and 64 MiB of memory"
+    refuse(match, CSV(str(path), label="name", context="label").load)

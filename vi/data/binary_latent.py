@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 from torch.nn.functional import logsigmoid
 
+from vi.data.memory import require_memory
 from vi.data.source import Items
 from vi.data.synthetic import Synthetic
 from vi.errors import ConfigurationError, require_positive
@@ -69,7 +70,9 @@ class BinaryLatentData(Synthetic):
                 f"data.probability must be between 0 and 1, got {probability}",
                 hint="data.probability=0.5",
             )
-        self.probability = probability
+        numbers = data_dim * 2**latent_dim
+        require_memory(f"data.data_dim={data_dim}", 8 * numbers, hint="lower data.data_dim")
+        self.probability, self.width = probability, data_dim + 2**latent_dim
         shape = (data_dim, latent_dim)
         self.weight = scale * torch.randn(shape, generator=self.stream(), dtype=torch.float64)
         self.bias = -probability * self.weight.sum(1)

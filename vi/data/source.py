@@ -11,6 +11,7 @@ from torch import Tensor
 
 from vi.data.base import LoadedData, Split
 from vi.data.binarize import split_of
+from vi.data.memory import require_memory
 from vi.data.partition import held_out, permutation, require_items
 from vi.errors import DataError
 
@@ -166,11 +167,17 @@ def _require_seen(source: Source) -> None:
 def one_hot(labels: Int64[Tensor, " N"], num_classes: int) -> Tensor:
     """Labels as rows of a unit matrix, (N, C), floating point.
 
+    Raises:
+        DataError: Memory does not hold so many rows of so many labels.
+
     >>> one_hot(torch.tensor([1, 0]), 2)
     tensor([[0., 1.],
             [1., 0.]])
     """
-    return torch.eye(num_classes)[labels]
+    rows, size = len(labels), torch.get_default_dtype().itemsize
+    what = f"{rows} labels of {num_classes} kinds, one-hot,"
+    require_memory(what, rows * num_classes * size, hint="fewer kinds, or data.context=null")
+    return torch.zeros(rows, num_classes).scatter_(1, labels[:, None], 1.0)
 
 
 def _facts(source: Source, binarize: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.distributions import Categorical, Distribution, MixtureSameFamily, MultivariateNormal
 
 from vi.data.base import DataSet, LoadedData
+from vi.data.memory import require_memory
 from vi.data.partition import generator
 from vi.data.source import Items, Source, assemble
 from vi.errors import require_positive
@@ -26,7 +27,8 @@ class Synthetic(DataSet):
     Parameters and data are a function of ``truth_seed`` and the sizes alone, not of the run's
     seed; each split has its own stream, so that the test data do not change with ``n_train``.
 
-    An implementer writes ``truth``, ``items`` and ``name``, and ``num_classes`` for labels.
+    An implementer writes ``truth``, ``items`` and ``name``, ``num_classes`` for labels, and
+    ``width``, the numbers that are held for each datum, where they are more than two.
 
     Args:
         n_train: How many data to train on.
@@ -36,10 +38,12 @@ class Synthetic(DataSet):
 
     Raises:
         ConfigurationError: A split would be empty.
+        DataError: Memory does not hold so many data.
     """
 
     name: str
     num_classes: int = 0
+    width: int = 2
 
     def __init__(self, n_train: int, n_val: int, n_test: int, truth_seed: int) -> None:
         require_positive("data.n_train", n_train)
@@ -59,6 +63,9 @@ class Synthetic(DataSet):
     def load(self, seed: int = 0) -> LoadedData:
         """Draw the splits."""
         del seed
+        n = self.n_train + self.n_val + self.n_test
+        hint = "lower data.n_train, data.n_val or data.n_test"
+        require_memory(f"{n} data of {self.width} numbers", 8 * n * self.width, hint=hint)
         train, test = self._split(self.n_train, _TRAIN), self._split(self.n_test, _TEST)
         val = self._split(self.n_val, _VAL) if self.n_val else None
         facts = {
@@ -119,7 +126,9 @@ class LinearGaussianData(Synthetic):
         require_positive("data.data_dim", data_dim)
         require_positive("data.latent_dim", latent_dim)
         require_positive("data.scale", scale)
-        self.scale = scale
+        numbers = data_dim * max(data_dim, latent_dim)
+        require_memory(f"data.data_dim={data_dim}", 8 * numbers, hint="lower data.data_dim")
+        self.scale, self.width = scale, data_dim
         random = self.stream()
         self.weight = _normal(data_dim, latent_dim, random=random)
         self.loc = _normal(data_dim, random=random)
@@ -172,7 +181,9 @@ class Mixture2D(Synthetic):
     ) -> None:
         super().__init__(n_train, n_val, n_test, truth_seed)
         require_positive("data.num_clusters", num_clusters)
+        require_memory(f"{num_clusters} clusters", 64 * num_clusters, hint="data.num_clusters=5")
         self.num_classes = num_clusters if context else 0
+        self.width = 2 * num_clusters
         random, turn = self.stream(), 2 * math.pi
         weights = _uniform(1.0, 3.0, num_clusters, random=random)
         self.weights = weights / weights.sum()
