@@ -76,8 +76,15 @@ def test_where_nothing_is_missing_nothing_is_different(table):
 
 
 def test_a_column_without_a_value_is_refused(table):
-    with pytest.raises(DataError, match=r"1 of 2 entries .* in all 2 training data .*entry 1"):
+    with pytest.raises(DataError, match="'b' of .* has no value in any line"):
         whole(table("a,b\n1,\n2,?\n"), missing="mask")
+
+
+def test_an_entry_that_no_training_datum_has_is_refused(tmp_path):
+    train, test = np.array([[1, np.nan], [2, np.nan]]), np.ones((2, 2))
+    np.savez(tmp_path / "a.npz", train=train, test=test)
+    with pytest.raises(DataError, match=r"1 of 2 entries .* in all 2 training data .*entry 1"):
+        NPZ(str(tmp_path / "a.npz"), missing="mask").load()
 
 
 def test_arrays_may_have_holes(tmp_path):

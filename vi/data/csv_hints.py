@@ -9,6 +9,7 @@ from vi.data.csv_cells import are_numbers, is_missing, is_number
 _SHOWN = 5  # kinds of a column of text
 _MOST_KINDS = 50
 _TRUTH = {"true", "false", "yes", "no", "t", "f", "y", "n"}
+_NOTHING = {"-", "--", "---", ".", "..", "*", "#n/a", "#na", "<na>", "nil", "missing", "unknown"}
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")
 _SEMICOLONS = re.compile(r"[+-]?[\d.]+(;[+-]?[\d.,]+)+")
 _SEPARATORS = {"|": r"\s*\|\s*", "a colon": r"\s*:\s*", "blanks": r"\s+"}
@@ -44,6 +45,11 @@ def hint_for(place: Place) -> str:
 
 def _unclosed(place: Place) -> str:
     return "a quotation mark before it is not closed" if "\n" in place.cell else ""
+
+
+def _nothing(place: Place) -> str:
+    means = "where that means a missing value, leave the cell empty"
+    return means if place.cell.lower() in _NOTHING else ""
 
 
 def _quoted(place: Place) -> str:
@@ -107,11 +113,15 @@ def _kinds(place: Place) -> str:
     if len(kinds) > min(_MOST_KINDS, len(place.column) // 2):
         return ""
     shown = ", ".join(kinds[:_SHOWN]) + (", ..." if len(kinds) > _SHOWN else "")
-    return f"the column is text of {len(kinds)} kinds ({shown}); write a 0/1 column for each"
+    return (
+        f"the column is text of {len(kinds)} kinds ({shown}); write a 0/1 column for each, or "
+        "take it out of x as data.label"
+    )
 
 
 _LOOKS: tuple[Callable[[Place], str], ...] = (
     _unclosed,
+    _nothing,
     _quoted,
     _decimal_comma,
     _thousands,

@@ -56,7 +56,7 @@ class Table:
         """One column as numbers, NaN where it says nothing.
 
         Raises:
-            DataError: A cell is no number, or infinite.
+            DataError: A cell is no number or infinite, or no cell says anything.
         """
         try:
             values = self._parse(name)
@@ -64,6 +64,11 @@ class Table:
             self._refuse_text(name)
         if np.isinf(values).any():
             self._refuse_infinite(name, np.flatnonzero(np.isinf(values)))
+        if np.isnan(values).all():
+            raise DataError(
+                f"column {name!r} of {self.path} has no value in any line",
+                hint=f"choose data.columns=[{','.join(self.numeric())}]",
+            )
         return values
 
     def numeric(self) -> list[str]:
@@ -71,8 +76,8 @@ class Table:
         found = []
         for name in self.names:
             with contextlib.suppress(ValueError):
-                self._parse(name)
-                found.append(name)
+                if not np.isnan(self._parse(name)).all():
+                    found.append(name)
         return found
 
     def _parse(self, name: str) -> np.ndarray:
@@ -128,7 +133,7 @@ def _rows(contents: Contents) -> tuple[list[list[str]], list[int]]:
     lines: list[int] = []
     for row, line in _parsed(contents):
         if rows and len(row) != len(rows[0]):
-            _refuse_unequal(contents.path, row, line, len(rows[0]), first=len(rows) == 1)
+            _refuse_unequal(contents.path, rows, row, line)
         rows.append(row)
         lines.append(line)
     if not rows:
@@ -191,10 +196,15 @@ def _no_table(path: Path, reason: str) -> DataError:
 
 
 def _refuse_unequal(
-    path: Path, row: Sequence[str], line: int, width: int, *, first: bool
+    path: Path, rows: Sequence[Sequence[str]], row: Sequence[str], line: int
 ) -> NoReturn:
-    hint = "every row needs one cell per column; a missing value is an empty cell"
-    if first and len(row) == width + 1:
+    hint, width = (
+        "every row needs one cell per column; a missing value is an empty cell",
+        len(rows[0]),
+    )
+    if rows[0][0].startswith("#"):
+        hint = "lines that begin with # are not passed over; delete them"
+    elif len(rows) == 1 and len(row) == width + 1:
         hint = "is the header one name short, as R writes it, or have the decimals commas?"
     raise DataError(
         f"line {line} of {path} has {len(row)} cells, the first has {width}", hint=hint
