@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -14,6 +14,7 @@ import lightning.pytorch as pl
 import torch
 from jaxtyping import Integer
 from lightning.fabric.utilities.rank_zero import rank_zero_only
+from lightning.pytorch.strategies.launchers import subprocess_script
 from torch import Tensor, distributed
 
 from vi.bounds.base import Bound
@@ -158,52 +159,53 @@ def ending_together(trainer: pl.Trainer) -> Iterator[None]:
     all, and each ends by itself. An error in another one ends the first with the same exit code:
     it may be waiting where no exception reaches it.
     """
-    watch = _Watch(trainer)
-    watch.start()
+    over = threading.Event()
     try:
-        yield
+        with _watched_by(lambda started: _Watch(started, over).start()):
+            yield
     except BaseException as error:
-        started = watch.ended()
+        over.set()
+        started = getattr(trainer.strategy.launcher, "procs", [])
         for process in started if not isinstance(error, NumericsError) else ():
             process.kill()
         raise
-    watch.ended()
+    finally:
+        over.set()
+
+
+@contextmanager
+def _watched_by(watch: Callable[[list[subprocess.Popen]], None]) -> Iterator[None]:
+    """Within this block Lightning gives the processes that it starts to a watch of ours."""
+    module: Any = subprocess_script  # which has its own in a private name
+    before = module._launch_process_observer
+    module._launch_process_observer = watch
+    try:
+        yield
+    finally:
+        module._launch_process_observer = before
 
 
 class _Watch(threading.Thread):
-    """Looks after the processes that a trainer starts, in place of Lightning's own watch.
+    """Looks after the processes that a trainer has started, in place of Lightning's own watch.
 
-    That one kills this process without a word, and its error with it.
+    That one kills this process without a word, and its exit code with it.
 
     Args:
-        trainer: Not yet running.
+        started: The other processes.
+        over: Set when nobody needs to look any more.
     """
 
-    def __init__(self, trainer: pl.Trainer) -> None:
+    def __init__(self, started: list[subprocess.Popen], over: threading.Event) -> None:
         super().__init__(daemon=True)
-        self.launcher = trainer.strategy.launcher
-        self.started: list[subprocess.Popen] = []
-        self.over = threading.Event()
-
-    def ended(self) -> list[subprocess.Popen]:
-        """Stop looking; the processes that were started."""
-        self._take_over()
-        self.over.set()
-        return self.started
+        self.started = started
+        self.over = over
 
     def run(self) -> None:
         """Look several times a second."""
         while not self.over.wait(_LOOK):
-            self._take_over()
             failed = [process for process in self.started if process.poll()]
             if failed and not self.over.wait(_GRACE):
                 self._end(failed[0])
-
-    def _take_over(self) -> None:
-        theirs = getattr(self.launcher, "procs", None)
-        if theirs and theirs is not self.started:
-            self.started = self.launcher.procs = list(theirs)  # it sends signals on to them
-            theirs.clear()
 
     def _end(self, failed: subprocess.Popen) -> None:
         for process in self.started:
