@@ -1,0 +1,106 @@
+"""A signal before the first step: one line, 130 or 143, and nothing left behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from vi.cli import interrupts
+from vi.errors import Interrupted
+
+ROOT = Path(__file__).parents[2]
+WAITING = """
+import sys, time
+import {module}
+def wait(*_, **__):
+    print("here", flush=True)
+    time.sleep(60)
+{module}.{name} = wait
+sys.argv = ["train.py", "hydra.run.dir=run"]
+from vi.cli.interrupts import in_one_line
+with in_one_line():
+    from vi.cli.train import main
+    main()
+"""
+PLACES = {  # where the process is when the signal comes
+    "composing": ("hydra._internal.hydra", "Hydra.compose_config"),
+    "loading": ("vi.data.digits", "Digits.load"),
+}
+
+
+def signalled(process, number):
+    """(exit code, errors) of a process to which a signal is sent once it says so."""
+    for line in process.stdout:
+        if line == "here\n":
+            break
+    time.sleep(0.05)
+    process.send_signal(number)
+    _, wrong = process.communicate(timeout=60)
+    return process.returncode, wrong
+
+
+def python(*arguments, cwd):
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen([sys.executable, *arguments], cwd=cwd, env=environment, **pipes)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda n: n.name)
+def test_a_signal_while_composing_ends_in_one_line(number, tmp_path):
+    """Caught: a trace of KeyboardInterrupt; -15 without a word."""
+    module, name = PLACES["composing"]
+    process = python("-c", WAITING.format(module=module, name=name), cwd=tmp_path)
+    code, wrong = signalled(process, number)
+    assert code == 128 + number
+    assert wrong == f"error: stopped by {number.name} before anything was saved\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda n: n.name)
+def test_a_signal_while_the_data_are_loaded_leaves_no_directory(number, tmp_path):
+    module, name = PLACES["loading"]
+    process = python("-c", WAITING.format(module=module, name=name), cwd=tmp_path)
+    code, wrong = signalled(process, number)
+    assert code == 128 + number
+    assert wrong == f"error: stopped by {number.name} before anything was saved\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", [[ROOT / "train.py"], ["-m", "vi", "train"]])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda n: n.name)
+def test_a_signal_at_any_moment_of_the_start_ends_in_one_line(command, number, tmp_path):
+    """Once the first line of ours has run. Caught: a trace out of an import."""
+    for k in range(8):
+        process = python(*map(str, command), "hydra.run.dir=run", cwd=tmp_path)
+        time.sleep(0.4 + 0.5 * k)
+        process.send_signal(number)
+        _, wrong = process.communicate(timeout=60)
+        assert process.returncode == 128 + number
+        assert wrong == f"error: stopped by {number.name} before anything was saved\n"
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_while_training_the_trainer_acts():
+    """SIGTERM is its own; SIGINT is a KeyboardInterrupt; afterwards both are errors of vi."""
+    with interrupts.in_one_line():
+        interrupts.enter("training")
+        os.kill(os.getpid(), signal.SIGTERM)
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+        interrupts.enter("end")
+        with pytest.raises(Interrupted, match="SIGTERM after the training") as caught:
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert caught.value.exit_code == 143
+
+
+def test_the_handlers_of_others_come_back():
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    with interrupts.in_one_line():
+        assert signal.getsignal(signal.SIGTERM) is not before[1]
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
