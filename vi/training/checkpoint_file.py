@@ -130,14 +130,16 @@ def newest_good(folder: Path, but: Path) -> Path | None:
 class CheckpointFiles(CheckpointIO):
     """How Lightning reads and writes checkpoints.
 
-    Those that may come ``LATER`` are written a second after the latest ones, in their order, so
-    that short epochs do not wait for the disk.
+    What may come ``LATER`` is written if a second has passed since the latest files, and else
+    waits, so that short epochs do not wait for the disk; what comes ``WITH_THE_NEXT`` waits for
+    another file. All are written in their order.
 
     Args:
         resumed: What was read, and checked, before the run began.
     """
 
     LATER = "later"
+    WITH_THE_NEXT = "with the next"
 
     def __init__(self, resumed: dict[str, Any] | None = None) -> None:
         self.resumed = resumed
@@ -151,7 +153,8 @@ class CheckpointFiles(CheckpointIO):
         path = Path(path)
         self.pending.pop(path, None)
         self.pending[path] = sealed(checkpoint)
-        if storage_options != self.LATER or time.monotonic() - self.latest >= INTERVAL:
+        due = storage_options is None or time.monotonic() - self.latest >= INTERVAL
+        if due and storage_options != self.WITH_THE_NEXT:
             self.flush()
 
     def flush(self) -> None:

@@ -66,7 +66,7 @@ class Best(Checkpoint):
         score = pl_module.latest["val/bound"]
         if self.score is None or score > self.score:
             self.score, self.step = score, trainer.global_step
-            trainer.save_checkpoint(self.path, storage_options=CheckpointFiles.LATER)
+            trainer.save_checkpoint(self.path, storage_options=CheckpointFiles.WITH_THE_NEXT)
 
 
 class Last(Checkpoint):
