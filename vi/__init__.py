@@ -11,8 +11,8 @@ One way through the house:
     evaluation/   log p(x), and how far the bound is from it
 
 Every class of these folders is a name of this module (``vi.VAE``, ``vi.ELBO``), imported when it
-is first used, and so are ``fit``, ``load``, ``save``, ``log_likelihood``
-and ``impute``.
+is first used, and so are ``fit``, ``load``, ``save``, ``log_likelihood``, ``impute`` and
+``as_it_is``.
 """
 
 from vi.lazy import lazy_exports
@@ -23,6 +23,7 @@ __getattr__, __dir__ = lazy_exports(
     __name__,
     __path__[0],
     {
+        "as_it_is": "vi.inputs",
         "fit": "vi.training.fit",
         "impute": "vi.evaluation.imputation",
         "load": "vi.training.pretrained",

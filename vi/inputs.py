@@ -166,7 +166,7 @@ def _in_precision(
     if value.dtype == dtype or (doubles and value.dtype in (torch.float32, torch.float64)):
         return value
     found = value.to(dtype)
-    if not value.is_floating_point() and not _is_true(found.to(value.dtype) == value):
+    if not value.is_floating_point() and not _is_true((found.to(value.dtype) == value).all()):
         raise DataError(
             f"{name} holds whole numbers that {dtype} rounds",
             hint="subtract a constant first, or model.double()",
@@ -197,42 +197,44 @@ def _mask(name: str, mask: Tensor, before: Tensor, x: Tensor) -> Tensor:
 
 def _check_values(model: Any, x: Tensor, masks: Mapping[str, Tensor]) -> None:
     known = reduce(or_, masks.values()).expand(x.shape) if masks else None
+    head = getattr(model, "likelihood_head", None)
     finite = x.isfinite()
-    bad = ~finite if known is None or not model.takes_missing else ~finite & known
-    if _is_true(~bad):
-        _check_support(model, x, known)
+    inside = torch.ones_like(finite) if head is None else head.support.check(x)
+    if known is not None:
+        finite = finite | ~known if model.takes_missing else finite
+        inside = inside | ~known if inside.shape == x.shape else inside
+    if not _is_true(finite.all() & inside.all()):  # whose answer is waited for once
+        _refuse_what_is_not_finite(model, x, finite)
+        _refuse_what_is_outside(head, x if known is None else x[known], x, inside)
+
+
+def _refuse_what_is_not_finite(model: Any, x: Tensor, finite: Tensor) -> None:
+    bad = ~finite
+    if not bad.any():
         return
-    word = "NaN" if _is_true(~bad | x.isnan()) else "NaN or infinite"
-    first = int(bad.flatten(1).any(1).nonzero()[0])
+    nan = x[bad].isnan()
+    word = "NaN" if nan.all() else "NaN or infinite" if nan.any() else "infinite"
+    leave_out = "observed=~x.isnan() leaves NaN out of p(x|z)"
     raise DataError(
-        f"{int(bad.sum())} {word} values in x (first: item {first})",
-        hint="observed=~x.isnan() leaves NaN out of p(x|z)"
-        if model.takes_missing
-        else "remove or fill those items",
+        f"{int(bad.sum())} {word} values in x (first: item {int(bad.nonzero()[0, 0])})",
+        hint=leave_out if model.takes_missing else "remove or fill those items",
     )
 
 
-def _check_support(model: Any, x: Tensor, known: Tensor | None) -> None:
-    head = getattr(model, "likelihood_head", None)
-    if head is None:
-        return
-    inside = head.support.check(x)
-    if known is not None and inside.shape == x.shape:
-        inside = inside | ~known
-    if not _is_true(inside):
-        item, *entry = (~inside).nonzero()[0].tolist()
-        number = f"{x[item, *entry].item():g} in " if inside.shape == x.shape else ""
-        where = f"{number}item {item}" + (f", entry {entry}" if entry else "")
-        raise DataError(
-            f"{type(head).__name__} needs {head.needs}; got values in "
-            f"[{x.min():.2f}, {x.max():.2f}] (first outside: {where})",
-            hint="scale or binarise x as the training data were, or choose another likelihood",
-        )
+def _refuse_what_is_outside(head: Any, known: Tensor, x: Tensor, inside: Tensor) -> None:
+    item, *entry = (~inside).nonzero()[0].tolist()
+    number = f"{x[item, *entry].item():g} in " if inside.shape == x.shape else ""
+    where = f"{number}item {item}" + (f", entry {entry}" if entry else "")
+    raise DataError(
+        f"{type(head).__name__} needs {head.needs}; got values in "
+        f"[{known.min():.2f}, {known.max():.2f}] (first outside: {where})",
+        hint="scale or binarise x as the training data were, or choose another likelihood",
+    )
 
 
 def _is_true(condition: Tensor) -> bool:
-    """Of all entries; and where nobody knows, within torch.func.vmap and under fake tensors."""
+    """Whether it holds; and where nobody knows, within torch.func.vmap and under fake tensors."""
     try:
-        return bool(condition.all())
+        return bool(condition)
     except RuntimeError:
         return True

@@ -79,7 +79,14 @@ def _called(name: str, model: vi.LatentVariableModel, x: object) -> Tensor:
     return CALLS[name](model, x)
 
 
-EVERY_WAY = list(product(MODELS, CALLS))
+EVERY_WAY = [*product(["vae"], CALLS), *product(MODELS, ["encode"])]
+
+
+@cache
+def _expected(name: str, call: str) -> Tensor:
+    model = _model(name)
+    dtype = torch.float64 if model.takes_doubles else torch.float32
+    return _called(call, model, BITS.to(dtype))
 
 
 READABLE = {
@@ -106,12 +113,8 @@ READABLE = {
 def test_what_holds_the_same_numbers_is_read(kind):
     """The same result, bit by bit, as of a tensor in the precision of the model."""
     for name, call in EVERY_WAY:
-        model = _model(name)
-        expected = _called(
-            call, model, BITS.to(torch.float64 if model.takes_doubles else torch.float32)
-        )
-        found = _called(call, model, READABLE[kind])
-        assert torch.equal(found, expected.to(found.dtype)), (name, call)
+        found = _called(call, _model(name), READABLE[kind])
+        assert torch.equal(found, _expected(name, call).to(found.dtype)), (name, call)
 
 
 UNREADABLE = {
@@ -131,7 +134,7 @@ UNREADABLE = {
     r"2 NaN values in x \(first: item 1\)": torch.zeros(3, WIDTH)
     .index_fill(0, torch.tensor([1]), torch.nan)
     .where(torch.arange(WIDTH) < 2, 0.0),
-    r"1 NaN or infinite values in x \(first: item 0\)": [[np.inf] + [0.0] * 5],
+    r"1 infinite values in x \(first: item 0\)": [[np.inf] + [0.0] * 5],
 }
 
 
