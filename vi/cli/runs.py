@@ -97,7 +97,7 @@ def open_run(
 
 
 def _placed(data: "LoadedData", model: "LatentVariableModel") -> "LoadedData":
-    data = data.viewed(model.data_shape)
+    data = data.viewed(model.data_shape, doubles=model.takes_doubles)
     device = next(model.parameters()).device
     for split in (data.train, data.val, data.test):
         if split is not None:

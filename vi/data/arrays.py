@@ -12,6 +12,7 @@ from vi.data.grey_images import GreyImages
 from vi.data.missing import mask_nan
 from vi.data.npz import read_npz
 from vi.data.partition import require_fractions
+from vi.data.precision import floating
 from vi.data.source import Items, Source, random_source
 from vi.errors import ConfigurationError, DataError
 
@@ -22,8 +23,8 @@ _SPARSE = {"data", "shape", "format"}  # what scipy.sparse.save_npz writes, amon
 class NPZ(GreyImages):
     """An array (N, ...) of numbers, one item per row; or arrays ``train``, ``val``, ``test``.
 
-    Bytes stay bytes, other numbers become floating point. A vector of N numbers is N items of
-    shape (1,).
+    Bytes stay bytes, other numbers become floating point, double where they need it. A vector of N
+    numbers is N items of shape (1,).
 
     Args:
         path: The .npz (or .npy) file.
@@ -157,7 +158,7 @@ def _tensor(contents: Contents, arrays: Mapping[str, np.ndarray], key: str) -> T
     _require_finite(contents, key, rows)
     if rows.dtype == np.uint8:
         return torch.from_numpy(np.ascontiguousarray(rows))
-    return torch.from_numpy(rows.astype(np.float64)).to(torch.get_default_dtype())
+    return floating(rows)
 
 
 def _require_entries(contents: Contents, key: str, rows: np.ndarray) -> None:

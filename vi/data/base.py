@@ -29,9 +29,9 @@ class Split(ABC):
     """One part of a data set, resident on one device.
 
     An implementer writes ``values``; ``stored`` holds the data as their source gives them (bytes
-    where the source is bytes), ``given`` one tensor of N rows per conditioning variable. Where
-    entries are missing, ``observed`` (N, *event) is False; a batch has 0 there, and
-    ``given["observed"]`` beside it.
+    where the source is bytes, doubles where it needs them), ``given`` one tensor of N rows per
+    conditioning variable. Where entries are missing, ``observed`` (N, *event) is False; a batch
+    has 0 there, and ``given["observed"]`` beside it.
     """
 
     observed: Tensor | None = None
@@ -45,7 +45,7 @@ class Split(ABC):
 
     @abstractmethod
     def values(self, index: Integer[Tensor, " B"]) -> Tensor:
-        """The data x of these items, (B, *event), floating point."""
+        """The data x of these items, (B, *event), floating point, double where ``stored`` is."""
 
     def batch(self, index: Integer[Tensor, " B"]) -> Batch:
         """The items of a block of indices, on the device of the split."""
@@ -82,6 +82,14 @@ class Split(ABC):
             split.observed = self.observed.reshape(len(self), *shape)
         return split
 
+    def in_precision(self, dtype: torch.dtype) -> "Split":
+        """The same data, whose floating-point numbers are these; bytes stay bytes."""
+        if not self.stored.is_floating_point() or self.stored.dtype == dtype:
+            return self
+        split = copy(self)
+        split.stored = self.stored.to(dtype)
+        return split
+
     def to(self, device: torch.device | str) -> "Split":
         """The same split on another device."""
         self.stored = self.stored.to(device)
@@ -108,7 +116,8 @@ class Values(Split):
 
     def values(self, index: Integer[Tensor, " B"]) -> Tensor:
         """These items, divided by the number of levels."""
-        x = self.stored.index_select(0, index).to(torch.get_default_dtype())
+        dtype = torch.promote_types(self.stored.dtype, torch.get_default_dtype())
+        x = self.stored.index_select(0, index).to(dtype)
         return x if self.levels == 1 else x / self.levels
 
 
@@ -166,15 +175,21 @@ class LoadedData:
     facts: dict[str, Any] = field(default_factory=dict)
     option: "DataSet | None" = None
 
-    def viewed(self, shape: tuple[int, ...]) -> "LoadedData":
-        """The same data with another event shape of as many entries."""
-        val = None if self.val is None else self.val.viewed(shape)
+    def viewed(self, shape: tuple[int, ...], *, doubles: bool = True) -> "LoadedData":
+        """The same data with another event shape of as many entries.
+
+        Args:
+            shape: Of one datum.
+            doubles: Whether doubles stay what they are; else the default precision is enough.
+        """
+
+        def seen(split: Split) -> Split:
+            split = split.viewed(shape)
+            return split if doubles else split.in_precision(torch.get_default_dtype())
+
+        val = None if self.val is None else seen(self.val)
         return replace(
-            self,
-            train=self.train.viewed(shape),
-            val=val,
-            test=self.test.viewed(shape),
-            shape=tuple(shape),
+            self, train=seen(self.train), val=val, test=seen(self.test), shape=tuple(shape)
         )
 
 

@@ -11,6 +11,7 @@ from vi.data.base import DataSet, LoadedData
 from vi.data.csv_table import Table, read_table
 from vi.data.files import KnownFile, data_dir, file_facts, read_known
 from vi.data.partition import require_fractions
+from vi.data.precision import floating
 from vi.data.source import Items, assemble, random_source
 
 _COLUMNS = ("duration", "waiting")
@@ -62,7 +63,7 @@ class Geyser(DataSet):
         labels = _kinds(table) if self.context else None
         facts: dict[str, Any] = {"data/name": "geyser", "data/columns": ",".join(_COLUMNS)}
         source = random_source(
-            Items(torch.from_numpy(x).to(torch.get_default_dtype()), labels),
+            Items(floating(x), labels),
             contents.path,
             fractions=self.fractions,
             seed=self.split_seed,

@@ -15,6 +15,7 @@ from vi.data.csv_table import Table, read_table
 from vi.data.files import file_facts, read, user_path
 from vi.data.missing import mask_nan
 from vi.data.partition import require_fractions
+from vi.data.precision import floating
 from vi.data.source import Items, assemble, random_source
 from vi.errors import ConfigurationError, DataError
 
@@ -75,7 +76,7 @@ class CSV(DataSet):
         names = self._names(table)
         x = np.stack([table.numbers(name) for name in names], axis=1)
         classes, labels = self._labels(table)
-        items = Items(torch.from_numpy(x).to(torch.get_default_dtype()), labels)
+        items = Items(floating(x), labels)
         source = random_source(
             mask_nan(items) if self.missing == "mask" else items,
             contents.path,

@@ -118,6 +118,14 @@ class LatentVariableModel(Option, nn.Module, ABC):
         What is missing is NaN; ``given`` are the rows of what the model conditions on.
         """
 
+    @property
+    def units(self) -> dict[str, list[float]]:
+        """The map from what networks see to the data, x = loc + scale * seen, for ``config.json``.
+
+        It is for readers: the model itself keeps it among its weights. Empty where there is none.
+        """
+        return {}
+
     @torch.no_grad()
     def sample(self, n: int, **given: Tensor) -> Tensor:
         """n draws x ~ p(x|z), z ~ p(z): (n, *event).

@@ -144,6 +144,7 @@ def fit(
         first = is_first(settings_.devices)
         savable = first and _savable({"model": model, **parts}, plugins)
         module = TrainingModule(model, bound, scheme, loaded, settings_, seed)
+        loaded = module.data  # what was cast for the model need not be kept
         module.signals = signals
         _rehearse(module)
         resumed = None if ckpt_path is None else read_run(Path(ckpt_path), module)
