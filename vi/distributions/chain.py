@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent
 
+from vi.distributions.log_scale import bounded
 from vi.distributions.normal import Normal
 from vi.errors import ConfigurationError, require_positive
 from vi.math import Shape
@@ -138,11 +139,12 @@ def _draw(p: Distribution, sample_shape: Shape, batch_shape: torch.Size) -> Tens
     return p.rsample(torch.Size(sample_shape) if p.batch_shape == batch_shape else torch.Size())
 
 
-def diagonal_gaussian(params: Tensor) -> Independent:
-    """N(mu, sigma^2) with params = (mu, log sigma), (*batch, 2 Z).
+def diagonal_gaussian(params: Tensor, *, training: bool = True) -> Independent:
+    """N(mu, sigma^2) with params = (mu, log sigma), (*batch, 2 Z), ``bounded`` unless training.
 
     >>> diagonal_gaussian(torch.zeros(5, 6)).event_shape
     torch.Size([3])
     """
     loc, log_scale = params.chunk(2, -1)
+    log_scale = bounded(log_scale, training=training)
     return Independent(Normal(loc, log_scale.exp(), log_scale), 1)

@@ -58,8 +58,8 @@ class ChainPosterior(ConditionalDistribution):
         """(*batch, 2 Z_1) -> q with batch_shape (*batch) and event_shape (Z_1 + .. + Z_L,)."""
 
         def layers() -> Layers:
-            z = yield diagonal_gaussian(params)
+            z = yield diagonal_gaussian(params, training=self.training)
             for network in self.upwards:
-                z = yield diagonal_gaussian(network(z))
+                z = yield diagonal_gaussian(network(z), training=self.training)
 
         return Chain(layers, self.latent_dims, params.shape[:-1])

@@ -4,6 +4,7 @@ from torch import Tensor
 from torch.distributions import Distribution, Independent, constraints
 
 from vi.distributions.conditional import ConditionalDistribution
+from vi.distributions.log_scale import bounded
 from vi.distributions.normal import Normal
 from vi.errors import require_positive
 from vi.math import Shape
@@ -37,4 +38,5 @@ class DiagonalGaussian(ConditionalDistribution):
     def forward(self, params: Tensor) -> Distribution:
         """(*batch, 2 Z) -> q with batch_shape (*batch) and event_shape (Z,)."""
         loc, log_scale = self.split(params)
+        log_scale = bounded(log_scale, training=self.training)
         return Independent(Normal(loc, log_scale.exp(), log_scale), 1)

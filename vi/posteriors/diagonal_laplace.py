@@ -4,6 +4,7 @@ from torch import Tensor
 from torch.distributions import Distribution, Independent, Laplace, constraints
 
 from vi.distributions.conditional import ConditionalDistribution
+from vi.distributions.log_scale import bounded
 from vi.errors import require_positive
 from vi.math import Shape
 
@@ -34,4 +35,5 @@ class DiagonalLaplace(ConditionalDistribution):
     def forward(self, params: Tensor) -> Distribution:
         """(*batch, 2 Z) -> q with batch_shape (*batch) and event_shape (Z,)."""
         loc, log_scale = self.split(params)
+        log_scale = bounded(log_scale, training=self.training)
         return Independent(Laplace(loc, log_scale.exp(), validate_args=False), 1)

@@ -5,6 +5,7 @@ from torch.distributions import Distribution, constraints
 
 from vi.distributions.conditional import ConditionalDistribution
 from vi.distributions.flow import FlowDistribution, FlowRecipe
+from vi.distributions.log_scale import bounded
 from vi.errors import require_positive
 from vi.math import Shape
 
@@ -52,4 +53,5 @@ class FlowPosterior(ConditionalDistribution):
     def forward(self, params: Tensor) -> Distribution:
         """(*batch, 2 Z + H) -> q with batch_shape (*batch) and event_shape (Z,)."""
         loc, log_scale, summary = self.split(params)
+        log_scale = bounded(log_scale, training=self.training)
         return FlowDistribution(self.transform(summary), loc, log_scale, piecewise=self.piecewise)

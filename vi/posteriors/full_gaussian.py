@@ -6,6 +6,7 @@ from torch.distributions import Distribution, constraints
 
 from vi.distributions.conditional import ConditionalDistribution
 from vi.distributions.full_normal import FullNormal
+from vi.distributions.log_scale import bounded
 from vi.errors import require_positive
 from vi.math import Shape
 
@@ -47,6 +48,7 @@ class FullGaussian(ConditionalDistribution):
     def forward(self, params: Tensor) -> Distribution:
         """(*batch, 2 Z + Z (Z - 1) / 2) -> q with batch_shape (*batch) and event_shape (Z,)."""
         loc, log_scale, below = self.split(params)
+        log_scale = bounded(log_scale, training=self.training)
         below = below / max(1, below.shape[-1])
         (z,) = self.event_shape
         flat = params.new_zeros(*loc.shape[:-1], z * z)

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.distributions import Distribution, constraints
 
 from vi.distributions.conditional import ConditionalDistribution
+from vi.distributions.log_scale import bounded
 from vi.distributions.normal_mixture import NormalMixture
 from vi.errors import require_positive
 from vi.math import Shape
@@ -60,6 +61,6 @@ class GaussianMixturePosterior(ConditionalDistribution):
         """(*batch, 2 Z + C (1 + 2 Z)) -> q with batch_shape (*batch) and event_shape (Z,)."""
         loc, log_scale, *differences = self.split(params)
         logits, away, wider = (d / self.num_components for d in differences)
-        loc, log_scale = loc.unsqueeze(-2), log_scale.unsqueeze(-2)
-        scale = (log_scale + wider).exp()
-        return NormalMixture(logits, loc + log_scale.exp() * away, scale)
+        log_scale = bounded(log_scale, training=self.training).unsqueeze(-2)
+        scale = bounded(log_scale + wider, training=self.training).exp()
+        return NormalMixture(logits, loc.unsqueeze(-2) + log_scale.exp() * away, scale)

@@ -6,6 +6,7 @@ from torch import Tensor
 from torch.distributions import Distribution, constraints
 
 from vi.distributions.conditional import ConditionalDistribution
+from vi.distributions.log_scale import bounded
 from vi.distributions.low_rank_normal import LowRankNormal
 from vi.errors import require_positive
 from vi.math import Shape
@@ -46,5 +47,6 @@ class LowRankGaussian(ConditionalDistribution):
     def forward(self, params: Tensor) -> Distribution:
         """(*batch, (2 + R) Z) -> q with batch_shape (*batch) and event_shape (Z,)."""
         loc, log_scale, factor = self.split(params)
+        log_scale = bounded(log_scale, training=self.training)
         length = math.sqrt(self.rank * self.event_shape[0])
         return LowRankNormal(loc, log_scale.exp(), factor / length)
