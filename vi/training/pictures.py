@@ -2,6 +2,7 @@
 
 import io
 import math
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from torch.distributions import Independent, Normal
 from torchvision.utils import make_grid
 
 from vi.data.base import Batch, LoadedData, Split
+from vi.errors import ViError
 from vi.math import Shape
 from vi.models.base import ExactModel, LatentVariableModel
 from vi.training.atomic import write_atomically
@@ -26,6 +28,7 @@ _PAIRS = 32
 _POINTS = 1000  # of a scatter plot
 _COLUMNS = 4  # of a table
 _GRID = 200  # points of a contour plot along each axis
+_NARROW = 1e-3  # of its size: a narrower column is drawn around its centre
 _DATA, _MODEL = "#0072b2", "#d55e00"
 
 
@@ -34,7 +37,8 @@ def save_pictures(
 ) -> list[Path]:
     """Write samples.png, reconstructions.png and, for z in the plane, latent_plane.png.
 
-    The same model, data and seed give the same pictures; the random state is left as it was.
+    The same model, data and seed give the same pictures; the random state is left as it was. A
+    picture that fails is left out with a warning: nothing that was trained is lost for it.
 
     Args:
         model: On the device of the data.
@@ -47,10 +51,24 @@ def save_pictures(
         The paths that were written.
     """
     paths = []
-    for name, figure in figures(model, data.test, shape, seed).items():
-        paths.append(run_dir / f"{name}.png")
-        save_figure(figure, paths[-1])
+    with or_warned("the pictures"):
+        for name, figure in figures(model, data.test, shape, seed).items():
+            with or_warned(name):
+                save_figure(figure, run_dir / f"{name}.png")
+                paths.append(run_dir / f"{name}.png")
     return paths
+
+
+@contextmanager
+def or_warned(what: str) -> Iterator[None]:
+    """Within this block an error of drawing is a warning; one of writing stays an error."""
+    try:
+        yield
+    except ViError:
+        raise
+    except Exception as error:  # whatever a library of drawing finds wrong
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        warnings.warn(f"{what} could not be drawn: {reason}", stacklevel=2)
 
 
 def is_image(shape: Shape) -> bool:
@@ -229,7 +247,7 @@ def _density_figure(model: ExactModel, x: Float[Tensor, "n 2"]) -> Figure:
     low, high = x.amin(0), x.amax(0)
     margin = 0.15 * (high - low)
     across, up = (
-        torch.linspace(float(a), float(b), _GRID)
+        torch.linspace(float(a), float(b), _GRID, dtype=torch.float64)
         for a, b in zip(low - margin, high + margin, strict=True)
     )
     where = torch.cartesian_prod(across, up).to(x.device)
@@ -248,16 +266,31 @@ def _density_figure(model: ExactModel, x: Float[Tensor, "n 2"]) -> Figure:
 def _scatter_matrix(series: dict[str, tuple[Tensor, str]]) -> Figure:
     """The first columns against each other; on the diagonal their histograms."""
     columns = min(_COLUMNS, next(iter(series.values()))[0].shape[1])
+    centre = _centre(next(iter(series.values()))[0])
+    series = {name: (x.double() - centre, colour) for name, (x, colour) in series.items()}
     figure = Figure(figsize=(2.2 * columns + 1, 2.2 * columns + 1), layout="constrained")
     for i, row in enumerate(figure.subplots(columns, columns, squeeze=False)):
         for j, axes in enumerate(row):
             for name, (x, colour) in series.items():
                 _draw(axes, x[:, j], x[:, i], name, colour, diagonal=i == j)
-            axes.set_xlabel(f"$x_{{{j + 1}}}$" if i == columns - 1 else "")
-            axes.set_ylabel(f"$x_{{{i + 1}}}$" if j == 0 and i else "")
+            axes.set_xlabel(_label(j, centre) if i == columns - 1 else "")
+            axes.set_ylabel(_label(i, centre) if j == 0 and i else "")
     figure.axes[0].legend(fontsize="small")
     figure.suptitle(" and ".join(series))
     return figure
+
+
+def _centre(x: Tensor) -> Float[Tensor, " D"]:
+    """What is subtracted before drawing: the median of a column far from 0, for its range."""
+    x = x.double()
+    low, high = (f(x.nan_to_num(), 0) for f in (torch.amin, torch.amax))
+    far = high - low < _NARROW * torch.maximum(low.abs(), high.abs())
+    return torch.where(far, x.nanmedian(0).values, 0.0)
+
+
+def _label(column: int, centre: Tensor) -> str:
+    shift = f" {-centre[column]:+.10g}" if centre[column] else ""
+    return f"$x_{{{column + 1}}}${shift}"
 
 
 def _draw(axes: Axes, x: Tensor, y: Tensor, name: str, colour: str, *, diagonal: bool) -> None:
@@ -272,11 +305,13 @@ def _draw(axes: Axes, x: Tensor, y: Tensor, name: str, colour: str, *, diagonal:
 def _reconstructions(x: Tensor, again: Tensor) -> Figure:
     columns = min(_COLUMNS, x.shape[1])
     figure = Figure(figsize=(2.6 * columns + 0.6, 3), layout="constrained")
+    centre = _centre(x)
+    x, again = (v.double() - centre for v in (x, again))
     for d, axes in enumerate(figure.subplots(1, columns, squeeze=False)[0]):
         low, high = (f(x[:, d]).item() for f in (torch.min, torch.max))
         axes.plot([low, high], [low, high], color="0.7", linewidth=1)
         _draw(axes, x[:, d], again[:, d], "", _MODEL, diagonal=False)
-        axes.set(xlabel=f"$x_{{{d + 1}}}$", ylabel="reconstruction" if d == 0 else "")
+        axes.set(xlabel=_label(d, centre), ylabel="reconstruction" if d == 0 else "")
     figure.suptitle(r"data against E[x|z] at z = $E_q[z]$")
     return figure
 

@@ -5,7 +5,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from vi.errors import require_positive
 from vi.training.module import TrainingModule
-from vi.training.pictures import figures, grids, is_image
+from vi.training.pictures import figures, grids, is_image, or_warned
 
 
 class Pictures(pl.Callback):
@@ -36,6 +36,10 @@ class Pictures(pl.Callback):
             self._send(trainer, pl_module)
 
     def _send(self, trainer: pl.Trainer, module: TrainingModule) -> None:
+        with or_warned("the pictures"):
+            self._draw(trainer, module)
+
+    def _draw(self, trainer: pl.Trainer, module: TrainingModule) -> None:
         split = module.data.test if module.data.val is None else module.data.val
         arguments = (module.inferred, split, module.shape, module.seed)
         boards = [one.experiment for one in trainer.loggers if isinstance(one, TensorBoardLogger)]
