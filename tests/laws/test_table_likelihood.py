@@ -198,11 +198,17 @@ def test_refuses_another_number_of_columns(small_vae):
         small_vae(likelihood=vi.MixedTable([vi.Bernoulli(), vi.Gaussian()]))
 
 
-def test_refuses_to_be_standardised(small_vae):
-    """Bits have no other units."""
-    model = small_vae(likelihood=vi.MixedTable(_columns()), standardize=True)
-    with pytest.raises(vi.ConfigurationError, match="standardize=false|location-scale"):
-        model.likelihood(torch.randn(5, 2))
+def test_only_its_real_columns_are_standardised(small_vae):
+    """Bits and counts have no other units. Caught: all of them, or none."""
+    columns = [vi.Gaussian(), vi.Bernoulli(), vi.Laplace(), vi.Poisson(), vi.Gaussian()]
+    columns.append(vi.BetaLikelihood())
+    model = small_vae(likelihood=vi.MixedTable(columns), standardize=True)
+    x = torch.rand(50, 6) * torch.tensor([9.0, 1.0, 1e4, 20.0, 1.0, 1.0])
+    x[:, [1, 3]] = x[:, [1, 3]].round()
+    model.initialize(x)
+    real = torch.tensor([True, False, True, False, True, False])
+    assert torch.equal(model.data_loc, x.mean(0).where(real, 0.0))
+    assert torch.allclose(model.data_scale, x.std(0).where(real, 1.0))
 
 
 def test_states_of_z_meet_exposures_and_missing_entries():

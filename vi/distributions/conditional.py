@@ -6,7 +6,7 @@ from functools import cached_property
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution
+from torch.distributions import Distribution, constraints
 from torch.distributions.constraints import Constraint
 
 from vi.errors import ConfigurationError
@@ -18,8 +18,9 @@ class ConditionalDistribution(Option, nn.Module, ABC):
     """The head of a network: it turns the network's output into a distribution.
 
     An implementer writes ``support``, ``param_shapes`` and ``forward``; the network before it gets
-    its output size from here. Comes for free: ``out_shape``, ``split``, and ``encoded`` and
-    ``starting_parameters``, which a likelihood and a posterior may write themselves.
+    its output size from here. Comes for free: ``out_shape``, ``split``, and what may be written
+    anew: by a likelihood ``encoded``, ``start_at`` and ``real_entries``, by a posterior
+    ``starting_parameters``.
 
     Args:
         event_shape: Shape of one event; a head that takes its shape from the model (a likelihood)
@@ -73,6 +74,26 @@ class ConditionalDistribution(Option, nn.Module, ABC):
     def encoded(self, x: Tensor) -> Tensor:
         """What the encoder reads of data x (*batch, *event_shape): all of it."""
         return x
+
+    def start_at(self, x: Tensor, exposure: Tensor | None = None) -> tuple[Tensor, ...]:
+        """Where training starts: the parameters of independent entries with the data's moments.
+
+        Parameters of the head's own are set to theirs.
+
+        Args:
+            x: Data (N, *event), in double precision, NaN where an entry is missing.
+            exposure: What the rates of counts are multiplied with, (N,) or (N, 1).
+
+        Returns:
+            A tensor for each of ``param_shapes``; none of a head without such a start.
+        """
+        del x, exposure
+        return ()
+
+    @property
+    def real_entries(self) -> Tensor:
+        """Which entries may be any real number, (*event): only these can be standardised."""
+        return torch.full(self.event_shape, self.support is constraints.real)
 
     @property
     def out_shape(self) -> Shape:

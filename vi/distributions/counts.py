@@ -13,7 +13,11 @@ from torch.distributions import Distribution, Independent, constraints
 from torch.distributions.gamma import _standard_gamma
 from torch.nn.functional import logsigmoid
 
+from vi.distributions.moments import known
 from vi.math import Shape
+
+_MOST = 30.0  # of a log rate as it is
+_DISPERSIONS = (1e-2, 1e2)  # where training may start
 
 
 class Counts(Distribution, ABC):
@@ -51,6 +55,41 @@ def exposed(p: Distribution, exposure: Tensor) -> Distribution:
     per_datum = exposure.reshape(len(exposure), *[1] * rank)
     log_exposure = per_datum.clamp_min(torch.finfo(exposure.dtype).tiny).log()
     return Independent(p.base_dist.exposed(log_exposure), rank)
+
+
+def bounded_rate(log_rate: Tensor) -> Tensor:
+    """Log rates as they are up to 30, and growing by their logarithm from there.
+
+    exp(30) is 10^13 counts; a network that strays by some hundreds would give infinitely many.
+
+    >>> bounded_rate(torch.tensor([-5.0, 30.0, 1000.0]))
+    tensor([-5.0000, 30.0000, 36.8783])
+    """
+    excess = (log_rate - _MOST).clamp_min(0)
+    return torch.where(log_rate > _MOST, _MOST + excess.log1p(), log_rate)
+
+
+def mean_rate(x: Tensor, exposure: Tensor | None) -> Tensor:
+    """(half a count + all counts) / (all exposure): (*event), of counts x (N, *event)."""
+    total = known(x) if exposure is None else (_over(x, exposure) * ~x.isnan()).sum(0)
+    return (x.nansum(0) + 0.5) / total.clamp_min(torch.finfo(x.dtype).tiny)
+
+
+def dispersion_of(x: Tensor, rate: Tensor, exposure: Tensor | None) -> Tensor:
+    """The a with variance m + a m^2, from 0.01 to 100: (*event), for x with means rate * exposure.
+
+    >>> x = torch.tensor([[0.0], [4.0]])
+    >>> dispersion_of(x, torch.tensor([2.0]), None)
+    tensor([0.5000])
+    """
+    mean = rate.expand_as(x) if exposure is None else rate * _over(x, exposure)
+    excess = ((x - mean).square() - mean).nansum(0)
+    squares = mean.square().where(~x.isnan(), 0).sum(0)
+    return (excess / squares.clamp_min(torch.finfo(x.dtype).tiny)).clamp(*_DISPERSIONS)
+
+
+def _over(x: Tensor, exposure: Tensor) -> Tensor:
+    return exposure.to(x).reshape(len(x), *[1] * (x.ndim - 1))
 
 
 class LogRatePoisson(Counts):

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent
 
+from vi.distributions.affine import Affine
 from vi.errors import ConfigurationError
 from vi.math import Shape
 
@@ -54,10 +55,17 @@ class Observed(Distribution):
     def log_prob(self, value: Tensor) -> Tensor:
         """In nats, (*batch); what stands in the missing entries does not matter."""
         entries: Distribution = self.whole.base_dist  # pyright: ignore
-        log_p = entries.log_prob(torch.where(self.observed, value, _inside(entries)))
+        log_p = _log_prob(entries, value, self.observed)
         log_p = log_p.where(self.observed, log_p.new_zeros(()))
         rank = self.whole.reinterpreted_batch_ndims  # pyright: ignore
         return log_p.sum(tuple(range(-rank, 0))) if rank else log_p
+
+
+def _log_prob(entries: Distribution, value: Tensor, observed: Tensor) -> Tensor:
+    """With a value that has a gradient in the place of those that are missing."""
+    if isinstance(entries, Affine):
+        return _log_prob(entries.base, entries.within(value), observed) - entries.log_scale
+    return entries.log_prob(torch.where(observed, value, _inside(entries)))
 
 
 def _inside(entries: Distribution) -> Tensor | float:

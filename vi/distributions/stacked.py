@@ -14,6 +14,16 @@ def stacked(num: int, event_shape: Shape) -> Shape:
     return (num * event_shape[0], *event_shape[1:]) if event_shape else (num,)
 
 
+def restacked(each: Tensor) -> Tensor:
+    """(*event, num) -> (*stacked): what ``unstacked`` undoes.
+
+    >>> import torch
+    >>> restacked(torch.zeros(3, 8, 8, 10)).shape
+    torch.Size([30, 8, 8])
+    """
+    return each.movedim(-1, 0).flatten(0, 1) if each.ndim > 1 else each
+
+
 def unstacked(params: Tensor, num: int, event_shape: Shape) -> Tensor:
     """(*batch, *stacked) -> (*batch, *event, num).
 

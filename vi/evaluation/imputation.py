@@ -95,7 +95,7 @@ def _impute(
         means.append(_weighted(log_w.softmax(0), p.mean))
     parts = torch.stack(sums)
     w, v, ww, vv, wv = parts.logsumexp(0)
-    mean = _weighted(parts[:, 0].softmax(0).to(x.dtype), torch.stack(means))
+    mean = _weighted(parts[:, 0].softmax(0), torch.stack(means))
     # a_k = w_k / sum w and b_k = v_k / sum v: log sum v - log sum w varies by sum_k (b_k - a_k)^2
     squares, product = (ww - 2 * w).exp() + (vv - 2 * v).exp(), (wv - w - v).exp()
     variance = squares - 2 * product
@@ -111,4 +111,4 @@ def _log_sums(log_w: Tensor, log_v: Tensor) -> Tensor:
 
 def _weighted(weights: Tensor, values: Tensor) -> Tensor:
     """sum_k weights (K, B) values (K, B, *event)."""
-    return torch.einsum("kb,kb...->b...", weights, values)
+    return torch.einsum("kb,kb...->b...", weights.to(values.dtype), values)

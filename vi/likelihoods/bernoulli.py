@@ -9,6 +9,7 @@ from torch.distributions import Distribution, Independent, constraints
 from torch.nn.functional import softplus
 
 from vi.distributions.conditional import ConditionalDistribution
+from vi.distributions.moments import known
 from vi.math import Shape
 
 _LINEAR = 40.0  # from here on log(1 + exp l) is l to the last bit, also in double precision
@@ -40,6 +41,11 @@ class Bernoulli(ConditionalDistribution):
         (logits,) = self.split(params)
         bits = TorchBernoulli(logits=logits, validate_args=False)
         return _Bits(bits, len(self.event_shape))
+
+    def start_at(self, x: Tensor, exposure: Tensor | None = None) -> tuple[Tensor, ...]:
+        """The logits of (number of ones + 1/2) / (number of data + 1)."""
+        ones = x.nansum(0)
+        return ((ones + 0.5).log() - (known(x) - ones + 0.5).log(),)
 
 
 class _Bits(Independent):

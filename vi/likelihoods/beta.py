@@ -8,8 +8,11 @@ from torch.nn.functional import softplus
 
 from vi.distributions.conditional import ConditionalDistribution
 from vi.distributions.constraints import open_unit_interval
+from vi.distributions.moments import before_softplus, mean_of, variance_of
 from vi.errors import require_positive
 from vi.math import Shape
+
+_MARGIN = 1e-3  # from the ends, and the least standard deviation that training starts with
 
 
 class BetaLikelihood(ConditionalDistribution):
@@ -47,6 +50,12 @@ class BetaLikelihood(ConditionalDistribution):
         """(*batch, *out_shape) -> p(x|z) with batch_shape (*batch)."""
         a, b = (self.floor + softplus(raw) for raw in self.split(params))
         return Independent(_Beta(a, b), len(self.event_shape))
+
+    def start_at(self, x: Tensor, exposure: Tensor | None = None) -> tuple[Tensor, ...]:
+        """The concentrations whose mean and variance are those of the data."""
+        mean = mean_of(x).clamp(_MARGIN, 1 - _MARGIN)
+        total = (mean * (1 - mean) / variance_of(x).clamp_min(_MARGIN**2) - 1).clamp_min(_MARGIN)
+        return tuple(before_softplus(part * total, self.floor) for part in (mean, 1 - mean))
 
 
 class _Beta(Distribution):

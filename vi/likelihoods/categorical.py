@@ -6,7 +6,8 @@ from torch.distributions import Distribution, Independent
 from vi.distributions.conditional import ConditionalDistribution
 from vi.distributions.constraints import Grid
 from vi.distributions.grid_categorical import GridCategorical
-from vi.distributions.stacked import stacked, unstacked
+from vi.distributions.moments import counts_of
+from vi.distributions.stacked import restacked, stacked, unstacked
 from vi.errors import require_positive
 from vi.math import Shape
 
@@ -44,3 +45,9 @@ class Categorical(ConditionalDistribution):
         (logits,) = self.split(params)
         logits = unstacked(logits, self.num_categories, self.event_shape)
         return Independent(GridCategorical(logits, self.levels), len(self.event_shape))
+
+    def start_at(self, x: Tensor, exposure: Tensor | None = None) -> tuple[Tensor, ...]:
+        """The logarithms of how often each entry is each category, and 1 / C times more."""
+        counts = counts_of(x * self.levels, self.num_categories).to(x)
+        logits = (counts + 1 / self.num_categories).log()
+        return (restacked(logits - logits.mean(-1, keepdim=True)),)

@@ -7,7 +7,10 @@ from torch import Tensor
 from torch.distributions import Distribution, Independent, constraints
 
 from vi.distributions.conditional import ConditionalDistribution
+from vi.distributions.moments import mean_of
 from vi.math import Shape
+
+_STEEPEST, _HALVINGS = 100.0, 50  # of the logits at the start: a mean of 0.01 or 0.99
 
 
 class ContinuousBernoulli(ConditionalDistribution):
@@ -39,6 +42,16 @@ class ContinuousBernoulli(ConditionalDistribution):
         """(*batch, *out_shape) -> p(x|z) with batch_shape (*batch)."""
         (logits,) = self.split(params)
         return Independent(_ContinuousBernoulli(logits), len(self.event_shape))
+
+    def start_at(self, x: Tensor, exposure: Tensor | None = None) -> tuple[Tensor, ...]:
+        """The logits whose means are those of the data, by halving the interval."""
+        mean = mean_of(x)
+        low, high = torch.full_like(mean, -_STEEPEST), torch.full_like(mean, _STEEPEST)
+        for _ in range(_HALVINGS):
+            middle = (low + high) / 2
+            below = _mean(middle) < mean
+            low, high = middle.where(below, low), high.where(below, middle)
+        return ((low + high) / 2,)
 
 
 class _ContinuousBernoulli(Distribution):

@@ -1,5 +1,7 @@
 """Grey levels: a logistic distribution in bins."""
 
+import math
+
 from torch import Tensor
 from torch.distributions import Distribution, Independent
 from torch.nn.functional import softplus
@@ -7,6 +9,7 @@ from torch.nn.functional import softplus
 from vi.distributions.binned_logistic import BinnedLogistic
 from vi.distributions.conditional import ConditionalDistribution
 from vi.distributions.constraints import Grid
+from vi.distributions.moments import before_softplus, mean_of, variance_of
 from vi.errors import require_positive
 from vi.math import Shape
 
@@ -47,3 +50,8 @@ class DiscretisedLogistic(ConditionalDistribution):
         loc, raw_scale = self.split(params)
         scale = self.floor / self.levels + softplus(raw_scale)
         return Independent(BinnedLogistic(loc + 0.5, scale, self.levels), len(self.event_shape))
+
+    def start_at(self, x: Tensor, exposure: Tensor | None = None) -> tuple[Tensor, ...]:
+        """Means and standard deviations; of a logistic variable the latter is pi / sqrt(3)."""
+        scale = variance_of(x).sqrt() * 3**0.5 / math.pi
+        return mean_of(x) - 0.5, before_softplus(scale, self.floor / self.levels)

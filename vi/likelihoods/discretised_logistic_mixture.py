@@ -1,5 +1,7 @@
 """Grey levels and colours: a mixture of logistic distributions in bins."""
 
+import math
+
 import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent
@@ -10,7 +12,8 @@ from vi.distributions.channels import ChannelsFirst, LinkedChannels
 from vi.distributions.conditional import ConditionalDistribution
 from vi.distributions.constraints import Grid
 from vi.distributions.mixture import FiniteMixture
-from vi.distributions.stacked import stacked, unstacked
+from vi.distributions.moments import before_softplus, mean_of, variance_of
+from vi.distributions.stacked import restacked, stacked, unstacked
 from vi.errors import require_positive
 from vi.math import Shape
 
@@ -65,6 +68,23 @@ class DiscretisedLogisticMixture(ConditionalDistribution):
             return self._colours(logits, loc, scale, links[0].tanh())
         entries = BinnedLogistic(loc, scale, self.levels)
         return Independent(FiniteMixture(self._each(logits), entries), len(self.event_shape))
+
+    def start_at(self, x: Tensor, exposure: Tensor | None = None) -> tuple[Tensor, ...]:
+        """A component for each of C equal parts of [0, 1]: how many data are there, and which."""
+        num = self.num_components
+        part = (x * num).floor().clamp_max(num - 1)
+        within = [x.where(part == c, torch.nan) for c in range(num)]
+        counts = torch.stack([(part == c).sum(0) for c in range(num)], -1).to(x)
+        centres = (torch.arange(num).to(x) + 0.5) / num
+        counted = counts > 0
+        loc = torch.stack([mean_of(w) for w in within], -1).where(counted, centres) - centres
+        deviation = torch.stack([variance_of(w).sqrt() for w in within], -1)
+        scale = deviation.where(counted, 1 / (num * 12**0.5)) * 3**0.5 / math.pi
+        raw_scale = before_softplus(scale, self.floor / self.levels)
+        if self._coloured:
+            counts = counts.mean(0, keepdim=True)
+        params = [restacked((counts + 0.5).log()), restacked(loc), restacked(raw_scale)]
+        return (*params, torch.zeros_like(params[1])) if self._coloured else tuple(params)
 
     def _colours(self, logits: Tensor, loc: Tensor, scale: Tensor, links: Tensor) -> Distribution:
         """Logits (*batch, C, H, W); the others (*batch, 3, H, W, C)."""

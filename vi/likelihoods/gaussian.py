@@ -6,6 +6,7 @@ from torch.distributions import Distribution, Independent, constraints
 from torch.nn import functional as F
 
 from vi.distributions.conditional import ConditionalDistribution
+from vi.distributions.moments import before_softplus, mean_of, spread_of
 from vi.distributions.normal import Normal
 from vi.distributions.positive import PositiveParameter
 from vi.errors import require_positive
@@ -41,6 +42,10 @@ class FixedScaleGaussian(ConditionalDistribution):
         (loc,) = self.split(params)
         return _normal(loc, torch.full_like(loc, self.scale), self.event_shape)
 
+    def start_at(self, x: Tensor, exposure: Tensor | None = None) -> tuple[Tensor, ...]:
+        """The means."""
+        return (mean_of(x),)
+
 
 class SharedScaleGaussian(ConditionalDistribution):
     """p(x|z) = prod_d N(x_d; mu_d(z), s^2), with one learned s for all entries and data.
@@ -48,7 +53,7 @@ class SharedScaleGaussian(ConditionalDistribution):
     s = floor + softplus(parameter).
 
     Args:
-        scale: Where s starts.
+        scale: Where s starts; training starts it at this many standard deviations of the data.
         floor: The least s, in the units of the data (of their standard deviation where the model
             standardises); without one the density is unbounded.
     """
@@ -68,6 +73,11 @@ class SharedScaleGaussian(ConditionalDistribution):
         """(*batch, *out_shape) -> p(x|z) with batch_shape (*batch)."""
         (loc,) = self.split(params)
         return _normal(loc, self.scale().expand_as(loc), self.event_shape)
+
+    def start_at(self, x: Tensor, exposure: Tensor | None = None) -> tuple[Tensor, ...]:
+        """The means, and s from the mean of the variances."""
+        self.scale.start_at(spread_of(x).square().mean().sqrt())
+        return (mean_of(x),)
 
 
 class Gaussian(ConditionalDistribution):
@@ -97,6 +107,10 @@ class Gaussian(ConditionalDistribution):
         """(*batch, *out_shape) -> p(x|z) with batch_shape (*batch)."""
         loc, raw_scale = self.split(params)
         return _normal(loc, self.floor + F.softplus(raw_scale), self.event_shape)
+
+    def start_at(self, x: Tensor, exposure: Tensor | None = None) -> tuple[Tensor, ...]:
+        """Means and standard deviations."""
+        return mean_of(x), before_softplus(spread_of(x), self.floor)
 
 
 def _normal(loc: Tensor, scale: Tensor, event_shape: Shape) -> Distribution:

@@ -1,11 +1,13 @@
 """Real data with Laplace noise; the two classes differ in where the scale comes from."""
 
+import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent, constraints
 from torch.distributions import Laplace as TorchLaplace
 from torch.nn.functional import softplus
 
 from vi.distributions.conditional import ConditionalDistribution
+from vi.distributions.moments import before_softplus, mean_of
 from vi.distributions.positive import PositiveParameter
 from vi.errors import require_positive
 from vi.math import Shape
@@ -17,7 +19,8 @@ class SharedScaleLaplace(ConditionalDistribution):
     Up to that scale log p(x|z) is the mean absolute error.
 
     Args:
-        scale: Where b starts; the standard deviation is sqrt(2) b.
+        scale: Where b starts, and the standard deviation is sqrt(2) b; training starts it at this
+            many mean absolute deviations of the data.
         floor: The least b, in the units of the data (of their standard deviation where the model
             standardises); without one the density is unbounded.
 
@@ -40,6 +43,12 @@ class SharedScaleLaplace(ConditionalDistribution):
         """(*batch, *out_shape) -> p(x|z) with batch_shape (*batch)."""
         (loc,) = self.split(params)
         return _laplace(loc, self.scale().expand_as(loc), self.event_shape)
+
+    def start_at(self, x: Tensor, exposure: Tensor | None = None) -> tuple[Tensor, ...]:
+        """The medians, and b from the mean absolute deviation."""
+        loc, scale = _median_and_scale(x)
+        self.scale.start_at(scale.mean())
+        return (loc,)
 
 
 class Laplace(ConditionalDistribution):
@@ -76,6 +85,18 @@ class Laplace(ConditionalDistribution):
         """(*batch, *out_shape) -> p(x|z) with batch_shape (*batch)."""
         loc, raw_scale = self.split(params)
         return _laplace(loc, self.floor + softplus(raw_scale), self.event_shape)
+
+    def start_at(self, x: Tensor, exposure: Tensor | None = None) -> tuple[Tensor, ...]:
+        """Medians and mean absolute deviations."""
+        loc, scale = _median_and_scale(x)
+        return loc, before_softplus(scale, self.floor)
+
+
+def _median_and_scale(x: Tensor) -> tuple[Tensor, Tensor]:
+    """The maximum of the likelihood; b = 1 of an entry that does not vary."""
+    loc = x.nanmedian(0).values.nan_to_num()
+    scale = mean_of((x - loc).abs())
+    return loc, scale.where(scale > 0, torch.ones_like(scale))
 
 
 def _laplace(loc: Tensor, scale: Tensor, event_shape: Shape) -> Distribution:

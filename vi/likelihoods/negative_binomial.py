@@ -4,7 +4,7 @@ from torch import Tensor
 from torch.distributions import Distribution, Independent, constraints
 
 from vi.distributions.conditional import ConditionalDistribution
-from vi.distributions.counts import GammaPoisson
+from vi.distributions.counts import GammaPoisson, bounded_rate, dispersion_of, mean_rate
 from vi.distributions.positive import PositiveParameter
 from vi.math import Shape
 
@@ -16,7 +16,7 @@ class NegativeBinomial(ConditionalDistribution):
     ``given["exposure"]`` (B,) or (B, 1), where the data have one, multiplies the means.
 
     Args:
-        dispersion: Where a starts.
+        dispersion: Where a starts; training starts it at this many times that of the data.
         floor: The least a; there the standard deviation is sqrt(floor) of a large mean.
 
     Raises:
@@ -56,4 +56,11 @@ class NegativeBinomial(ConditionalDistribution):
     def forward(self, params: Tensor) -> Distribution:
         """(*batch, *out_shape) -> p(x|z) with batch_shape (*batch)."""
         (log_mean,) = self.split(params)
-        return Independent(GammaPoisson(log_mean, self.dispersion()), len(self.event_shape))
+        counts = GammaPoisson(bounded_rate(log_mean), self.dispersion())
+        return Independent(counts, len(self.event_shape))
+
+    def start_at(self, x: Tensor, exposure: Tensor | None = None) -> tuple[Tensor, ...]:
+        """The logarithms of the mean rates, and a from the variances."""
+        rate = mean_rate(x, exposure)
+        self.dispersion.start_at(dispersion_of(x, rate, exposure))
+        return (rate.log(),)

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, constraints
 
 from vi.distributions.conditional import ConditionalDistribution
+from vi.distributions.moments import mean_of, spread_of
 from vi.errors import ConfigurationError, require_positive
 from vi.math import Shape
 
@@ -51,6 +52,12 @@ class OptimalScaleGaussian(ConditionalDistribution):
         (loc,) = self.split(params)
         normal = _OptimalNormal(loc, torch.ones_like(loc), self.noise)
         return Independent(normal, len(self.event_shape))
+
+    @torch.no_grad()
+    def start_at(self, x: Tensor, exposure: Tensor | None = None) -> tuple[Tensor, ...]:
+        """The means, and s^2 from the mean of the variances until there is an error."""
+        self.noise.variance.copy_(spread_of(x).square().mean())
+        return (mean_of(x),)
 
 
 class _Noise(nn.Module):

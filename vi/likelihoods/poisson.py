@@ -4,7 +4,7 @@ from torch import Tensor
 from torch.distributions import Distribution, Independent, constraints
 
 from vi.distributions.conditional import ConditionalDistribution
-from vi.distributions.counts import LogRatePoisson
+from vi.distributions.counts import LogRatePoisson, bounded_rate, mean_rate
 from vi.math import Shape
 
 
@@ -38,4 +38,8 @@ class Poisson(ConditionalDistribution):
     def forward(self, params: Tensor) -> Distribution:
         """(*batch, *out_shape) -> p(x|z) with batch_shape (*batch)."""
         (log_rate,) = self.split(params)
-        return Independent(LogRatePoisson(log_rate), len(self.event_shape))
+        return Independent(LogRatePoisson(bounded_rate(log_rate)), len(self.event_shape))
+
+    def start_at(self, x: Tensor, exposure: Tensor | None = None) -> tuple[Tensor, ...]:
+        """The logarithms of the mean rates."""
+        return (mean_rate(x, exposure).log(),)

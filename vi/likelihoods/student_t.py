@@ -9,6 +9,7 @@ from torch.distributions.gamma import _standard_gamma
 from torch.nn.functional import softplus
 
 from vi.distributions.conditional import ConditionalDistribution
+from vi.distributions.moments import before_softplus, mean_of, spread_of
 from vi.distributions.positive import PositiveParameter
 from vi.errors import require_positive
 from vi.math import Shape
@@ -58,6 +59,13 @@ class StudentT(ConditionalDistribution):
         loc, raw_scale = self.split(params)
         t = _StudentT(self.df(), loc, self.floor + softplus(raw_scale))
         return Independent(t, len(self.event_shape))
+
+    @torch.no_grad()
+    def start_at(self, x: Tensor, exposure: Tensor | None = None) -> tuple[Tensor, ...]:
+        """Means, and scales from the standard deviations."""
+        df = self.df().double()
+        scale = spread_of(x) * ((df - 2) / df).sqrt()
+        return mean_of(x), before_softplus(scale, self.floor)
 
 
 class _StudentT(Distribution):

@@ -62,9 +62,22 @@ class MixedTable(ConditionalDistribution):
 
     def encoded(self, x: Tensor) -> Tensor:
         """Of every column what its likelihood says."""
-        columns = apart(x, self.order, [head.event_shape[0] for head in self._heads])
-        read = [head.encoded(column) for head, column in zip(self._heads, columns, strict=True)]
+        read = [h.encoded(column) for h, column in zip(self._heads, self._columns(x), strict=True)]
         return beside(read, self.order)
+
+    def start_at(self, x: Tensor, exposure: Tensor | None = None) -> tuple[Tensor, ...]:
+        """Of every column what its likelihood says; all of them must say it."""
+        columns = zip(self._heads, self._columns(x), strict=True)
+        starts = [head.start_at(column, exposure) for head, column in columns]
+        return tuple(torch.cat([p.flatten() for p in s]) for s in starts) if all(starts) else ()
+
+    @property
+    def real_entries(self) -> Tensor:
+        """Of every column what its likelihood says."""
+        return beside([head.real_entries for head in self._heads], self.order)
+
+    def _columns(self, x: Tensor) -> tuple[Tensor, ...]:
+        return apart(x, self.order, [head.event_shape[0] for head in self._heads])
 
     def set_event_shape(self, event_shape: Shape) -> None:
         """Told by the model, once, what the shape of an event is.

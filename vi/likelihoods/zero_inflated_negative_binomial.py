@@ -1,12 +1,21 @@
 """Independent counts of which some are lost."""
 
+import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent, constraints
 
 from vi.distributions.conditional import ConditionalDistribution
-from vi.distributions.counts import GammaPoisson, ZeroInflated
+from vi.distributions.counts import (
+    GammaPoisson,
+    ZeroInflated,
+    bounded_rate,
+    dispersion_of,
+    mean_rate,
+)
 from vi.distributions.positive import PositiveParameter
 from vi.math import Shape
+
+_LOST = 0.1  # pi where training starts
 
 
 class ZeroInflatedNegativeBinomial(ConditionalDistribution):
@@ -17,7 +26,8 @@ class ZeroInflatedNegativeBinomial(ConditionalDistribution):
     multiplies the m_d.
 
     Args:
-        dispersion: Where a starts; the variance of the NB is m + a m^2.
+        dispersion: Where a starts, and the variance of the NB is m + a m^2; training starts it at
+            this many times that of the data.
         floor: The least a.
 
     Raises:
@@ -57,5 +67,12 @@ class ZeroInflatedNegativeBinomial(ConditionalDistribution):
     def forward(self, params: Tensor) -> Distribution:
         """(*batch, *out_shape) -> p(x|z) with batch_shape (*batch)."""
         log_mean, logits = self.split(params)
-        counts = GammaPoisson(log_mean, self.dispersion())
+        counts = GammaPoisson(bounded_rate(log_mean), self.dispersion())
         return Independent(ZeroInflated(counts, logits), len(self.event_shape))
+
+    def start_at(self, x: Tensor, exposure: Tensor | None = None) -> tuple[Tensor, ...]:
+        """Those of the negative binomial, with few zeros beside its own."""
+        rate = mean_rate(x, exposure) / (1 - _LOST)
+        self.dispersion.start_at(dispersion_of(x, rate, exposure))
+        lost = torch.full_like(rate, _LOST)
+        return rate.log(), lost.logit()

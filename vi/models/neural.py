@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from vi.distributions.affine import affine
@@ -11,26 +11,34 @@ from vi.distributions.conditional import ConditionalDistribution
 from vi.distributions.counts import exposed
 from vi.distributions.observed import Observed
 from vi.models.base import LatentVariableModel
+from vi.models.last_layer import scale_last_layer, shift_last_layer
 
-# An entry whose standard deviation is below this part of its size is constant up to rounding: it
-# is centred, but not magnified.
-_CONSTANT = 1e-6
+# An entry whose standard deviation is below this part of its size, in roundings, is constant up to
+# rounding: it is centred, but not magnified.
+_CONSTANT = 8
+_CALM = 0.3  # standard deviations that the decoder moves the parameters of p(x|z) by at first
+_MOMENTS = 1 << 13  # data whose moments the decoder starts with
+_PROBES, _PARAMETERS = 256, 1 << 22  # data, and numbers, by which the last layers are scaled
 
 
 class NeuralModel(LatentVariableModel):
     """A model whose p(x|z) is a head behind a network, and whose q(z|x) is behind another.
 
-    An implementer sets ``likelihood_head``.
+    An implementer sets ``likelihood_head``, ``encoder`` and ``decoder``.
 
     Args:
         data_shape: Event shape of x.
         likelihood: The head that gives p(x|z).
         standardize: The networks see (x - mean) / sd of the training data, and p(x|z) is carried
-            back, so that log p(x|z) stays a density in the units of the data.
+            back, so that log p(x|z) stays a density in the units of the data. Mean and sd are
+            double precision, and x is cast to that of the networks only after it was centred.
+            Entries that are no real numbers, such as bits and counts, stay as they are.
     """
 
     takes_missing = True
     likelihood_head: ConditionalDistribution
+    encoder: nn.Module
+    decoder: nn.Module
     data_loc: Tensor
     data_scale: Tensor
 
@@ -45,15 +53,15 @@ class NeuralModel(LatentVariableModel):
         self.data_shape = tuple(data_shape)
         self.standardize = standardize
         likelihood.set_event_shape(self.data_shape)
+        self.takes_doubles = standardize and bool(likelihood.real_entries.any())
         if standardize:
-            self.register_buffer("data_loc", torch.zeros(self.data_shape))
-            self.register_buffer("data_scale", torch.ones(self.data_shape))
+            self.register_buffer("data_loc", torch.zeros(self.data_shape, dtype=torch.float64))
+            self.register_buffer("data_scale", torch.ones(self.data_shape, dtype=torch.float64))
 
     def seen(self, x: Tensor, observed: Tensor | None) -> Tensor:
         """What the encoder reads of x; entries that are not observed are 0 to it."""
-        x = self.likelihood_head.encoded(x)
-        if self.standardize:
-            x = (x - self.data_loc) / self.data_scale
+        x = (x - self.data_loc) / self.data_scale if self.takes_doubles else x
+        x = self.likelihood_head.encoded(x.to(_precision(self.encoder)))
         return x if observed is None else x.where(observed, x.new_zeros(()))
 
     def decoded(
@@ -61,16 +69,76 @@ class NeuralModel(LatentVariableModel):
     ) -> Distribution:
         """p(x|z) of what the decoder says; ``exposure`` multiplies rates."""
         p = self.likelihood_head(params)
-        p = affine(p, self.data_loc, self.data_scale) if self.standardize else p
         p = p if exposure is None else exposed(p, exposure)
+        if self.takes_doubles:
+            p = affine(p, self.data_loc, self.data_scale, params.dtype)
         return p if observed is None else Observed(p, observed)
 
+    @property
+    def units(self) -> dict[str, list[float]]:
+        """See ``LatentVariableModel``."""
+        if not self.takes_doubles:
+            return {}
+        return {
+            "loc": self.data_loc.flatten().tolist(),
+            "scale": self.data_scale.flatten().tolist(),
+        }
+
+    @torch.no_grad()
     def initialize(self, x: Tensor, **given: Tensor) -> None:
-        """Take mean and standard deviation of the data to standardise; what is missing is NaN."""
-        if self.standardize:
-            n = (~x.isnan()).sum(0)
-            mean = x.nanmean(0).nan_to_num()  # of a column without data
-            scale = ((x - mean).square().nansum(0) / (n - 1).clamp_min(1)).sqrt()
-            varies = scale > _CONSTANT * x.nan_to_num().abs().amax(0)
-            self.data_loc.copy_(mean)
-            self.data_scale.copy_(scale.where(varies, torch.ones_like(scale)))
+        """Standardise by the data, and start as independent entries with their moments would.
+
+        The bias of the decoder's last layer says those moments, and its weights are made smaller
+        where log p(x|z) is steep, so that the first reconstruction is about as probable.
+
+        Args:
+            x: Training data (N, *event), NaN where an entry is missing.
+            **given: What the model conditions on, a row for each.
+        """
+        if self.takes_doubles:
+            self._standardize_by(x)
+        rows = slice(None, None, -(-len(x) // _MOMENTS))
+        x, given = x[rows], {k: v[rows] for k, v in given.items()}
+        self._start_decoder(x, given.get("exposure"))
+
+    def _standardize_by(self, x: Tensor) -> None:
+        rounding = torch.finfo(x.dtype).eps
+        n = (~x.isnan()).sum(0)
+        mean = x.double().nanmean(0).nan_to_num()  # of a column without data
+        mean = mean + (x - mean).nanmean(0).nan_to_num()  # what a sum of large numbers lost
+        scale = ((x - mean).square().nansum(0) / (n - 1).clamp_min(1)).sqrt()
+        varies = scale > _CONSTANT * rounding * x.nan_to_num().abs().amax(0)
+        real = self.likelihood_head.real_entries.to(x.device)
+        self.data_loc.copy_(mean.where(real, torch.zeros_like(mean)))
+        self.data_scale.copy_(scale.where(real & varies, torch.ones_like(scale)))
+
+    def _start_decoder(self, x: Tensor, exposure: Tensor | None) -> None:
+        within = (x - self.data_loc) / self.data_scale if self.takes_doubles else x
+        head = self.likelihood_head
+        params = head.start_at(within.double(), exposure)
+        if not params:
+            return
+        bias = torch.cat([p.flatten() for p in params]).to(_precision(self.decoder))
+        probes = max(1, min(_PROBES, _PARAMETERS // len(bias)))
+        rows = slice(None, None, -(-len(x) // probes))
+        steepness = self._steepness(bias, x[rows], None if exposure is None else exposure[rows])
+        shift_last_layer(self.decoder, head.out_shape, bias)
+        scale_last_layer(self.decoder, head.out_shape, _CALM / steepness.sqrt())
+
+    def _steepness(self, bias: Tensor, x: Tensor, exposure: Tensor | None) -> Tensor:
+        """The mean square of the derivative of log p(x) in every parameter, at these."""
+        head = self.likelihood_head
+        training = head.training
+        head.eval()
+        with torch.enable_grad():
+            params = bias.expand(len(x), -1).clone().requires_grad_()
+            known = ~x.isnan()
+            observed = None if known.all() else known
+            p = self.decoded(params.view(len(x), *head.out_shape), observed, exposure)
+            (slope,) = torch.autograd.grad(p.log_prob(x.nan_to_num()).sum(), params)
+        head.train(training)
+        return slope.square().mean(0)
+
+
+def _precision(network: nn.Module) -> torch.dtype:
+    return next((p.dtype for p in network.parameters()), torch.get_default_dtype())

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
@@ -9,8 +10,12 @@ from vi.distributions.conditional import ConditionalDistribution
 from vi.distributions.prior import Prior
 from vi.errors import ConfigurationError
 from vi.models.base import require_same_latent
+from vi.models.last_layer import scale_last_layer
 from vi.models.neural import NeuralModel
 from vi.networks.base import NetworkFactory, built
+
+_PROBES = 256  # data by which the encoder's last layer is scaled
+_REACH = 0.5  # what it says at first, in root mean square
 
 
 class VAE(NeuralModel):
@@ -113,10 +118,20 @@ class VAE(NeuralModel):
         """Of the encoder and the head after it."""
         return [*self.encoder.parameters(), *self.posterior_parameters()]
 
+    @torch.no_grad()
     def initialize(self, x: Tensor, **given: Tensor) -> None:
-        """Start the prior, and see ``NeuralModel``."""
+        """Start the prior, and see ``NeuralModel``; q(z|x) starts within reach of p(z).
+
+        The weights of the encoder's last layer are made smaller where it says more than 1/2 in
+        root mean square.
+        """
         self.prior_module.initialize(x, **given)
         super().initialize(x, **given)
+        rows = slice(None, None, -(-len(x) // _PROBES))
+        x, given = x[rows], {k: v[rows] for k, v in given.items()}
+        said = self.variational_parameters(x, observed=~x.isnan(), **given).flatten(1)
+        outputs = self.posterior_head.out_shape
+        scale_last_layer(self.encoder, outputs, _REACH / said.square().mean(0).sqrt())
 
     def _run(self, network: nn.Module, x: Tensor, context: Tensor | None) -> Tensor:
         if not self.context_dim:

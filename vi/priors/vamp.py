@@ -13,6 +13,8 @@ from vi.inputs import as_it_is
 
 Posterior = Callable[..., Distribution]
 
+_DIGITS = 0.01  # of the mean deviation of the data may be lost
+
 
 class VampPrior(Prior):
     """p(z) = sum_c w_c q(z|u_c), with learned pseudo-inputs u_c: the best p(z) were all the data.
@@ -83,7 +85,8 @@ class VampPrior(Prior):
         """Start at random items of x and their contexts, unless ``from_data`` is off.
 
         Raises:
-            DataError: There are more pseudo-inputs than data.
+            DataError: There are more pseudo-inputs than data, or single precision does not tell
+                the data apart.
         """
         if not self.from_data:
             return
@@ -95,9 +98,23 @@ class VampPrior(Prior):
             )
         chosen = torch.randperm(len(x))[:count]
         items = x[chosen]
+        self._require_digits(items, x)
         self.inputs.copy_(items.where(~items.isnan(), x.nanmean(0).nan_to_num()))
         if hasattr(self, "contexts") and "context" in given:
             self.contexts.copy_(given["context"][chosen])
+
+    def _require_digits(self, items: Tensor, x: Tensor) -> None:
+        """Refuse data of which pseudo-inputs, in their own precision, would be no data."""
+        if items.dtype == self.inputs.dtype:
+            return
+        spread = (x - x.nanmean(0)).abs().nanmean(0)
+        lost = ((items.to(self.inputs.dtype) - items).abs() > _DIGITS * spread).flatten(1).any(0)
+        if lost.any():
+            raise DataError(
+                f"pseudo-inputs of {self.inputs.dtype} cannot tell the data apart in entry "
+                f"{int(lost.nonzero()[0])}",
+                hint="subtract a constant from it, or choose another prior",
+            )
 
 
 class _Posteriors(FiniteMixture):

@@ -57,6 +57,7 @@ def save(
         "plugins": list(plugins),
         "model": describe("model", model, plugins),
         **{group: describe(group, part, plugins) for group, part in (parts or {}).items()},
+        **({"units": model.units} if model.units else {}),
         "facts": dict(facts or {}),
     }
     directory.mkdir(parents=True, exist_ok=True)
