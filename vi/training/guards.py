@@ -7,6 +7,7 @@ from torch.distributions.constraints import Constraint
 from vi.data.base import LoadedData, Split
 from vi.errors import ConfigurationError, DataError
 from vi.models.base import ExactModel, LatentVariableModel
+from vi.training.magnitudes import check_magnitudes
 from vi.training.settings import TrainerSettings
 from vi.training.suggestions import blocks, outside, warn_of_density, what_fits
 
@@ -16,7 +17,8 @@ def check_data(data: LoadedData, model: LatentVariableModel, settings: TrainerSe
 
     Raises:
         DataError: An empty split, a batch that drop_last would leave nothing of, NaN, values
-            outside the support of the likelihood, or data of another size than the model's.
+            outside the support of the likelihood or of a size that networks cannot read, or data
+            of another size than the model's.
     """
     _check_size(data, settings)
     _check_shape(data, model)
@@ -24,6 +26,7 @@ def check_data(data: LoadedData, model: LatentVariableModel, settings: TrainerSe
         if split is not None:
             _check_missing(name, split, model)
             _check_values(name, split, data, model)
+    check_magnitudes(data, model)
     warn_of_density(data.train, model)
 
 

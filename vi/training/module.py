@@ -35,6 +35,7 @@ from vi.training.arithmetic import Arithmetic
 from vi.training.blocks import IndexBlocks, InOrder
 from vi.training.capture import CudaGraphs, ReplayedSteps, Take
 from vi.training.checkpoint import gather, restore
+from vi.training.magnitudes import steadying
 from vi.training.means import Means, terms
 from vi.training.precision import tensor_cores
 from vi.training.processes import Processes
@@ -83,7 +84,7 @@ class TrainingModule(pl.LightningModule):
         self.bound = bound
         self.scheme = scheme
         self.shape = tuple(data.shape)
-        self.data = data.viewed(model.data_shape)
+        self.data = data.viewed(model.data_shape, doubles=model.takes_doubles)
         self.settings = settings
         self.seed = seed
         scheme.num_data = len(data.train)
@@ -393,7 +394,7 @@ class TrainingModule(pl.LightningModule):
         said = ", ".join(f"{k}={v:.4g}" for k, v in values.items() if k != "elbo")
         raise NumericsError(
             f"{what} became {became} at step {step} ({said})",
-            hint="lower optimizer.lr, or set scheme.gradient_clip_norm=1",
+            hint=steadying(self.data, self.model),
         )
 
     def _count(self, steps: int) -> None:
