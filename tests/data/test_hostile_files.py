@@ -454,7 +454,7 @@ def test_a_table_may_have_one_long_cell(tmp_path):
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_every_end_of_line_is_one(tmp_path, end):
     path = tmp_path / "x.csv"
-    path.write_bytes(end.join(["a,b", "1,2", "3,4", "5,6", ""]).encode())
+    path.write_bytes(end.join(["a,b;c", "1,2", "3,4", "5,6", ""]).encode())
     data = CSV(str(path), validation_fraction=0.0, test_fraction=0.0).load()
     assert sorted(data.train.stored.tolist()) == [[1, 2], [3, 4], [5, 6]]
 

@@ -169,6 +169,12 @@ def test_the_index_may_be_asked_for(table):
     assert sorted(data.train.stored[:, 0].tolist()) == [0, 1, 2]
 
 
+def test_the_index_may_be_the_label_and_a_table_may_have_nothing_else(table):
+    path = table(",a", "0,1.5", "1,2.5", "2,3.5")
+    assert whole(path, label="0", context="label").context_dim == 3
+    assert whole(table('""', "0", "1", "2")).shape == (1,)
+
+
 @pytest.mark.parametrize("cells", [("0.5", "1", "2"), ("1", "1", "2"), ("-1", "0", "1")])
 def test_an_unnamed_column_that_does_not_count_stays(table, cells):
     data = whole(table(",a", *(f"{cell},2.5" for cell in cells)))

@@ -23,6 +23,7 @@ from vi.errors import DataError
 _DELIMITERS = b",;\t"
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _MOST_COLUMNS = 1_000_000
+_FIRST_LINE = re.compile(rb"\s*([^\r\n]*)")
 _QUOTED = re.compile(rb'"[^"]*"')
 
 
@@ -122,7 +123,7 @@ def read_table(contents: Contents) -> Table:
     names, header = names_in(contents.path, rows)
     if len(rows) == header:
         raise DataError(f"{contents.path} has a header and no rows", hint="add data")
-    index = names[0] if header and counting(rows) else None
+    index = names[0] if header and len(names) > 1 and counting(rows) else None
     cells = np.array(rows[header:], dtype=object)
     return Table(contents.path, names, cells, np.array(lines[header:]), index)
 
@@ -146,9 +147,8 @@ def _parsed(contents: Contents) -> Iterator[tuple[list[str], int]]:
     if contents.data.startswith(_UTF16):
         raise _no_table(contents.path, "it is UTF-16 text, not UTF-8")
     if b"\0" in contents.data:
-        raise _no_table(
-            contents.path, f"it holds zero bytes{_at(contents.data.find(0), contents)}"
-        )
+        where = _at(contents.data.find(0), contents)
+        raise _no_table(contents.path, f"it holds zero bytes{where}")
     text = io.TextIOWrapper(io.BytesIO(contents.data), encoding="utf-8-sig", newline="")
     delimiter = _delimiter(contents)
     reader = csv.reader(text, delimiter=delimiter, skipinitialspace=True)
@@ -178,10 +178,8 @@ def _at(place: int, contents: Contents) -> str:
 
 def _delimiter(contents: Contents) -> str:
     """The one that the first line has most of, outside quotes."""
-    data = contents.data
-    start = len(data) - len(data.lstrip())
-    end = data.find(b"\n", start)
-    first = _QUOTED.sub(b"", data[start : end if end >= 0 else len(data)])
+    line = _FIRST_LINE.match(contents.data)
+    first = _QUOTED.sub(b"", line[1] if line else b"")
     delimiter = max(_DELIMITERS, key=lambda byte: first.count(bytes([byte])))
     if first.count(bytes([delimiter])) >= _MOST_COLUMNS:
         raise _no_table(contents.path, f"its first line has more than {_MOST_COLUMNS} cells")
@@ -198,10 +196,8 @@ def _no_table(path: Path, reason: str) -> DataError:
 def _refuse_unequal(
     path: Path, rows: Sequence[Sequence[str]], row: Sequence[str], line: int
 ) -> NoReturn:
-    hint, width = (
-        "every row needs one cell per column; a missing value is an empty cell",
-        len(rows[0]),
-    )
+    width = len(rows[0])
+    hint = "every row needs one cell per column; a missing value is an empty cell"
     if rows[0][0].startswith("#"):
         hint = "lines that begin with # are not passed over; delete them"
     elif len(rows) == 1 and len(row) == width + 1:

@@ -95,7 +95,7 @@ class CSV(DataSet):
                 f"{table.path} has no column {unknown!r}", hint=f"it has {', '.join(table.names)}"
             )
         names = self.columns or [n for n in table.names if n not in (self.label, table.index)]
-        if self.columns is None and table.index is not None:
+        if self.columns is None and table.index not in (None, self.label):
             _warn_of_index(table, names)
         if not names:
             raise ConfigurationError(
