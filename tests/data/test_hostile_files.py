@@ -366,7 +366,7 @@ TEXT, ITXT = b"Comment\0\0" + BOMB, b"Comment\0\1\0\0\0" + BOMB
         (png()[:-20], "readable picture"),
         (png().replace(b"IDAT", b"IDAX"), "readable picture"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 4 4\n%%EndComments\n", "no whole png, jpg"),
-        (b"GIF89a", "is a GIF picture"),
+        (b"GIF89a" + bytes(9), "is a GIF picture"),
         (b"%PDF-1.4", "is a PDF document"),
         (b"", "no whole png, jpg"),
     ],
@@ -441,6 +441,12 @@ def test_text_that_is_no_table_is_refused(tmp_path, data, match):
     path = tmp_path / "x.csv"
     path.write_bytes(data)
     refuse(match, READERS["csv"], path)
+
+
+def test_a_column_may_be_called_as_a_format_begins(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text("PAR1,PAR2\n1,2\n3,4\n5,6\n")
+    assert CSV(str(path)).load().shape == (2,)
 
 
 def test_a_table_may_have_one_long_cell(tmp_path):

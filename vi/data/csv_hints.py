@@ -22,15 +22,8 @@ _DECIMAL_POINTS = (
 )
 
 
-class Place(NamedTuple):
-    """A cell that is no number.
-
-    Args:
-        cell: Its text.
-        column: All cells of its column.
-        row: Where it stands in the column.
-        alone: Whether the table has no other column.
-    """
+class _Place(NamedTuple):
+    """A cell that is no number, in its column; ``alone`` where the table has no other column."""
 
     cell: str
     column: Sequence[str]
@@ -38,33 +31,43 @@ class Place(NamedTuple):
     alone: bool
 
 
-def hint_for(place: Place) -> str:
-    """What the cell looks like and what to do, or nothing where it is text like any other."""
+def hint_for(column: Sequence[str], row: int, *, alone: bool) -> str:
+    """What a cell looks like and what to do, or nothing where it is text like any other.
+
+    Args:
+        column: All cells of its column.
+        row: Where it stands in the column.
+        alone: Whether the table has no other column.
+
+    >>> hint_for(["true", "false"], 0, alone=False)
+    'the column says yes or no; write 1 and 0'
+    """
+    place = _Place(column[row], column, row, alone)
     return next(filter(None, (look(place) for look in _LOOKS)), "")
 
 
-def _unclosed(place: Place) -> str:
+def _unclosed(place: _Place) -> str:
     return "a quotation mark before it is not closed" if "\n" in place.cell else ""
 
 
-def _nothing(place: Place) -> str:
+def _nothing(place: _Place) -> str:
     means = "where that means a missing value, leave the cell empty"
     return means if place.cell.lower() in _NOTHING else ""
 
 
-def _quoted(place: Place) -> str:
+def _quoted(place: _Place) -> str:
     inner = place.cell.strip("'`\u2018\u2019\u201c\u201d")
     if inner == place.cell or not is_number(inner.replace(",", ".")):
         return ""
     return "numbers stand in quotes of another kind; write them without, or in double quotes"
 
 
-def _decimal_comma(place: Place) -> str:
+def _decimal_comma(place: _Place) -> str:
     plain = _DECIMAL_COMMA.fullmatch(place.cell) or _SEMICOLONS.fullmatch(place.cell)
     return _DECIMAL_POINTS if plain else ""
 
 
-def _separated(place: Place) -> str:
+def _separated(place: _Place) -> str:
     if not place.alone:
         return ""
     for name, pattern in _SEPARATORS.items():
@@ -78,37 +81,37 @@ def _separated(place: Place) -> str:
     return ""
 
 
-def _thousands(place: Place) -> str:
+def _thousands(place: _Place) -> str:
     if not _THOUSANDS.fullmatch(place.cell):
         return ""
     return "thousands are set apart; write the digits without anything between them"
 
 
-def _units(place: Place) -> str:
+def _units(place: _Place) -> str:
     others = [*place.column[: place.row], *place.column[place.row + 1 :]]
     if place.row or not are_numbers(others):
         return ""
     return "all other cells are numbers: is this a row of units? Delete that line"
 
 
-def _truth(place: Place) -> str:
+def _truth(place: _Place) -> str:
     kinds = {cell.lower() for cell in place.column if not is_missing(cell)}
     return "the column says yes or no; write 1 and 0" if kinds <= _TRUTH else ""
 
 
-def _date(place: Place) -> str:
+def _date(place: _Place) -> str:
     if not _DATE.fullmatch(place.cell):
         return ""
     return "dates and times are not read; write a number, for example days since the first one"
 
 
-def _unit(place: Place) -> str:
+def _unit(place: _Place) -> str:
     if not _WITH_UNIT.fullmatch(place.cell):
         return ""
     return "a number with a unit; write the number alone, and the unit into the column's name"
 
 
-def _kinds(place: Place) -> str:
+def _kinds(place: _Place) -> str:
     kinds = sorted({cell for cell in place.column if not is_missing(cell)})
     if len(kinds) > min(_MOST_KINDS, len(place.column) // 2):
         return ""
@@ -119,7 +122,7 @@ def _kinds(place: Place) -> str:
     )
 
 
-_LOOKS: tuple[Callable[[Place], str], ...] = (
+_LOOKS: tuple[Callable[[_Place], str], ...] = (
     _unclosed,
     _nothing,
     _quoted,

@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float64
 
 from vi.data.csv_cells import is_missing, is_number, missing
 from vi.data.csv_header import counting, names_in
-from vi.data.csv_hints import Place, hint_for
+from vi.data.csv_hints import hint_for
 from vi.data.files import Contents
 from vi.data.foreign import shortened
 from vi.data.formats import refuse_other
@@ -90,7 +90,7 @@ class Table:
     def _refuse_text(self, name: str) -> NoReturn:
         cells = self.text(name)
         row = next(i for i, cell in enumerate(cells) if not (is_missing(cell) or is_number(cell)))
-        hint = hint_for(Place(cells[row], list(cells), row, len(self.names) == 1))
+        hint = hint_for(list(cells), row, alone=len(self.names) == 1)
         if numeric := self.numeric():
             others = f"choose data.columns=[{','.join(numeric)}]"
             hint = f"{hint}; or {others}" if hint else others

@@ -7,14 +7,8 @@ from vi.data.files import Contents
 from vi.errors import DataError
 
 
-class Format(NamedTuple):
-    """A file format.
-
-    Args:
-        magic: The bytes that its files begin with.
-        name: What to call it.
-        hint: How to read such a file here.
-    """
+class _Format(NamedTuple):
+    """The bytes that its files begin with, what to call it, and how to read such a file here."""
 
     magic: bytes
     name: str
@@ -27,24 +21,26 @@ _PICTURES = "data=image_folder data.path=FOLDER reads a folder of pictures"
 _PICKLED = f"it can run code; load it where you trust it; {_ARRAY}"
 _UNPACK = "unpack it first; only .gz is unpacked here"
 
-FORMATS = (
-    Format(b"PAR1", "a Parquet file", f"pandas.read_parquet reads it; {_TABLE}"),
-    Format(b"ARROW1", "an Arrow or Feather file", f"pandas.read_feather reads it; {_TABLE}"),
-    Format(b"\x89HDF\r\n\x1a\n", "an HDF5 file (h5ad, loom, mat)", f"save its array: {_ARRAY}"),
-    Format(b"MATLAB 5.0", "a MATLAB file", f"scipy.io.loadmat reads it; {_ARRAY}"),
-    Format(b"\x93NUMPY", "a .npy array", "data=npz reads it"),
-    Format(b"PK\x03\x04", "a zip archive", "data=npz reads an .npz; pandas.read_excel an .xlsx"),
-    Format(b"\xd0\xcf\x11\xe0", "an Excel file", f"pandas.read_excel reads it; {_TABLE}"),
-    Format(b"SQLite format 3\0", "an SQLite database", f"pandas.read_sql reads it; {_TABLE}"),
-    Format(b"\x89PNG", "a PNG picture", _PICTURES),
-    Format(b"\xff\xd8\xff", "a JPEG picture", _PICTURES),
-    Format(b"GIF8", "a GIF picture", "convert it to png"),
-    Format(b"%PDF", "a PDF document", "copy its numbers into a text table"),
-    Format(b"\x80\x04\x95", "a pickle", _PICKLED),
-    Format(b"\x80\x05\x95", "a pickle", _PICKLED),
-    Format(b"BZh", "a bzip2 file", _UNPACK),
-    Format(b"\xfd7zXZ", "an xz file", _UNPACK),
-    Format(b"\x28\xb5\x2f\xfd", "a Zstandard file", _UNPACK),
+_HEAD = 1024  # bytes that a binary file has a control character in
+
+_FORMATS = (
+    _Format(b"PAR1", "a Parquet file", f"pandas.read_parquet reads it; {_TABLE}"),
+    _Format(b"ARROW1", "an Arrow or Feather file", f"pandas.read_feather reads it; {_TABLE}"),
+    _Format(b"\x89HDF\r\n\x1a\n", "an HDF5 file (h5ad, loom, mat)", f"save its array: {_ARRAY}"),
+    _Format(b"MATLAB 5.0", "a MATLAB file", f"scipy.io.loadmat reads it; {_ARRAY}"),
+    _Format(b"\x93NUMPY", "a .npy array", "data=npz reads it"),
+    _Format(b"PK\x03\x04", "a zip archive", "data=npz reads an .npz; pandas.read_excel an .xlsx"),
+    _Format(b"\xd0\xcf\x11\xe0", "an Excel file", f"pandas.read_excel reads it; {_TABLE}"),
+    _Format(b"SQLite format 3\0", "an SQLite database", f"pandas.read_sql reads it; {_TABLE}"),
+    _Format(b"\x89PNG", "a PNG picture", _PICTURES),
+    _Format(b"\xff\xd8\xff", "a JPEG picture", _PICTURES),
+    _Format(b"GIF8", "a GIF picture", "convert it to png"),
+    _Format(b"%PDF", "a PDF document", "copy its numbers into a text table"),
+    _Format(b"\x80\x04\x95", "a pickle", _PICKLED),
+    _Format(b"\x80\x05\x95", "a pickle", _PICKLED),
+    _Format(b"BZh", "a bzip2 file", _UNPACK),
+    _Format(b"\xfd7zXZ", "an xz file", _UNPACK),
+    _Format(b"\x28\xb5\x2f\xfd", "a Zstandard file", _UNPACK),
 )
 
 
@@ -56,12 +52,19 @@ def refuse_other(contents: Contents, wanted: Collection[bytes] = ()) -> None:
         wanted: First bytes of the formats that are wanted.
 
     Raises:
-        DataError: The file begins like one of ``FORMATS`` that is not wanted.
+        DataError: The file begins like one of another format.
     """
-    for known in FORMATS:
-        if contents.data.startswith(known.magic) and not known.magic.startswith(tuple(wanted)):
+    for known in _FORMATS:
+        if _is(contents.data, known) and not known.magic.startswith(tuple(wanted)):
             _refuse(contents, known)
 
 
-def _refuse(contents: Contents, known: Format) -> NoReturn:
+def _is(data: bytes, known: _Format) -> bool:
+    """Whether a file is of a format; a table may have a column that is called PAR1."""
+    if not data.startswith(known.magic):
+        return False
+    return not known.magic.isalnum() or any(byte < ord("\t") for byte in data[:_HEAD])
+
+
+def _refuse(contents: Contents, known: _Format) -> NoReturn:
     raise DataError(f"{contents.path} is {known.name}", hint=known.hint)
