@@ -209,6 +209,8 @@ def test_two_places_to_start_from_are_refused(tmp_path, capsys):
         ["bound=beta", "bound.warmup_steps=-1"],
         ["trainer.threads=100000"],
         ["trainer.max_epochs=0"],
+        ["evaluation.num_samples=1000000000"],
+        ["evaluation=inference_gaps", "evaluation.num_samples=1000000000"],
     ],
 )
 def test_a_number_that_cannot_be_ends_with_2_and_leaves_nothing(chosen, tmp_path, capsys):
@@ -319,7 +321,7 @@ def fuzz(seed, number):
 def test_any_command_line_composes_or_is_refused(tmp_path, monkeypatch):
     """Nothing but errors of vi, and nothing is made. Caught: what Hydra raises by accident."""
     monkeypatch.chdir(tmp_path)
-    fuzz(0, 100)
+    fuzz(0, 50)
 
 
 @pytest.mark.slow

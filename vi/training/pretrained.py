@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import vi
 from vi.errors import CheckpointError
 from vi.models.base import LatentVariableModel
 from vi.training.atomic import write_atomically
+from vi.training.plain_files import Unreadable, read_json
 from vi.training.registry import build, describe, undescribe
 from vi.training.sound import require_sound_config, require_sound_weights
 
@@ -58,7 +60,7 @@ def save(
         "model": describe("model", model, plugins),
         **{group: describe(group, part, plugins) for group, part in (parts or {}).items()},
         **({"units": model.units} if model.units else {}),
-        "facts": dict(facts or {}),
+        "facts": {name: _finite(value) for name, value in (facts or {}).items()},
     }
     directory.mkdir(parents=True, exist_ok=True)
     weights = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
@@ -122,17 +124,21 @@ def read_config(directory: Path) -> dict[str, Any]:
     """The verified ``config.json`` of a model directory."""
     _verify(directory)
     try:
-        config = json.loads((directory / _CONFIG).read_text(encoding="utf-8"))
-        known = config["format"] == FORMAT and isinstance(config["model"], dict)
-    except (ValueError, KeyError, TypeError, OSError):
-        known = False
-    if not known:
+        config = read_json(directory / _CONFIG)
+        if not isinstance(config, dict) or config.get("format") != FORMAT:
+            raise Unreadable("names another format")
+    except Unreadable as error:
         raise CheckpointError(
-            f"{directory / _CONFIG} is no configuration of format {FORMAT}",
+            f"{directory / _CONFIG} is no configuration of format {FORMAT}: it {error}",
             hint=f"it was not written by vi {vi.__version__}; save the model again",
-        )
+        ) from error
     require_sound_config(config, directory / _CONFIG)
     return config
+
+
+def _finite(value: Any) -> Any:
+    """The value; JSON has no word for a number that is not finite, and null stands for it."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def model_directory(source: str | Path) -> Path:
@@ -168,9 +174,9 @@ def _from_hub(name: str) -> Path:
 
 def _verify(directory: Path) -> None:
     try:
-        digests = json.loads((directory / _MANIFEST).read_text(encoding="utf-8"))["sha256"]
+        digests = read_json(directory / _MANIFEST)["sha256"]
         wanted = {name: digests[name] for name in (_CONFIG, _WEIGHTS)}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (Unreadable, KeyError, TypeError) as error:
         raise CheckpointError(
             f"{directory / _MANIFEST} is missing or damaged ({error})",
             hint="copy the whole directory again",
@@ -210,11 +216,18 @@ def require_same(ours: Mapping[str, torch.Tensor], theirs: Mapping[str, torch.Te
 
 
 def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise CheckpointError(
+            f"{path} cannot be read: {error.strerror or error}",
+            hint="look at its rights, or copy the whole directory again",
+        ) from error
 
 
 def _json(value: Any) -> bytes:
-    return (json.dumps(value, indent=2) + "\n").encode()
+    return (json.dumps(value, indent=2, allow_nan=False) + "\n").encode()
 
 
 def _card(config: Mapping[str, Any]) -> str:

@@ -230,7 +230,7 @@ def build(
         raise ConfigurationError(str(error), hint=_on_one_support(error, plugins)) from None
     except ViError:
         raise
-    except (TypeError, ValueError, RuntimeError, IndexError) as error:
+    except (TypeError, ValueError, RuntimeError, IndexError, ArithmeticError) as error:
         raise ConfigurationError(
             f"{path}: {str(error).partition(chr(10))[0]}",
             hint=f"see the docstring of {cls.__name__}",
