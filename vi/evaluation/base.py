@@ -7,9 +7,12 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor
 
+from vi.errors import ConfigurationError, require_positive
 from vi.inputs import admitting
 from vi.models.base import LatentVariableModel
 from vi.options import Option
+
+_MOST_SAMPLES = 10_000_000  # at a microsecond for each, three hours for a thousand data
 
 
 class Evaluation(Option, ABC):
@@ -32,3 +35,18 @@ class Evaluation(Option, ABC):
     @abstractmethod
     def summarize(self, columns: Mapping[str, Float[Tensor, " N"]]) -> dict[str, float]:
         """The numbers of a data set from the columns of all its data."""
+
+
+def require_samples(num_samples: int) -> None:
+    """Refuse a number of samples that is none, or that nobody would wait for.
+
+    Raises:
+        ConfigurationError: It is not positive, or above ten million.
+    """
+    require_positive("num_samples", num_samples)
+    if num_samples > _MOST_SAMPLES:
+        hours = num_samples * 1000 / 3.6e9
+        raise ConfigurationError(
+            f"num_samples={num_samples} takes {hours:.0f} hours or more for a thousand data",
+            hint=f"at most {_MOST_SAMPLES}; 5000 are what papers report",
+        )

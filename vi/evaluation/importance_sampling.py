@@ -6,26 +6,9 @@ from collections.abc import Mapping
 from jaxtyping import Float
 from torch import Tensor
 
-from vi.errors import ConfigurationError, require_positive
-from vi.evaluation.base import Evaluation
+from vi.evaluation.base import Evaluation, require_samples
 from vi.evaluation.log_likelihood import log_likelihood
 from vi.models.base import LatentVariableModel
-
-_MOST_SAMPLES = 10_000_000  # at a microsecond for each, three hours for a thousand data
-
-
-def require_few_samples(num_samples: int) -> None:
-    """Refuse a number of samples that nobody would wait for.
-
-    Raises:
-        ConfigurationError: There are more than ten million.
-    """
-    if num_samples > _MOST_SAMPLES:
-        hours = num_samples * 1000 / 3.6e9
-        raise ConfigurationError(
-            f"num_samples={num_samples} takes {hours:.0f} hours or more for a thousand data",
-            hint=f"at most {_MOST_SAMPLES}; 5000 are what papers report",
-        )
 
 
 class ImportanceSampling(Evaluation):
@@ -41,8 +24,7 @@ class ImportanceSampling(Evaluation):
     """
 
     def __init__(self, num_samples: int = 5000) -> None:
-        require_positive("num_samples", num_samples)
-        require_few_samples(num_samples)
+        require_samples(num_samples)
         self.num_samples = num_samples
 
     def __call__(

@@ -11,7 +11,7 @@ from vi.bounds.elbo import LogWeightELBO
 from vi.distributions.datum_noise import groups_of_rows
 from vi.distributions.draw import draw
 from vi.errors import require_positive
-from vi.evaluation.base import Evaluation
+from vi.evaluation.base import Evaluation, require_samples
 from vi.evaluation.log_likelihood import DATA_AT_ONCE, chunks
 from vi.models.base import LatentVariableModel
 from vi.refinement.base import Refinement
@@ -39,7 +39,7 @@ class InferenceGaps(Evaluation):
     def __init__(
         self, refinement: Refinement, num_samples: int = 1000, num_draws: int = 10
     ) -> None:
-        require_positive("num_samples", num_samples)
+        require_samples(num_samples)
         require_positive("num_draws", num_draws)
         self.refinement, self.num_samples = refinement, num_samples
         self.bound = LogWeightELBO(num_draws)
