@@ -56,6 +56,16 @@ def test_another_processor_is_said_and_stays_said(last, tmp_path):
     assert again.metrics["resume/bit_equal"] is False
 
 
+def test_a_checkpoint_that_names_no_processor_is_said(last, tmp_path):
+    """As those of older versions. Caught: bits promised that nobody knows."""
+    saved = torch.load(last, weights_only=True)
+    del saved["arithmetic"]
+    torch.save(saved, last)
+    with pytest.warns(UserWarning, match="had a processor that its checkpoint does not name"):
+        result = fit(tmp_path, epochs=2, ckpt_path=last)
+    assert result.metrics["resume/bit_equal"] is False
+
+
 @pytest.mark.parametrize(
     ("options", "said"), [({"threads": 2}, "threads 1, now 2"), ({"products": "torch"}, "oneDNN")]
 )

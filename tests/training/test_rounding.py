@@ -136,6 +136,20 @@ def test_a_way_that_does_not_round_is_none_however_fast(given, monkeypatch):
     assert "onednn" not in steps.timed
 
 
+def test_another_process_of_the_run_does_not_time_its_steps(given, monkeypatch):
+    """It takes what the first one has found, and else what every torch can do."""
+    steps = Steps(monkeypatch)
+    with rounding(given, CPU, choose=False) as facts:
+        assert facts["precision/rounded_by"] == "autocast"
+        products.round_by_onednn(True)  # as the checkpoint of a run says that goes on
+    assert facts["precision/rounded_by"] == "onednn"
+    assert not products.is_rounding_by_onednn()
+    assert not steps.timed
+    memory().keep(module._name(given), ["onednn", 2.0])
+    with rounding(given, CPU, choose=False) as facts:
+        assert facts["precision/rounded_by"] == "onednn"
+
+
 def test_what_is_no_gain_is_refused_and_remembered(given, monkeypatch):
     """1.25 times as fast as single precision is required."""
     steps = Steps(monkeypatch)

@@ -67,10 +67,10 @@ def products_by(library: Library) -> Iterator[None]:
 
 
 @contextmanager
-def rounding_by_onednn() -> Iterator[None]:
+def rounding_by_onednn(*, on: bool = True) -> Iterator[None]:
     """Within this block oneDNN rounds the factors of large products where autocast is on."""
     before = _onednn_rounds
-    round_by_onednn(True)
+    round_by_onednn(on)
     try:
         yield
     finally:

@@ -33,7 +33,8 @@ class Arithmetic:
 
         Its plans of products, its threads, unless others were asked for, and its way of rounding.
         """
-        saved = {**checkpoint.get("arithmetic", {}), "threads": checkpoint.get("threads")}
+        told = checkpoint.get("arithmetic")
+        saved = {**(told if isinstance(told, dict) else {}), "threads": checkpoint.get("threads")}
         if self.settings.threads is None and saved["threads"] is not None:
             torch.set_num_threads(min(saved["threads"], os.cpu_count() or 1))
         chosen = checkpoint.get("products", {})
@@ -41,7 +42,9 @@ class Arithmetic:
         by_onednn = saved.get("rounded_by") == "onednn"
         products.round_by_onednn(by_onednn and products.can_be_asked_to_round())
         now = {**_surroundings(device, world), "threads": torch.get_num_threads()}
-        others = [f"{k} {saved.get(k)}, now {now[k]}" for k in now if saved.get(k) != now[k]]
+        others = [f"{k} {saved[k]}, now {now[k]}" for k in now if saved.get(k, now[k]) != now[k]]
+        if "machine" not in saved:
+            others.append("a processor that its checkpoint does not name")
         if any(map(any, chosen.values())) and not products.is_choosing(self.settings.products):
             others.append("products of oneDNN, now torch's")
         self.is_resumed = True

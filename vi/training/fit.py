@@ -294,13 +294,16 @@ def _train(
     """Run the trainer, put the best weights in, and tell what happened."""
     settings, model = module.settings, module.model
     device = chosen_device(settings.device)
+    fresh = ckpt_path is None and is_first(settings.devices)
     if settings.keep_memory and device.type == "cpu":
         keep_freed_memory()
     module.train()
     with (
         threads(settings.threads, model, settings.batch_size, settings.devices),
         denormals_flushed() if settings.flush_denormals else nullcontext(),
-        rounding(module, device, choose=ckpt_path is None) as rounded,
+        rounding(
+            module, device, choose=ckpt_path is None and is_first(settings.devices)
+        ) as rounded,
         compiled(settings.compile, model, device),
         gpu_known(device),
         quiet(),

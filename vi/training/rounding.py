@@ -3,7 +3,7 @@
 import copy
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
@@ -20,15 +20,16 @@ from vi.training.precision import computing_in, networks, tensor_cores
 Multiply = Callable[[Tensor, Tensor], Tensor]
 
 _ERRORS = 1e-4, 1e-2  # of a product of rounded factors, of the norm of the product
+_BY = "precision/rounded_by"
 _WORTH = 1.25  # times a step in single precision
 _SIZE = (256, 256, 256)
 
 
 class Way(NamedTuple):
-    """How products round their factors: to multiply by, and to have networks compute by."""
+    """How products round their factors: by oneDNN while it reads them, or before."""
 
     multiply: Multiply
-    within: Callable[[], AbstractContextManager[Any]]
+    by_onednn: bool
 
 
 def _by_autocast(a: Tensor, b: Tensor) -> Tensor:
@@ -41,10 +42,9 @@ def _by_tensor_cores(a: Tensor, b: Tensor) -> Tensor:
         return torch.mm(a, b)
 
 
-_AUTOCAST = Way(_by_autocast, nullcontext)
 _WAYS = {
-    "autocast": _AUTOCAST,
-    "onednn": Way(torch.ops.vi.mm_of_bf16, products.rounding_by_onednn),
+    "autocast": Way(_by_autocast, by_onednn=False),
+    "onednn": Way(torch.ops.vi.mm_of_bf16, by_onednn=True),
 }
 
 
@@ -60,7 +60,7 @@ def rounding(
     Args:
         module: Its parts are copied for the steps that are timed.
         device: Where it will compute.
-        choose: Else bf16 is autocast's, until a checkpoint says something else.
+        choose: Else another process has chosen: one of the same run, or that of a checkpoint.
 
     Yields:
         What was found, for ``metrics.json``.
@@ -72,13 +72,16 @@ def rounding(
     precision = module.settings.precision
     if precision == "tf32":
         _require_tensor_cores(device)
-    with ExitStack() as stack:
-        facts: dict[str, Any] = {}
-        if precision == "bf16":
-            facts = _chosen(module, device) if choose and device.type == "cpu" else _plain()
-            stack.enter_context(_WAYS[facts["precision/rounded_by"]].within())
-        stack.enter_context(computing_in(precision, module.model, device))
-        yield {"precision": precision, **facts}
+    facts: dict[str, Any] = {"precision": precision}
+    if precision == "bf16":
+        facts |= _chosen(module, device) if choose else _followed(module, device)
+    with (
+        products.rounding_by_onednn(on=facts.get(_BY) == "onednn"),
+        computing_in(precision, module.model, device),
+    ):
+        yield facts
+        if precision == "bf16":  # a checkpoint may have said something else
+            facts[_BY] = "onednn" if products.is_rounding_by_onednn() else "autocast"
 
 
 def rounds(
@@ -127,11 +130,14 @@ def _kind(device: torch.device) -> str:
     return "processor" if device.type == "cpu" else "GPU"
 
 
-def _plain() -> dict[str, Any]:
-    return {"precision/rounded_by": "autocast"}
+def _followed(module: TrainingModule, device: torch.device) -> dict[str, Any]:
+    known = _recalled(_name(module)) if device.type == "cpu" else None
+    return {_BY: known[0] if known else "autocast"}
 
 
 def _chosen(module: TrainingModule, device: torch.device) -> dict[str, Any]:
+    if device.type != "cpu":
+        return {_BY: "autocast"}
     name = _name(module)
     by, speedup = _recalled(name) or _measured(module, device, name)
     if speedup < _WORTH:
@@ -140,7 +146,7 @@ def _chosen(module: TrainingModule, device: torch.device) -> dict[str, Any]:
             f"{1 / speedup:.2f} times as long as in float32, and at most {1 / _WORTH} is worth it",
             hint="trainer.precision=float32 (python -m vi forget has it measured again)",
         )
-    return {"precision/rounded_by": by, "precision/speedup": speedup}
+    return {_BY: by, "precision/speedup": speedup}
 
 
 def _recalled(name: str) -> tuple[str, float] | None:
@@ -193,7 +199,7 @@ def _step(module: TrainingModule, device: torch.device, way: Way | None) -> Call
     def step() -> None:
         with (
             torch.random.fork_rng([]),
-            way.within() if way else nullcontext(),
+            products.rounding_by_onednn(on=way is not None and way.by_onednn),
             computing_in("bf16" if way else "float32", model, device),
         ):
             scheme.step(bound, model, batch, optimizers, torch.Tensor.backward)

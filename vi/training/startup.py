@@ -31,10 +31,10 @@ class Startup:
 
     def begin(self) -> None:
         """This process was started for one run: what came before this line were imports."""
+        self.__init__()
         age = _age_of_process()
-        self.since = time.perf_counter()
         self.began = self.since - age
-        self.seconds["imports"] += age
+        self.seconds["imports"] = age
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
