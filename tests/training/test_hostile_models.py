@@ -10,7 +10,7 @@ import torch
 import vi
 from vi.cli import sample
 from vi.cli.runs import open_run
-from vi.errors import CheckpointError, ConfigurationError
+from vi.errors import CheckpointError
 from vi.training.pretrained import read_config
 
 
@@ -49,6 +49,9 @@ CHANGES = [
     {"data": None},
     {"data": []},
     {"model": None},
+    {"model": {"option": "vae", "data_shape": "junk"}},
+    {"bound": {"option": "iwae", "num_samples": 0}},
+    {"data": {"option": "digits", "binarize": 5}},
     {"format": 2},
 ]
 
@@ -58,7 +61,7 @@ def test_a_configuration_that_save_does_not_write_ends_with_4(directory, change)
     """Caught: AttributeError and its kin."""
     config = json.loads((directory / "config.json").read_text())
     replaced(directory, json.dumps(config | change))
-    with pytest.raises(CheckpointError, match=r"config\.json is no configuration of format 1"):
+    with pytest.raises(CheckpointError, match=r"config\.json"):
         open_run(str(directory.parent))
 
 
@@ -85,7 +88,7 @@ def test_a_part_that_cannot_be_is_named(directory, value):
     config = json.loads((directory / "config.json").read_text())
     config["model"]["posterior"]["latent_dim"] = json.loads(value)
     replaced(directory, json.dumps(config))
-    with pytest.raises((ConfigurationError, CheckpointError)) as caught:
+    with pytest.raises(CheckpointError, match=r"config\.json") as caught:
         vi.load(directory)
     assert "\n" not in str(caught.value)
 

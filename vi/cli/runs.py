@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from vi.cli.compose import composed
 from vi.cli.reporting import reporting
 from vi.errors import CheckpointError, ConfigurationError
-from vi.training.registry import build, config_dir, undescribe
+from vi.training.registry import config_dir
 
 if TYPE_CHECKING:
     import numpy as np
@@ -75,7 +75,7 @@ def open_run(
         DataError: The data are missing or damaged.
     """
     from vi.training.devices import chosen_device
-    from vi.training.pretrained import load, model_directory, read_config
+    from vi.training.pretrained import built, load, model_directory, read_config
     from vi.training.same_data import require_same_data
 
     directory = model_directory(run)
@@ -85,14 +85,12 @@ def open_run(
             f"{directory} does not say which data it was trained on",
             hint="evaluate it from Python: vi.load, then vi.log_likelihood(model, x)",
         )
-    node = undescribe("data", config["data"], plugins)
-    if data_dir is not None:
-        node["dir"] = data_dir
-    seed = int(config["facts"].get("seed", 0))
-    data = build("data", node, plugins=plugins).load(seed)
+    place = {} if data_dir is None else {"dir": data_dir}
+    seed = config["facts"].get("seed", 0)
+    data = built("data", config, directory, plugins, **place).load(seed)
     require_same_data(config["facts"], data.facts)
     model = load(directory, device=chosen_device(device), plugins=plugins)
-    bound = build("bound", undescribe("bound", config["bound"], plugins), plugins=plugins)
+    bound = built("bound", config, directory, plugins)
     return Run(model, bound, _placed(data, model), seed, Path(run))
 
 

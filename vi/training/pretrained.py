@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
 
 import vi
-from vi.errors import CheckpointError
+from vi.errors import CheckpointError, ConfigurationError
 from vi.models.base import LatentVariableModel
 from vi.training.atomic import write_atomically
 from vi.training.plain_files import Unreadable, read_json
@@ -88,7 +88,7 @@ def load(
     """
     directory = model_directory(source)
     config = read_config(directory)
-    model = build("model", undescribe("model", config["model"], plugins), plugins=plugins)
+    model = built("model", config, directory, plugins)
     weights = _weights(directory)
     require_same(model.state_dict(), weights)
     require_sound_weights(model.state_dict(), weights, directory / _WEIGHTS)
@@ -134,6 +134,26 @@ def read_config(directory: Path) -> dict[str, Any]:
         ) from error
     require_sound_config(config, directory / _CONFIG)
     return config
+
+
+def built(
+    group: str, config: Mapping[str, Any], directory: Path, plugins: Iterable[str] = (), **own: Any
+) -> Any:
+    """The part that a configuration beside weights describes, with some values of one's own.
+
+    Raises:
+        ConfigurationError: It names something that is no option.
+        CheckpointError: The values are none that the option takes.
+    """
+    node = undescribe(group, config[group], plugins)
+    try:
+        return build(group, node | own, plugins=plugins)
+    except ConfigurationError as error:
+        if own:
+            raise
+        raise CheckpointError(
+            f"{directory / _CONFIG}: {error}", hint="save the model again, or copy it again"
+        ) from error
 
 
 def _finite(value: Any) -> Any:

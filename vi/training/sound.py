@@ -10,6 +10,7 @@ import torch
 from vi.errors import CheckpointError
 
 _FLOATING = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+_PLAIN = (bool, int, float, str, type(None))
 _SHAPE = re.compile(r"\d{1,9}(x\d{1,9})*|")
 _MOST_ENTRIES = 1 << 31  # of a datum
 
@@ -67,11 +68,14 @@ def _wrong(config: Mapping[str, Any]) -> str:
     facts, plugins = config.get("facts"), config.get("plugins", [])
     if not isinstance(facts, Mapping):
         return f"facts must be values by name, got {facts!r}"
+    odd = [name for name, value in facts.items() if not isinstance(value, _PLAIN)]
+    if odd:
+        return f"facts hold {odd[0]!r}, which is no plain value"
     if not isinstance(plugins, list) or not all(isinstance(p, str) for p in plugins):
         return "plugins must be a list of packages"
-    for group in ("model", "data", "bound"):
-        if group in config and not isinstance(config[group], Mapping):
-            return f"{group} must be an option with its values, got {config[group]!r}"
+    for group in ("model", *(name for name in ("data", "bound") if name in config)):
+        if not isinstance(config.get(group), Mapping):
+            return f"{group} must be an option with its values, got {config.get(group)!r}"
     seed = facts.get("seed", 0)
     if type(seed) is not int or not 0 <= seed < 1 << 63:
         return f"seed must be from 0 to 2^63 - 1, got {seed!r}"
