@@ -301,9 +301,7 @@ def _train(
     with (
         threads(settings.threads, model, settings.batch_size, settings.devices),
         denormals_flushed() if settings.flush_denormals else nullcontext(),
-        rounding(
-            module, device, choose=ckpt_path is None and is_first(settings.devices)
-        ) as rounded,
+        rounding(module, device, choose=fresh) as rounded,
         compiled(settings.compile, model, device),
         gpu_known(device),
         quiet(),
