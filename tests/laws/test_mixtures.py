@@ -405,12 +405,12 @@ def test_centres_are_different_data(option):
 
 
 def test_kmeans_plus_plus_weighs_by_squared_distance():
-    """From 0 the next centre is 1 or 3 with odds 1 : 9; 4 000 starts, seed 0, 5 s.e. (1 in 10^6).
+    """Of one trial: after 0 come 1 or 3 with odds 1 : 9; 4 000 starts, 5 s.e. (1 in 10^6).
 
     Caught: the distance in place of its square.
     """
     x = torch.tensor([[0.0]] * 50 + [[1.0], [3.0]])
-    starts = [vi.KMeansPlusPlus().centres(x, 2).flatten() for _ in range(4000)]
+    starts = [vi.KMeansPlusPlus(trials=1).centres(x, 2).flatten() for _ in range(4000)]
     second = torch.stack([s[1] for s in starts if s[0] == 0])
     share = (second == 3).double().mean()
     assert (share - 0.9).abs() <= 5 * math.sqrt(0.09 / len(second))
@@ -422,7 +422,7 @@ def test_the_best_of_several_starts_goes_on():
     model = GMM((D,), 8, Full(prior_count=1.0), RandomData(), restarts=6)
     tried = []
     one_try = model._try_start
-    model._try_start = lambda x: tried.append(one_try(x)) or tried[-1]
+    model._try_start = lambda *given: tried.append(one_try(*given)) or tried[-1]
     model.initialize(x)
     assert len(set(tried)) == 6
     assert objective(model, model.e_step(x)) == pytest.approx(max(tried), rel=1e-12)
@@ -461,10 +461,10 @@ def _thirds():
     return torch.nn.functional.one_hot(torch.arange(N) % C).double()
 
 
-def test_a_constant_dimension_needs_the_prior():
-    """Without one it is refused, with the numbers; with the hint it works.
+def test_a_constant_dimension_needs_the_floor_or_the_prior():
+    """Without both it is refused, with the numbers; with either it works.
 
-    Caught: a prior that is 0 where the data are constant.
+    Caught: a prior or a floor that is 0 where the data are constant.
     """
     x = torch.cat([reals(), torch.full((N, 1), 0.1)], 1)
     expected = r"not positive definite: its smallest eigenvalue is \S+ times the variance"
@@ -472,12 +472,15 @@ def test_a_constant_dimension_needs_the_prior():
         if option == "spherical":
             continue
         with pytest.raises(vi.NumericsError, match=expected) as told:
-            GMM((D + 1,), C, covariance(option)).initialize(x)
-        assert told.value.hint.startswith("covariance.prior_count=1")
-        model = GMM((D + 1,), C, covariance(option, prior_count=1.0))
-        model.initialize(x)
-        em_iteration(model, x)
-        assert model.log_evidence(x).isfinite().all()
+            GMM((D + 1,), C, covariance(option, floor=0.0)).initialize(x)
+        assert told.value.hint.startswith("covariance.floor=1e-12 keeps that part")
+        assert "covariance.prior_count=1" in told.value.hint
+        assert "of 0.01 times it (covariance.prior_scale=0.1, squared)" in told.value.hint
+        for chosen in (covariance(option, prior_count=1.0, floor=0.0), covariance(option)):
+            model = GMM((D + 1,), C, chosen)
+            model.initialize(x)
+            em_iteration(model, x)
+            assert model.log_evidence(x).isfinite().all()
 
 
 def test_an_empty_component_needs_the_prior():

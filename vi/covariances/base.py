@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from vi.errors import ConfigurationError, NumericsError, require_positive
 from vi.options import Option
 
+FLOOR = 1e-12  # of the variance of the data
+_ROUNDING = 32  # units of the last place that a sum over data may be wrong by
 # Elements of the largest intermediate of one block of rows: 2 MB, which stay in the cache.
 _BLOCK = 1 << 18
 
@@ -24,16 +26,23 @@ class Covariance(Option, nn.Module, ABC):
     the maximum of the likelihood has the projection of the scatter per datum.
 
     An implementer writes ``make_parameters``, ``whitening``, ``colour``, ``log_det``, ``trace``,
-    ``second_moment``, ``product``, ``project_diagonal``, ``eigenvalues`` and ``assign``. Comes for
-    free: ``log_prob``, ``scatter``, ``energy``, ``m_step`` and ``log_prior``.
+    ``second_moment``, ``product``, ``project_diagonal``, ``eigenvalues`` and ``assign``, and may
+    write ``raised``. Comes for free: ``log_prob``, ``scatter``, ``energy``, ``m_step`` and
+    ``log_prior``.
+
+    A component on one datum, or on equal ones, has a likelihood without bound. So every Sigma_c is
+    at least ``floor`` times the variance V of the data: the M-step is the maximum under this
+    constraint, which raises the eigenvalues of V^-1/2 Sigma V^-1/2, and EM still never falls.
 
     Args:
         tied: One covariance for all components.
         prior_count: n_0, the pseudo-data of each covariance; their scatter is n_0 S_0.
         prior_scale: S_0 = prior_scale^2 times the variance of each dimension of the training data.
+        floor: The least variance in any direction, as a part of that of the training data.
 
     Raises:
-        ConfigurationError: A negative ``prior_count``, or a ``prior_scale`` that is not positive.
+        ConfigurationError: A negative ``prior_count`` or ``floor``, or a ``prior_scale`` that is
+            not positive.
 
     Reference: Fraley and Raftery, 2007, https://doi.org/10.1007/s00357-007-0004-5
     """
@@ -42,15 +51,22 @@ class Covariance(Option, nn.Module, ABC):
     """Of each dimension of the training data (D,): the unit of the prior and of the checks."""
 
     def __init__(
-        self, *, tied: bool = False, prior_count: float = 0.0, prior_scale: float = 0.1
+        self,
+        *,
+        tied: bool = False,
+        prior_count: float = 0.0,
+        prior_scale: float = 0.1,
+        floor: float = FLOOR,
     ) -> None:
         super().__init__()
         require_positive("prior_scale", prior_scale)
-        if not prior_count >= 0:
-            raise ConfigurationError(
-                f"prior_count must be at least 0, got {prior_count:g}", hint="raise prior_count"
-            )
+        for name, value in (("prior_count", prior_count), ("floor", floor)):
+            if not value >= 0:
+                raise ConfigurationError(
+                    f"{name} must be at least 0, got {value:g}", hint=f"raise {name}"
+                )
         self.tied, self.prior_count, self.prior_scale = tied, prior_count, prior_scale
+        self.floor = floor
         self.dim = 0
 
     @abstractmethod
@@ -95,6 +111,10 @@ class Covariance(Option, nn.Module, ABC):
     @abstractmethod
     def assign(self, projection: Tensor) -> None:
         """Set Sigma to the positive definite matrix with this projection (G, ...)."""
+
+    def raised(self, projection: Tensor) -> Tensor:
+        """S with no eigenvalue below ``floor``, measured in the variance of the training data."""
+        return projection.maximum(self.project_diagonal(self.floor * self.variance))
 
     def set_shape(self, num_components: int, dim: int) -> None:
         """Told by the model, once, how many components of how many dimensions there are.
@@ -144,14 +164,34 @@ class Covariance(Option, nn.Module, ABC):
     def m_step(self, scatter: Tensor, mass: Float[Tensor, " C"]) -> None:
         """Sigma_c = (S_c + n_0 S_0) / (N_c + n_0), the maximum of ``energy`` + ``log_prior``.
 
+        Where it lies below the floor its eigenvalues are raised to it.
+
         Raises:
             NumericsError: It is not positive definite.
         """
         shape = (-1, *[1] * (scatter.ndim - 1))
         count = (self._pooled(mass) + self.prior_count).reshape(shape)
         sigma = (scatter + self.prior_count * self._pseudo()) / count
-        self._require_definite(sigma, mass)
+        least = self.eigenvalues(sigma).amin(-1)
+        if self.floor and (least < self.floor).any():
+            sigma = self.raised(sigma)
+        else:
+            self._require_definite(least, mass)
         self.assign(sigma)
+
+    def rounding(self, second: Tensor, mass: Float[Tensor, " C"], loc: Tensor) -> float:
+        """How far rounding may move the energy, in nats: where variances are small beside moments.
+
+        Args:
+            second: As in ``scatter``.
+            mass: N_c.
+            loc: mu_c in the coordinates of the data, (C, D), whose own rounding counts too.
+        """
+        eps = torch.finfo(second.dtype).eps
+        ulp = eps * loc * mass.sqrt()[:, None]
+        return float(
+            _ROUNDING * (eps * self.trace(second) + self.trace(self.product(ulp, ulp))).sum()
+        )
 
     @torch.no_grad()
     def calibrate(self, variance: Float[Tensor, " D"]) -> None:
@@ -165,9 +205,8 @@ class Covariance(Option, nn.Module, ABC):
         """(C, ...) -> (G, ...)."""
         return values.sum(0, keepdim=True) if self.tied else values
 
-    def _require_definite(self, sigma: Tensor, mass: Tensor) -> None:
-        least = self.eigenvalues(sigma).amin(-1)
-        limit = 10 * self.dim * torch.finfo(sigma.dtype).eps  # below it lies what rounding makes
+    def _require_definite(self, least: Tensor, mass: Tensor) -> None:
+        limit = 10 * self.dim * torch.finfo(least.dtype).eps  # below it lies what rounding makes
         if (least > limit).all():
             return
         c = int(least.nan_to_num(-1.0).argmin())
@@ -176,7 +215,9 @@ class Covariance(Option, nn.Module, ABC):
             f"the covariance of {whose} (weight {self._pooled(mass)[c]:.4g} of {mass.sum():.4g} "
             f"data) is not positive definite: its smallest eigenvalue is {least[c]:.2g} times the "
             "variance of the data",
-            hint=PRIOR_HINT,
+            hint=f"covariance.floor={FLOOR:g} keeps that part of the data's variance, and "
+            f"{PRIOR_HINT} adds one datum of {self.prior_scale**2:g} times it "
+            f"(covariance.prior_scale={self.prior_scale:g}, squared)",
         )
 
 

@@ -77,6 +77,13 @@ class Full(Covariance):
         scale = self.variance.sqrt()
         return torch.linalg.eigvalsh(projection / scale / scale[:, None])
 
+    def raised(self, projection: Tensor) -> Tensor:
+        """See ``Covariance``."""
+        scale = self.variance.sqrt()
+        values, vectors = torch.linalg.eigh(projection / scale / scale[:, None])
+        lifted = (vectors * values.clamp(min=self.floor)[..., None, :]) @ vectors.mT
+        return (lifted + lifted.mT) / 2 * scale * scale[:, None]
+
     def assign(self, projection: Tensor) -> None:
         """L from the Cholesky decomposition, in the units of the data's standard deviation."""
         scale = self.variance.sqrt()[:, None]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from vi.covariances.base import Covariance
+from vi.covariances.base import FLOOR, Covariance
 from vi.errors import require_positive
 
 
@@ -19,6 +19,7 @@ class Spherical(Covariance):
         tied: One s for all components.
         prior_count: n_0, the pseudo-data of each s; without meaning for a given s.
         prior_scale: S_0 = prior_scale^2 times the variance of each dimension of the training data.
+        floor: The least variance, as a part of that of the data; without meaning for a given s.
         scale: s, if it is given and not learned, in the units of the data.
 
     Raises:
@@ -38,9 +39,10 @@ class Spherical(Covariance):
         tied: bool = False,
         prior_count: float = 0.0,
         prior_scale: float = 0.1,
+        floor: float = FLOOR,
         scale: float | None = None,
     ) -> None:
-        super().__init__(tied=tied, prior_count=prior_count, prior_scale=prior_scale)
+        super().__init__(tied=tied, prior_count=prior_count, prior_scale=prior_scale, floor=floor)
         if scale is not None:
             require_positive("scale", scale)
         self.scale = scale

@@ -1,6 +1,7 @@
 """The role of a model: p(x, z | given) and q(z | x, given)."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -192,6 +193,10 @@ class Statistics:
         return Statistics({k: v - other.sums[k] for k, v in self.sums.items()})
 
 
+Complete = Callable[[Distribution], Distribution]
+"""What a scheme makes of the posterior: the q of its E-step."""
+
+
 class ExactModel(LatentVariableModel):
     """A model whose posterior, evidence and M-step have closed forms.
 
@@ -232,6 +237,11 @@ class ExactModel(LatentVariableModel):
         Raises:
             NumericsError: The maximum does not exist, such as a singular covariance.
         """
+
+    def initialize_for(self, x: Tensor, complete: Complete, **given: Tensor) -> None:
+        """As ``initialize``, for a scheme whose E-step has ``complete(posterior)`` as its q."""
+        del complete
+        self.initialize(x, **given)
 
     def reduce(self, statistics: Statistics) -> Statistics:
         """Take a step that EM lacks, after the M-step: parameter expansion.

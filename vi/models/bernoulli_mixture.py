@@ -31,7 +31,8 @@ class BernoulliMixture(Mixture):
         initialization: Chooses the first centres among the data.
         prior_count: n_0, the pseudo-data of each component.
         learn_weights: If not, pi_c = 1/C.
-        restarts: So many starts run 10 iterations of EM, and the best goes on.
+        restarts: So many starts run 10 iterations of EM, and the best goes on; if not given, ten
+            where data times components are at most 2^24 numbers, and one beyond.
 
     Raises:
         ConfigurationError: A negative ``prior_count``.
@@ -54,7 +55,7 @@ class BernoulliMixture(Mixture):
         *,
         prior_count: float = 1.0,
         learn_weights: bool = True,
-        restarts: int = 1,
+        restarts: int | None = None,
     ) -> None:
         super().__init__(
             data_shape,

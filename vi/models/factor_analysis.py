@@ -11,7 +11,7 @@ from vi.errors import require_positive
 from vi.models.linear_gaussian import LinearGaussian
 
 # An entry whose standard deviation is below this part of its size is constant up to rounding.
-_CONSTANT = 1e-12
+_CONSTANT = 1e-14
 # Of the mean variance: the least floor of such an entry, of which no variance is known.
 _CONSTANT_FLOOR = 1e-6
 _START_ITERATIONS = 50  # of EM, before starts are compared

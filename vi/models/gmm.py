@@ -14,7 +14,7 @@ from vi.models.mixture import Mixture, require_mass
 
 _PLUS_PLUS = KMeansPlusPlus()
 # A dimension whose standard deviation is below this part of its size is constant up to rounding.
-_CONSTANT = 1e-12
+_CONSTANT = 1e-14
 
 
 class GMM(Mixture):
@@ -29,7 +29,8 @@ class GMM(Mixture):
         covariance: The shape of Sigma_c, and its prior.
         initialization: Chooses the first centres among the data.
         learn_weights: If not, pi_c = 1/C.
-        restarts: So many starts run 10 iterations of EM, and the best goes on.
+        restarts: So many starts run 10 iterations of EM, and the best goes on; if not given, ten
+            where data times components are at most 2^24 numbers, and one beyond.
 
     Raises:
         ConfigurationError: The covariance belongs to another model.
@@ -52,7 +53,7 @@ class GMM(Mixture):
         initialization: Initialization = _PLUS_PLUS,
         *,
         learn_weights: bool = True,
-        restarts: int = 1,
+        restarts: int | None = None,
     ) -> None:
         super().__init__(
             data_shape,
@@ -106,6 +107,10 @@ class GMM(Mixture):
         loc = mean.where(mass[:, None] > 0, self.loc - self.origin)
         self.covariance.m_step(self._scatter(statistics, loc), mass)
         self.loc.copy_(loc + self.origin)
+
+    def rounding(self, statistics: Statistics) -> float:
+        """See ``ExactModel``."""
+        return self.covariance.rounding(statistics["second"], statistics["mass"], self.loc)
 
     def log_prior(self) -> Float[Tensor, ""]:
         """Of the covariances; mu and pi have none."""

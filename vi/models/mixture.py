@@ -10,14 +10,22 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from vi.distributions.one_hot import one_hot
-from vi.errors import ConfigurationError, DataError, NumericsError, require_positive
+from vi.distributions.point import Point
+from vi.errors import ConfigurationError, NumericsError, require_positive
 from vi.initializations.base import Initialization
+from vi.initializations.lloyd import Partition, lloyd, partition, swapped
 from vi.math import Shape
-from vi.models.base import ExactModel, Statistics
+from vi.models.base import Complete, ExactModel, Statistics
 
 _ROWS = 1 << 14
+_START_ROWS = 1 << 14  # of the data, among which centres are sought
 _START_ITERATIONS = 10  # of EM, before starts are compared
-_CERTAINTY = 0.9  # of the nearest centre, in the first responsibilities
+_START_NUMBERS = 1 << 22  # in them
+_STANDS = 1e-7  # nats per datum: an iteration that wins less was the last of a start
+_PARTITIONS = 10  # at least, by Lloyd's algorithm; and so many starts of EM where it is quick
+_QUICK = 1 << 24  # numbers times components
+_ENOUGH_TIMES = 3  # that the best was found, and it is taken for the best of all
+_SAME = 1e-9  # of the inertia, by which two partitions are the same
 # The weight of a component without data, in place of 0. The objective is the same to rounding, and
 # its logarithm times its mass of 0 is 0 and not NaN.
 _LEAST_WEIGHT = 1e-300
@@ -35,7 +43,8 @@ class Mixture(ExactModel):
         num_components: C.
         initialization: Chooses the first centres among the data.
         learn_weights: If not, pi_c = 1/C.
-        restarts: So many starts run 10 iterations of EM, and the best goes on.
+        restarts: So many starts run 10 iterations of EM, and the best goes on; if not given, ten
+            where data times components are at most 2^24 numbers, and one beyond.
 
     Raises:
         ConfigurationError: ``num_components`` or ``restarts`` below 1.
@@ -53,11 +62,11 @@ class Mixture(ExactModel):
         initialization: Initialization,
         *,
         learn_weights: bool,
-        restarts: int,
+        restarts: int | None,
     ) -> None:
         super().__init__()
         require_positive("num_components", num_components)
-        require_positive("restarts", restarts)
+        require_positive("restarts", 1 if restarts is None else restarts)
         self.data_shape = (math.prod(data_shape),)
         self.num_components, self.restarts = num_components, restarts
         self.initialization, self.learn_weights = initialization, learn_weights
@@ -155,26 +164,37 @@ class Mixture(ExactModel):
             weights = statistics["mass"] / statistics["count"]
             self.weight_logits.copy_(weights.clamp(min=_LEAST_WEIGHT).log())
 
-    @torch.no_grad()
     def initialize(self, x: Tensor, **given: Tensor) -> None:
-        """Start where the best of ``restarts`` starts has come to.
+        """Start where the best of ``restarts`` starts has come to by EM.
 
         Raises:
             DataError: There are more components than different data.
             NumericsError: No start has a maximum of its M-step.
         """
+        self.initialize_for(x, lambda posterior: posterior, **given)
+
+    @torch.no_grad()
+    def initialize_for(self, x: Tensor, complete: Complete, **given: Tensor) -> None:
+        """See ``ExactModel``: the iterations and the objective are those with this q.
+
+        A start is the M-step of a partition by Lloyd's algorithm, about the mean of the data; the
+        first is that of the least inertia of at least ten.
+        """
         x = self._double(x).flatten(1)
         self.calibrate(x)
-        if self.restarts == 1:
-            self._start(x)
+        centre = x.mean(0)
+        count = self._num_starts(x)
+        starts = [p.centres + centre for p in self._partitions(x - centre)[:count]]
+        if len(starts) == 1:
+            self._start(x, starts[0])
         else:
-            self._choose(x)
+            self._choose(x, starts, complete)
 
-    def _choose(self, x: Tensor) -> None:
+    def _choose(self, x: Tensor, starts: list[Tensor], complete: Complete) -> None:
         best, state, failure = -math.inf, None, None
-        for _ in range(self.restarts):
+        for centres in starts:
             try:
-                objective = self._try_start(x)
+                objective = self._try_start(x, centres, complete)
             except NumericsError as error:
                 failure = error
                 continue
@@ -186,29 +206,70 @@ class Mixture(ExactModel):
             raise failure
         self.load_state_dict(state)
 
-    def _try_start(self, x: Tensor) -> float:
-        """log p(x) + log p(theta) after a few iterations from a new start."""
-        self._start(x)
+    def _try_start(self, x: Tensor, centres: Tensor, complete: Complete) -> float:
+        """The objective after a few iterations from a new start, or fewer where it stands."""
+
+        def infer(rows: Tensor) -> Distribution:
+            return complete(self.posterior(rows))
+
+        self._start(x, centres)
+        statistics, objective, before = self._add_up(x, infer), -math.inf, -math.inf
         for _ in range(_START_ITERATIONS):
-            self.m_step(self._add_up(x, self.posterior))
-        return float(self.free_energy(self._add_up(x, self.posterior)) + self.log_prior())
+            self.m_step(statistics)
+            statistics = self._add_up(x, infer)
+            objective = float(self.free_energy(statistics) + self.log_prior())
+            if objective - before < _STANDS * len(x):
+                break
+            before = objective
+        return objective
 
-    def _start(self, x: Tensor) -> None:
-        """The M-step of responsibilities that are nearly one-hot at the nearest centre."""
-        if self.num_components > len(x):
-            raise DataError(
-                f"{self.num_components} components are more than the {len(x)} training data",
-                hint=f"model.num_components={len(x)} or less",
-            )
-        centres = self.initialization.centres(x, self.num_components)
+    def _start(self, x: Tensor, centres: Tensor) -> None:
+        """The M-step of data that belong to the nearest centre."""
+        shift = x.mean(0)
+        nearest = partition(x - shift, centres - shift).nearest
+        blocks = zip(x.split(_ROWS), nearest.split(_ROWS), strict=True)
+        first, *others = (
+            self.statistics(rows, Point(nn.functional.one_hot(own, self.num_components).to(rows)))
+            for rows, own in blocks
+        )
+        self.m_step(sum(others, start=first))
 
-        def nearly_one_hot(rows: Tensor) -> Distribution:
-            nearest = torch.cdist(rows, centres).argmin(1)
-            hot = nn.functional.one_hot(nearest, self.num_components).to(rows)
-            r = _CERTAINTY * hot + (1 - _CERTAINTY) / self.num_components
-            return one_hot(probs=r)
+    def _partitions(self, centred: Tensor) -> list[Partition]:
+        """Different ones, the best first; of some of the data where they are many."""
+        limit = max(min(_START_ROWS, _START_NUMBERS // centred.shape[1]), 64 * self.num_components)
+        if len(centred) > limit:
+            centred = centred[torch.randperm(len(centred), device=centred.device)[:limit]]
 
-        self.m_step(self._add_up(x, nearly_one_hot))
+        found = self._found(centred)
+        best = [p for p in found if p.inertia <= found[0].inertia * (1 + _SAME)]
+        if len(best) < _ENOUGH_TIMES:
+            found.insert(0, swapped(centred, found[0], self._many()))
+        starts = [found[0]]
+        for p in found[1:]:
+            if p.inertia > starts[-1].inertia * (1 + _SAME):
+                starts.append(p)
+        return starts
+
+    def _found(self, centred: Tensor) -> list[Partition]:
+        """By rising inertia; no more than it takes to find the best thrice."""
+        found: list[Partition] = []
+        for _ in range(max(self._many(), self._num_starts(centred))):
+            centres = self.initialization.centres(centred, self.num_components)
+            found.append(lloyd(centred, centres))
+            found.sort(key=lambda p: p.inertia)
+            least = found[:_ENOUGH_TIMES][-1].inertia <= found[0].inertia * (1 + _SAME)
+            if least and len(found) >= max(_ENOUGH_TIMES, self._num_starts(centred)):
+                break
+        return found
+
+    def _many(self) -> int:
+        """Partitions, and swaps of a centre: more where they cost less."""
+        return max(_PARTITIONS, 10 * _PARTITIONS // self.num_components)
+
+    def _num_starts(self, x: Tensor) -> int:
+        """``restarts``; if not given, ten where they are quick."""
+        quick = x.numel() * self.num_components <= _QUICK
+        return self.restarts or (_PARTITIONS if quick else 1)
 
     def _add_up(self, x: Tensor, infer: Callable[[Tensor], Distribution]) -> Statistics:
         first, *others = (self.statistics(rows, infer(rows)) for rows in x.split(_ROWS))

@@ -1,5 +1,7 @@
 """The objective of exact steps, watched while they run."""
 
+from collections.abc import Callable
+
 from vi.errors import NumericsError
 from vi.models.base import ExactModel, Statistics
 from vi.schemes.ledger import Ledger, Phase
@@ -35,13 +37,19 @@ class Account:
         free_energy = float(model.free_energy(statistics))
         objective = free_energy + float(model.log_prior())
         self.half_steps += 1
-        self._watch(phase, objective, count, model.rounding(statistics))
+        self._watch(phase, objective, count, lambda: model.rounding(statistics))
         if ledger is not None and self.free_energy is not None:
             ledger.add(phase, (free_energy - self.free_energy) / count)
         self.free_energy, self.objective = free_energy, objective
         return objective / count
 
-    def _watch(self, phase: Phase, objective: float, count: float, rounding: float = 0.0) -> None:
+    def _watch(
+        self,
+        phase: Phase,
+        objective: float,
+        count: float,
+        rounding: Callable[[], float] = lambda: 0.0,
+    ) -> None:
         before = self.objective
         where = f"in {phase.upper()}-step {(self.half_steps + 1) // 2}"
         if objective - objective != 0:
@@ -51,7 +59,8 @@ class Account:
             )
         if before is None or not self.monotone:
             return
-        if before - objective > max(_ROUNDING * max(abs(before), abs(objective)), rounding):
+        fall = before - objective
+        if fall > _ROUNDING * max(abs(before), abs(objective)) and fall > rounding():
             raise NumericsError(
                 f"the objective fell from {before / count:.10g} to {objective / count:.10g} nats "
                 f"per datum {where}",

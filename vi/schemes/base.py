@@ -65,6 +65,10 @@ class Scheme(Option, ABC):
             ConfigurationError: The scheme cannot train this model.
         """
 
+    def initialize(self, model: LatentVariableModel, x: Tensor, **given: Tensor) -> None:
+        """Start a model from training data (N, *event), before the first step of a fresh run."""
+        model.initialize(x, **given)
+
     @abstractmethod
     def step(
         self,

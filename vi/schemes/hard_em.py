@@ -1,6 +1,7 @@
 """EM with the most probable z in place of all of them; of which k-means is one case."""
 
 import torch
+from torch import Tensor
 from torch.distributions import Distribution
 
 from vi.bounds.base import Bound
@@ -25,6 +26,10 @@ class HardEM(ExpectationMaximization):
                 hint="scheme=exact_em, or model=gmm|kmeans|bernoulli_mixture|poisson_mixture",
             )
         return [], []
+
+    def initialize(self, model: LatentVariableModel, x: Tensor, **given: Tensor) -> None:
+        """Start where the best by the classification likelihood starts."""
+        require_exact(model).initialize_for(x, self.complete, **given)
 
     def complete(self, posterior: Distribution) -> Distribution:
         """The most probable z."""

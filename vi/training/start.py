@@ -69,7 +69,7 @@ def start(module: TrainingModule, init_from: str | Path | None) -> None:
         torch.default_generator.manual_seed(module.seed)
         index = _some(train)
         given = {name: rows[index] for name, rows in train.given.items()}
-        model.initialize(_known(train, index), **given)
+        module.scheme.initialize(model, _known(train, index), **given)
     if init_from is not None and isinstance(model, ExactModel):
         _start_exact(model, train, init_from)
 
