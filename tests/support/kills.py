@@ -22,7 +22,7 @@ import traceback
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import torch
 from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
@@ -104,11 +104,17 @@ def _data(*, still: bool) -> LoadedData:
     return LoadedData(first, Values(draws(13, 2, 2)), Values(draws(9, 3, 2)), (D,))
 
 
-def attempt(work: Callable[[], None], seconds: float | None = None) -> bool:
-    """Do the work in a process of its own, and kill that after some time.
+class Attempt(NamedTuple):
+    """What became of one process."""
 
-    Returns:
-        Whether it was killed.
+    killed: bool
+    seconds: float  # of the processor
+
+
+def attempt(work: Callable[[], None], seconds: float | None = None) -> Attempt:
+    """Do the work in a process of its own, and kill that when it has computed for some time.
+
+    Time of the processor does not depend on who else computes.
 
     Raises:
         AssertionError: The work failed by itself.
@@ -116,22 +122,38 @@ def attempt(work: Callable[[], None], seconds: float | None = None) -> bool:
     sys.stdout.flush()
     child = os.fork()
     if child == 0:
-        code = 1
-        try:
-            work()
-            code = 0
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            sys.stderr.flush()
-            os._exit(code)
+        _do(work)
     if seconds is not None:
-        time.sleep(seconds)
+        _wait(child, seconds)
         os.kill(child, signal.SIGKILL)
-    _, status = os.waitpid(child, 0)
+    _, status, used = os.wait4(child, 0)
     killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
     assert killed or os.WEXITSTATUS(status) == 0, "the run failed; see above"
-    return killed
+    return Attempt(killed, used.ru_utime + used.ru_stime)
+
+
+def _do(work: Callable[[], None]) -> NoReturn:
+    code = 1
+    try:
+        work()
+        code = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _wait(child: int, seconds: float) -> None:
+    """Until a process has computed for so long, or has ended."""
+    path, tick = Path(f"/proc/{child}/stat"), 1 / os.sysconf("SC_CLK_TCK")
+    while True:
+        state, *numbers = path.read_text(encoding="utf-8").rpartition(")")[2].split()
+        left = seconds - (int(numbers[10]) + int(numbers[11])) * tick
+        if left < tick or state == "Z":
+            time.sleep(max(left, 0.0))
+            return
+        time.sleep(tick / 4)
 
 
 def rows(folder: Path) -> list[dict[str, str]]:
@@ -229,15 +251,14 @@ def kill(count: int, home: Path, seed: int = 0, kinds: dict[str, Kind] | None = 
         attempt(partial(train, kind, home / name / "whole"))
     seconds = {}
     for name, kind in kinds.items():
-        started = time.perf_counter()
-        attempt(partial(train, kind, home / name / "again"))
-        seconds[name] = time.perf_counter() - started
+        seconds[name] = attempt(partial(train, kind, home / name / "again")).seconds
         check_same(home / name / "again", home / name / "whole")
     while killed < count:
         name = list(kinds)[runs % len(kinds)]
         folder, whole, work = home / name / str(runs), home / name / "whole", kinds[name]
         for _ in range(min(MOST_KILLS, count - killed)):
-            if not attempt(partial(train, work, folder), draw.uniform(0, seconds[name])):
+            done = attempt(partial(train, work, folder), draw.uniform(0, seconds[name]))
+            if not done.killed:
                 break
             killed += 1
             check_killed(folder, whole)
@@ -245,6 +266,7 @@ def kill(count: int, home: Path, seed: int = 0, kinds: dict[str, Kind] | None = 
         check_same(folder, whole)
         shutil.rmtree(folder)
         runs += 1
+        print(f"{killed} kills of {runs} runs", flush=True)
     return runs
 
 

@@ -103,6 +103,27 @@ def test_a_file_of_an_older_version_loads_with_a_warning(copied):
     assert resumed.metrics["train/steps"] == 4 * EPOCH
 
 
+def test_the_best_weights_of_an_older_version_are_known(copied):
+    """By the state of Lightning's callback, wherever the run was moved.
+
+    Caught: the first epoch that follows taken for the best.
+    """
+    last, folder = last_of(copied), "/an/old/place/checkpoints"
+    saved = {k: v for k, v in read_checkpoint(last).items() if k != "run"}
+    state = {
+        "monitor": "val/bound",
+        "best_model_score": torch.tensor(0.0),  # no bound is higher
+        "best_model_path": f"{folder}/best.ckpt",
+        "dirpath": folder,
+        "best_k_models": {f"{folder}/best.ckpt": torch.tensor(0.0)},
+    }
+    saved["callbacks"] = {"ModelCheckpoint{'monitor': 'val/bound', 'mode': 'max'}": state}
+    torch.save(saved, last)
+    with pytest.warns(UserWarning, match="has no checksum"):
+        resumed = fit(copied, goes_on=True, epochs=4)
+    assert resumed.metrics["weights"] == "best val/bound, epoch 3"
+
+
 def test_what_a_killed_process_left_is_removed_by_the_next_run(copied):
     """And nothing else. Caught: 95 MB that stay for ever."""
     left = [copied / "checkpoints" / ".last.ckpt.17.tmp", copied / "model" / ".config.json.9.tmp"]

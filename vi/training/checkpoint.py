@@ -4,6 +4,8 @@ The place in a run is the number of optimiser steps. Lightning's own counters ar
 count calls.
 """
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -68,6 +70,7 @@ def restore(module: "TrainingModule", checkpoint: dict[str, Any]) -> None:
     module.ended_before = list(dict.fromkeys([*ended, *reached]))
     trainer.should_stop = bool(module.ended_before)
     states = checkpoint["callbacks"]
+    states.setdefault("Best", _best_of_older_version(states))
     for callback in of_lightning(trainer):
         if key_of(callback) in states:
             folder = str(callback.dirpath)
@@ -76,6 +79,15 @@ def restore(module: "TrainingModule", checkpoint: dict[str, Any]) -> None:
     for name in states.keys() - known:
         del states[name]
     checkpoint["loops"] = None  # of Lightning; see above
+
+
+def _best_of_older_version(states: Mapping[str, Any]) -> dict[str, Any]:
+    """Which kept the best weights by a callback of Lightning's."""
+    for name, state in states.items():
+        ours = name.startswith("ModelCheckpoint") and state.get("monitor") == "val/bound"
+        if ours and Path(state.get("best_model_path", "")).name == "best.ckpt":
+            return {"score": float(state["best_model_score"]), "step": None}
+    return {"score": None, "step": 0}
 
 
 def _count(module: "TrainingModule", step: int) -> None:

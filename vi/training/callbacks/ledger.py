@@ -62,6 +62,9 @@ class EMLedger(pl.Callback):
         self.ledger = pl_module.scheme.ledger = Ledger(lambda: self._elbo(pl_module))
         if self.state.get("ledger"):
             self.ledger.load_state_dict(self.state["ledger"])
+        path = _folder(trainer) / "ledger.csv"
+        if trainer.global_step and not self.state and path.is_file():  # of an older version
+            self.rows = _read(path, trainer.global_step)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: TrainingModule) -> None:
         """Close the epoch."""
@@ -98,3 +101,11 @@ class EMLedger(pl.Callback):
 
 def _folder(trainer: pl.Trainer) -> Path:
     return Path(trainer.default_root_dir)
+
+
+def _read(path: Path, step: int) -> list[dict[str, float]]:
+    """The rows of the epochs that the resumed run has behind it."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    kinds = {"epoch": int, "step": int}
+    rows = [{k: kinds.get(k, float)(v) for k, v in row.items()} for row in csv.DictReader(lines)]
+    return [row for row in rows if row["step"] <= step]
