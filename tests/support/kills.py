@@ -247,6 +247,7 @@ def kill(count: int, home: Path, seed: int = 0, kinds: dict[str, Kind] | None = 
     kinds, draw, killed, runs = kinds or KINDS, random.Random(seed), 0, 0
     checkpoint_file.INTERVAL = 0.0  # a file for every epoch, however short
     torch.set_num_threads(1)
+    train(KINDS["joint"], home / "first")  # so that every process finds all imported
     for name, kind in kinds.items():
         attempt(partial(train, kind, home / name / "whole"))
     seconds = {}
