@@ -80,7 +80,6 @@ def test_who_stops_a_job_stops_the_sweep(sweep):
         (["seed=interval(1,2)"], "BasicSweeper does not support sweep type : INTERVAL_SWEEP"),
         (["seed=range(1,1000000000000)"], "the sweep has 999999999999 jobs"),
         (["seed=range(0,101)", "latent_dim=range(1,101)"], "the sweep has 10100 jobs"),
-        (["seed=1,2", "hydra.sweeper.params={bound:'elbo,nope'}"], "unknown option bound=nope"),
         (["seed=1,2", "trainer.devices=2"], "the jobs of a sweep run in one process each"),
         (["bound=iwae,null"], "unknown option bound=null"),
         (["logger=csv,null"], "a group is null, which a sweep cannot choose"),
@@ -93,6 +92,16 @@ def test_a_sweep_that_cannot_be_is_refused_before_the_first_job(sweep, chosen, t
     assert (seeds, code) == ([], 2)
     assert told in wrong
     assert len(wrong.splitlines()) == 2
+
+
+def test_what_a_yaml_gives_the_sweeper_is_checked_too(sweep, tmp_path):
+    (tmp_path / "experiment").mkdir()
+    text = "# @package _global_\nhydra: {sweeper: {params: {bound: 'elbo,nope'}}}\n"
+    (tmp_path / "experiment" / "mine.yaml").write_text(text)
+    search = f"hydra.searchpath=[file://{tmp_path}]"
+    seeds, code, _, wrong = sweep({}, "seed=1", search, "experiment=mine")
+    assert (seeds, code) == ([], 2)
+    assert "unknown option bound=nope" in wrong
 
 
 def test_directories_by_what_differs_are_welcome(sweep):

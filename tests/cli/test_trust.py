@@ -168,12 +168,12 @@ BAD_FILES = [  # overrides.yaml, hydra.yaml
 @pytest.mark.parametrize(("overrides", "hydra"), BAD_FILES, ids=lambda t: str(t)[:10])
 def test_damaged_files_of_hydra_end_with_4_within_a_second(run, overrides, hydra):
     kept_by_hydra(run, overrides, hydra)
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(CheckpointError, match=r"run/\.hydra: ") as caught:
         continued([], run)
     assert "\n" not in str(caught.value)
     assert str(caught.value).isprintable()
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1
 
 
 def test_what_is_not_utf8_ends_with_4(run):
@@ -270,7 +270,7 @@ BAD_YAML = [
 @pytest.mark.parametrize(("text", "told"), BAD_YAML, ids=lambda t: str(t)[:10])
 def test_a_yaml_that_unpacks_without_end_ends_within_a_second(folder, text, told):
     chosen = folder(text)
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(ConfigurationError, match=told):
         composed("train", chosen, train.train)
-    assert time.perf_counter() - started < 2  # Hydra's own part included
+    assert time.process_time() - started < 2  # Hydra's own part included

@@ -75,10 +75,10 @@ def test_a_text_that_is_no_json_ends_with_4_within_a_second(directory, text):
         replaced(directory, text)
         if name == "manifest.json":
             (directory / name).write_bytes(text if isinstance(text, bytes) else text.encode())
-        started = time.perf_counter()
+        started = time.process_time()
         with pytest.raises(CheckpointError, match=name):
             read_config(directory)
-        assert time.perf_counter() - started < 1
+        assert time.process_time() - started < 1
 
 
 @pytest.mark.parametrize("value", ["10**400", "0", "-1", "1e30", "null", '"a"', "[]", "{}"])

@@ -44,18 +44,18 @@ BAD_JSON = {
 
 @pytest.mark.parametrize(("text", "told"), BAD_YAML.items(), ids=lambda t: t[:12])
 def test_a_bad_yaml_is_refused_within_a_second(text, told):
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(Unreadable, match=told):
         yaml_value(text.encode())
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1
 
 
 @pytest.mark.parametrize(("text", "told"), BAD_JSON.items(), ids=lambda t: t[:12])
 def test_a_bad_json_is_refused_within_a_second(text, told):
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(Unreadable, match=told):
         json_value(text.encode())
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1
 
 
 @pytest.mark.parametrize("value", [json_value, yaml_value])
