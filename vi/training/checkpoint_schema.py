@@ -237,7 +237,8 @@ def _is_alike(value: Any, form: Any) -> bool:
         same = _is_dense(value) and value.shape == form.shape and value.dtype == form.dtype
         return same and not value.isnan().any()
     if value is None or form is None:
-        return type(value) in (type(None), bool, int, float) if form is None else form in (0, 1)
+        kinds = (type(None), bool, int, float)
+        return type(value) in kinds if form is None else type(form) is bool
     if isinstance(form, bool) or isinstance(value, bool):
         return type(value) is type(form)
     return _is_number(form) and _is_number(value) and value == value
