@@ -2,11 +2,12 @@
 
 import os
 
-from jaxtyping import install_import_hook
+import jaxtyping
 
-import tests.typecheck  # noqa: F401, the hook looks it up as an attribute
+import tests.typecheck
 
-install_import_hook("vi", "tests.typecheck.tower")
+jaxtyping.install_import_hook("vi", "tests.typecheck.tower")
+jaxtyping.jaxtyped = tests.typecheck.jaxtyped  # what the hook decorates with
 
 import matplotlib as mpl  # noqa: E402
 import pytest  # noqa: E402
@@ -35,7 +36,8 @@ def all_draws():
 
 @pytest.fixture(autouse=True)
 def _fixed_seed():
-    """Every test starts from the same random state, in one thread."""
+    """Every test starts from the same random state, in one thread, and with its types checked."""
+    tests.typecheck.next_test()
     torch.manual_seed(0)
     torch.set_num_threads(1)
 

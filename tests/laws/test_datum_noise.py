@@ -8,7 +8,7 @@ import vi
 from tests.oracles import LinearGaussian, exact_diagonal, inflated
 from vi.distributions.datum_noise import datum_noise
 
-N = 150
+N = 70
 BATCH_SIZES = [1, 7, 64, N]
 
 
