@@ -130,14 +130,21 @@ def _line(config: DictConfig) -> str:
 def _job(config: DictConfig) -> Mapping[str, Any]:
     hydra = HydraConfig.get()
     run_dir = Path(hydra.runtime.output_dir)
-    interrupts.enter("start", undo=lambda: _remove_if_nothing_was_made(run_dir))
+    held = contextlib.ExitStack()
+
+    def undo() -> None:
+        held.close()
+        _remove_if_nothing_was_made(run_dir)
+
+    interrupts.enter("start", undo=undo)
 
     def keep_options() -> None:
         run_options.write(run_dir, hydra.overrides.task, list(hydra.searchpath or []))
 
     try:
-        plain = values(config, train)
-        with locked(run_dir):
+        with held:
+            held.enter_context(locked(run_dir))
+            plain = values(config, train)
             return train(**plain, run_dir=relative(run_dir), begin=keep_options)
     except Exception:
         _remove_if_nothing_was_made(run_dir)
