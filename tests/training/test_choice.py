@@ -8,6 +8,7 @@ import torch
 from vi import cache
 from vi.cache import Measured
 from vi.cli import forget
+from vi.errors import CheckpointError
 from vi.networks import plans, settled
 from vi.networks.plans import Plan, measured
 from vi.networks.settled import settled as settle
@@ -175,3 +176,12 @@ def test_one_command_forgets_it(memory, capsys):
     assert "a processor.json" in capsys.readouterr().out
     forget.main([])
     assert capsys.readouterr().out == "nothing was remembered\n"
+
+
+@pytest.mark.parametrize(
+    "told", [{"a size": [True] * 5}, {"1x2x3, 4 threads": [True]}, {"1x2, 4 threads": [True] * 5}]
+)
+def test_what_is_no_plan_is_not_adopted(memory, told):
+    with pytest.raises(CheckpointError, match="no plans of products"):
+        plans.adopt(told)
+    assert plans.plans() == {}

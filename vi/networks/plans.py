@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vi.cache import Measured
+from vi.errors import CheckpointError
 from vi.networks.machine import machine
 from vi.networks.settled import settled
 
@@ -50,8 +51,18 @@ def described() -> dict[str, str]:
 
 
 def adopt(plans: Mapping[str, Sequence[bool]]) -> None:
-    """Choose as another process did: a resumed run computes what it would have computed."""
-    _plans.update({_size(name): Plan(*plan) for name, plan in plans.items()})
+    """Choose as another process did: a resumed run computes what it would have computed.
+
+    Raises:
+        CheckpointError: They are no plans.
+    """
+    found = {_size(name): _plan(list(plan)) for name, plan in plans.items()}
+    for size, plan in found.items():
+        if plan is None or len(size) != 4:
+            raise CheckpointError(
+                f"these are no plans of products: {dict(plans)}", hint="give a file of a run"
+            )
+        _plans[size] = plan
 
 
 def plan_of(rows: int, weight: Float[Tensor, "H D"], product: Product) -> Plan:
