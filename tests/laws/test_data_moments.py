@@ -153,6 +153,7 @@ def test_a_convolution_starts_at_the_mean_of_each_channel(decoder):
     x = (torch.rand(N, 2, 8, 8) < torch.tensor([0.1, 0.8])[:, None, None]).double()
     model.initialize(x)
     last = [m for m in model.decoder.modules() if isinstance(m, torch.nn.Conv2d)][-1]
+    assert last.bias is not None
     assert torch.allclose(last.bias.sigmoid(), torch.tensor([0.1, 0.8]), atol=0.01)
 
 

@@ -81,6 +81,7 @@ def test_fit_is_the_plain_loop_bit_for_bit(tmp_path):
     given = data(val=None)
     trained = fit(tmp_path, given=given, scheme=vi.Joint(partial(SGD, lr=0.1)), steps_per_call=3)
     by_hand, bound = model(), vi.ELBO()
+    by_hand.initialize(given.train.frozen(0).batch(torch.arange(50)).x)
     optimizer = SGD(by_hand.parameters(), lr=0.1)
     step = 0
     for epoch in range(3):
@@ -354,11 +355,8 @@ def test_val_numbers_are_those_of_the_weights_that_are_kept(tmp_path):
         ({"scheme": vi.Joint(partial(SGD, lr=-1.0))}, "Invalid learning rate"),
         ({"device": "gpu"}, "torch sees no CUDA device"),
         ({"seed": -1}, "seed must be from 0"),
-        ({"net": vi.VAE((6,), vi.MLP([2]), vi.MLP([2]), vi.DiagonalGaussian(2),
-                        vi.StandardNormal(2), vi.Bernoulli(), standardize=True)},
-         "not a location-scale family"),
     ],
-    ids=["lr", "gpu", "seed", "standardize"],
+    ids=["lr", "gpu", "seed"],
 )  # fmt: skip
 def test_what_cannot_work_is_found_before_anything_is_made(tmp_path, options, message):
     if options.get("device") == "gpu" and torch.cuda.is_available():

@@ -45,7 +45,7 @@ def before_softplus(value: Tensor, floor: float) -> Tensor:
     """The r with floor + softplus(r) = value; of values near the floor and below, just above it.
 
     >>> before_softplus(torch.tensor(3.0), floor=1.0)
-    tensor(1.8545)
+    tensor(1.8546)
     """
     y = (value - floor).clamp_min(_NEAR_FLOOR * floor)
     return y + (-(-y).expm1()).log()

@@ -6,6 +6,7 @@ from torch import Tensor
 from vi.data.base import LoadedData, Split
 from vi.distributions.conditional import ConditionalDistribution
 from vi.errors import DataError
+from vi.models.amortized import Amortized
 from vi.models.base import LatentVariableModel
 from vi.training.suggestions import blocks
 
@@ -24,46 +25,57 @@ def check_magnitudes(data: LoadedData, model: LatentVariableModel) -> None:
     Raises:
         DataError: With the column, the item and the value.
     """
-    head = getattr(model, "likelihood_head", None)
-    if not isinstance(head, ConditionalDistribution) or not head.real_entries.any():
+    real = _read(model)
+    if not real.any() or not data.train.stored.is_floating_point():  # bytes are never far
         return
-    real = head.real_entries.flatten()
     centre, spread = _centre_and_spread(data.train, real)
-    splits = {"training": data.train, "validation": data.val, "test": data.test}
-    if not model.takes_doubles:
-        _check_small("training", data.train, real, data)
-        _check_digits(centre, spread, data)
+    way = _without(model)
+    if way:
+        _check_small("training", data.train, real, data, way)
+        _check_digits(centre, spread, data, way)
         return
+    splits = {"training": data.train, "validation": data.val, "test": data.test}
     for name, split in splits.items():
         if split is not None:
             _check_near(name, split, centre, spread, data)
 
 
-def largest(split: Split, real: Tensor) -> tuple[float, int, int]:
-    """The largest real number of a split in size, its item and its column."""
-    return _most(split, lambda x: x.abs().where(real, 0.0))
+def _read(model: LatentVariableModel) -> Tensor:
+    """Which entries of x are real numbers that networks read."""
+    if isinstance(model, Amortized):
+        return torch.ones(model.data_shape, dtype=torch.bool).flatten()
+    head = getattr(model, "likelihood_head", None)
+    known = isinstance(head, ConditionalDistribution)
+    return head.real_entries.flatten() if known else torch.zeros(1, dtype=torch.bool)
+
+
+def _without(model: LatentVariableModel) -> str:
+    """What to do for a model that does not standardise; nothing for one that does."""
+    if isinstance(model, Amortized):
+        return "scale the column; or the exact model alone, with scheme=exact_em, needs no encoder"
+    return "" if model.takes_doubles else "standardize=true centres and scales every column first"
 
 
 def steadying(data: LoadedData, model: LatentVariableModel) -> str:
     """A hint against a loss that became infinite or NaN: what the data suggest, or the usual."""
-    head = getattr(model, "likelihood_head", None)
-    if isinstance(head, ConditionalDistribution) and not model.takes_doubles:
-        size, _, column = largest(data.train, head.real_entries.flatten())
+    real, way = _read(model), _without(model)
+    if way and real.any():
+        size, _, column = _most(data.train, lambda x: x.abs().where(real.to(x.device), 0.0))
         if size > _UNUSUAL:
-            return f"standardize=true: {_column(column, data)} reaches {size:.4g}"
+            return f"{_column(column, data)} reaches {size:.4g}: {way}"
     return "lower optimizer.lr, or set scheme.gradient_clip_norm=1"
 
 
-def _check_small(name: str, split: Split, real: Tensor, data: LoadedData) -> None:
-    size, item, column = largest(split, real)
+def _check_small(name: str, split: Split, real: Tensor, data: LoadedData, way: str) -> None:
+    size, item, column = _most(split, lambda x: x.abs().where(real, 0.0))
     if size > _LARGE:
         raise DataError(
             f"{_said(name, split, item, column, data)}, which networks cannot read as it is",
-            hint="standardize=true centres and scales every column first",
+            hint=way,
         )
 
 
-def _check_digits(centre: Tensor, spread: Tensor, data: LoadedData) -> None:
+def _check_digits(centre: Tensor, spread: Tensor, data: LoadedData, way: str) -> None:
     rounding = torch.finfo(torch.get_default_dtype()).eps
     lost = rounding * centre.abs() > _DIGITS * spread
     if lost.any():
@@ -71,7 +83,7 @@ def _check_digits(centre: Tensor, spread: Tensor, data: LoadedData) -> None:
         raise DataError(
             f"{_column(column, data)} lies at {centre[column]:.6g} with a spread of "
             f"{spread[column]:.2g}, which networks cannot tell apart as it is",
-            hint="standardize=true centres and scales every column first, in double precision",
+            hint=way,
         )
 
 
