@@ -16,4 +16,4 @@ def vae():
 
 def mixture():
     torch.manual_seed(0)
-    return vi.BernoulliMixture((D,), 3)
+    return vi.BernoulliMixture((D,), 3, restarts=1)

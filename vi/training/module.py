@@ -9,18 +9,8 @@ from itertools import pairwise, starmap
 from typing import Any, cast
 
 import lightning.pytorch as pl
-from lightning.pytorch.callbacks import (
-    Checkpoint,
-    EarlyStopping,
-    LearningRateMonitor,
-    ModelSummary,
-)
-from lightning.pytorch.callbacks import ProgressBar as PlainProgressBar
-from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch import Tensor
-from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
-from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
 from vi.bounds.base import Bound
 from vi.data.base import Batch, LoadedData
@@ -44,11 +34,10 @@ from vi.training.settings import TrainerSettings
 from vi.training.signals import Signals
 from vi.training.startup import startup
 from vi.training.tape import Tapes
+from vi.training.watched import is_backward_watched, is_step_watched
 
 _EVALUATION_BATCH = 500
 _CALL_SECONDS = 0.25
-# Callbacks of Lightning that change nothing of a step.
-_ONLY_LOOK = (Checkpoint, EarlyStopping, LearningRateMonitor, ModelSummary, PlainProgressBar)
 _PROBE = 500  # held-out data that a scheme may look at after an epoch
 
 
@@ -123,7 +112,7 @@ class TrainingModule(pl.LightningModule):
     def on_train_start(self) -> None:
         """Prepare the step."""
         self.started = time.perf_counter()
-        self.backward_is_watched = self._is_backward_watched()
+        self.backward_is_watched = is_backward_watched(self.trainer)
         self.take = self._step()
         self.take_again = self._replayed(self.take)
 
@@ -201,11 +190,14 @@ class TrainingModule(pl.LightningModule):
         if self.processes.world > 1 or not self.settings.replay:
             return take
         on_gpu = self.device.type == "cuda"
+        plain = self.settings.precision == "float32"  # else forward hooks are the precision's
         obstacles = {
             f"the steps of {type(self.scheme).__name__} differ": not self.scheme.repeats,
             "a callback watches the backward pass": self.backward_is_watched,
             "networks are compiled": self.settings.compile == "on" and not on_gpu,
-            "a hook or a callback of yours watches": self._is_step_watched(),
+            "a hook or a callback of yours watches": is_step_watched(
+                self.trainer, [*self.model.modules(), self.bound], forward=plain
+            ),
         }
         for obstacle, stands in obstacles.items():
             if stands:
@@ -227,22 +219,6 @@ class TrainingModule(pl.LightningModule):
             return step(Batch(x, dict(zip(names, given, strict=True)), index))
 
         return ReplayedSteps(inputs, take_from, optimizers, spent, Tapes(optimizers))
-
-    def _is_step_watched(self) -> bool:
-        """By what a replay would pass over, or what could change a step meanwhile: not by us."""
-        callbacks: list[Any] = cast(Any, self.trainer).callbacks
-        if not all(
-            isinstance(c, _ONLY_LOOK) or type(c).__module__[:3] == "vi." for c in callbacks
-        ):
-            return True
-        hooks: list[Any] = [_global_optimizer_pre_hooks, _global_optimizer_post_hooks]
-        for optimizer in cast(list[Optimizer], self.trainer.optimizers):
-            hooks += [optimizer._optimizer_step_pre_hooks, optimizer._optimizer_step_post_hooks]
-        for part in [*self.model.modules(), self.bound]:
-            hooks += [part._backward_hooks, part._backward_pre_hooks]
-            if self.settings.precision == "float32":  # else the hooks are those of the precision
-                hooks += [part._forward_hooks, part._forward_pre_hooks]
-        return any(hooks)
 
     def _after_steps(self) -> None:
         """What is due after this number of steps, before anything is validated or written."""
@@ -294,13 +270,6 @@ class TrainingModule(pl.LightningModule):
                 self.manual_backward(loss * self.weight)
             else:
                 loss.backward()
-
-    def _is_backward_watched(self) -> bool:
-        """By other processes, which wait for gradients, or by a callback; Lightning tells them."""
-        hooks = ("on_before_backward", "on_after_backward")
-        callbacks: list[Any] = cast(Any, self.trainer).callbacks
-        watching = any(is_overridden(hook, c, pl.Callback) for c in callbacks for hook in hooks)
-        return watching or self.trainer.world_size > 1
 
     def _probe(self) -> Batch:
         split = (self.data.val or self.data.train).frozen(self.seed)

@@ -1,0 +1,49 @@
+"""Whether somebody looks at what happens within a step, and would miss what is done apart."""
+
+from collections.abc import Iterable
+from typing import Any, cast
+
+import lightning.pytorch as pl
+from lightning.pytorch.callbacks import (
+    Checkpoint,
+    EarlyStopping,
+    LearningRateMonitor,
+    ModelSummary,
+    ProgressBar,
+)
+from lightning.pytorch.utilities.model_helpers import is_overridden
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
+
+# Callbacks of Lightning that change nothing of a step.
+_ONLY_LOOK = (Checkpoint, EarlyStopping, LearningRateMonitor, ModelSummary, ProgressBar)
+
+
+def is_step_watched(trainer: pl.Trainer, parts: Iterable[nn.Module], *, forward: bool) -> bool:
+    """By what a replay would pass over, or what could change a step meanwhile: not by us.
+
+    Args:
+        trainer: With its callbacks and optimisers.
+        parts: The modules that a step calls.
+        forward: Whether hooks of their forward pass are somebody's who looks.
+    """
+    callbacks: list[Any] = cast(Any, trainer).callbacks
+    if not all(isinstance(c, _ONLY_LOOK) or type(c).__module__[:3] == "vi." for c in callbacks):
+        return True
+    hooks: list[Any] = [_global_optimizer_pre_hooks, _global_optimizer_post_hooks]
+    for optimizer in cast(list[Optimizer], trainer.optimizers):
+        hooks += [optimizer._optimizer_step_pre_hooks, optimizer._optimizer_step_post_hooks]
+    for part in parts:
+        hooks += [part._backward_hooks, part._backward_pre_hooks]
+        if forward:
+            hooks += [part._forward_hooks, part._forward_pre_hooks]
+    return any(hooks)
+
+
+def is_backward_watched(trainer: pl.Trainer) -> bool:
+    """By other processes, which wait for gradients, or by a callback; Lightning tells them."""
+    hooks = ("on_before_backward", "on_after_backward")
+    callbacks: list[Any] = cast(Any, trainer).callbacks
+    watching = any(is_overridden(hook, c, pl.Callback) for c in callbacks for hook in hooks)
+    return watching or trainer.world_size > 1
