@@ -364,3 +364,19 @@ def test_a_disk_without_room_for_a_checkpoint_is_found_before_the_first_step(
     begun = Calls("on_train_batch_start", 0, lambda: pytest.fail("a step was taken"))
     with pytest.raises(RunDirectoryError, match="cannot write checkpoints to .*: No space left"):
         fit(tmp_path / "run", callbacks=[begun])
+
+
+def test_commands_that_read_a_run_know_its_data_again(tmp_path):
+    """As ``evaluate``, ``encode`` and ``impute`` open it. Caught: exit 0 with other numbers."""
+    from vi.cli.runs import open_run
+    from vi.data.tables import CSV
+
+    table = tmp_path / "a.csv"
+    table.write_text("a,b\n" + "".join(f"{i % 2},{i % 3 % 2}\n" for i in range(40)))
+    data = CSV(str(table))
+    model, facts = vi.BernoulliMixture((2,), 2), data.load(0).facts | {"seed": 0}
+    save(model, tmp_path / "model", facts=facts, parts={"bound": vi.ELBO(), "data": data})
+    assert same(open_run(str(tmp_path), device="cpu").model, model)
+    table.write_text(table.read_text() + "1,1\n")
+    with pytest.raises(DataError, match="^a.csv is not the file the run was trained on"):
+        open_run(str(tmp_path), device="cpu")
