@@ -375,7 +375,7 @@ def test_commands_that_read_a_run_know_its_data_again(tmp_path):
     table.write_text("a,b\n" + "".join(f"{i % 2},{i % 3 % 2}\n" for i in range(40)))
     data = CSV(str(table))
     model, facts = vi.BernoulliMixture((2,), 2), data.load(0).facts | {"seed": 0}
-    save(model, tmp_path / "model", facts=facts, parts={"bound": vi.ELBO(), "data": data})
+    vi.save(model, tmp_path / "model", facts=facts, parts={"bound": vi.ELBO(), "data": data})
     assert same(open_run(str(tmp_path), device="cpu").model, model)
     table.write_text(table.read_text() + "1,1\n")
     with pytest.raises(DataError, match="^a.csv is not the file the run was trained on"):

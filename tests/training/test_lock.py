@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.runs import fit
 from vi.errors import RunDirectoryError
-from vi.training.lock import NAME, locked
+from vi.training.lock import NAME, locked, require_free
 
 
 def held_by(folder, **changes):
@@ -40,6 +40,8 @@ def test_a_second_writer_is_refused(tmp_path):
         held_by(tmp_path, pid=child, start=start)
         with pytest.raises(RunDirectoryError, match=f"in use by pid {child}$"):
             fit(tmp_path)
+        with pytest.raises(RunDirectoryError, match=f"in use by pid {child}$"):
+            require_free(tmp_path)
         assert json.loads((tmp_path / NAME).read_text())["pid"] == child
     finally:
         os.kill(child, 9)

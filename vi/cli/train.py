@@ -24,7 +24,7 @@ from vi.cli.flags import flags_of, parser
 from vi.cli.reporting import reporting
 from vi.cli.run_options import continued, relative
 from vi.errors import CheckpointError, ConfigurationError
-from vi.training.lock import locked
+from vi.training.lock import locked, require_free
 from vi.training.registry import config_dir
 from vi.training.startup import startup
 
@@ -68,6 +68,9 @@ def _require_package(config: DictConfig, package: str | None) -> None:
 def _run(hydra: Hydra, overrides: Sequence[str]) -> None:
     """One job in its run directory, composed once."""
     startup.begin()
+    run_dir = value_of(overrides, "hydra.run.dir")
+    if run_dir is not None and os.environ.get("LOCAL_RANK", "0") == "0":
+        require_free(Path(run_dir))  # before torch is imported
     with startup.part("configuration"):
         config = configuration("train", overrides)
         checked(config, overrides, train)

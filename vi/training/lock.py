@@ -47,6 +47,16 @@ def locked(directory: Path) -> Iterator[None]:
                     directory.rmdir()  # where nothing was written
 
 
+def require_free(directory: Path) -> None:
+    """Refuse a directory that another process writes to, before anything is made there.
+
+    Raises:
+        RunDirectoryError: It is one.
+    """
+    if not _held[os.getpid(), directory.resolve()]:
+        _refuse_other(directory / NAME)
+
+
 def _take(directory: Path) -> None:
     try:
         directory.mkdir(parents=True, exist_ok=True)
