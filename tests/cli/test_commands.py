@@ -303,7 +303,6 @@ def test_a_failed_run_takes_away_only_what_was_made_for_it(tmp_path):
         "scheme.gradient_clip_norm=-1",
         "callbacks.pictures.every_n_epochs=0",
         "seed=99999999999999999999",
-        "model.standardize=true",
         "bound.num_samples=0",
     ],
 )

@@ -7,6 +7,7 @@ import vi
 from vi.data.base import LoadedData, Values
 from vi.networks import plans
 from vi.networks.plans import Plan
+from vi.training.checkpoint_file import sealed
 
 ROWS, WIDTH = 64, 300
 SIZE = f"{ROWS}x{WIDTH}x{WIDTH}, 1 threads"
@@ -36,13 +37,13 @@ def last(tmp_path, monkeypatch):
 def test_a_resumed_run_chooses_as_before(last, tmp_path):
     result = fit(tmp_path, epochs=2, ckpt_path=last)
     assert plans.plans()[SIZE] == list(Plan(forward=True))
-    assert result.metrics["resume/bit_equal"] is True
+    assert "resume/bit_equal" not in result.metrics
 
 
 def change(path, **arithmetic):
     saved = torch.load(path, weights_only=True)
     saved["arithmetic"] |= arithmetic
-    torch.save(saved, path)
+    path.write_bytes(sealed(saved))
 
 
 def test_another_processor_is_said_and_stays_said(last, tmp_path):
@@ -60,7 +61,7 @@ def test_a_checkpoint_that_names_no_processor_is_said(last, tmp_path):
     """As those of older versions. Caught: bits promised that nobody knows."""
     saved = torch.load(last, weights_only=True)
     del saved["arithmetic"]
-    torch.save(saved, last)
+    last.write_bytes(sealed(saved))
     with pytest.warns(UserWarning, match="had a processor that its checkpoint does not name"):
         result = fit(tmp_path, epochs=2, ckpt_path=last)
     assert result.metrics["resume/bit_equal"] is False

@@ -171,13 +171,16 @@ def _plain(value):
 
 @pytest.mark.parametrize("name", RUNS)
 def test_the_ledger_has_a_row_for_every_epoch(whole, name):
-    """Joint steps have no split, all others win in E-steps and in M-steps; the curves agree."""
+    """Joint steps have no split, all others win in E-steps and in M-steps; the curves agree.
+
+    Hard EM starts at the best of its own fixed points, from which there is nothing to win.
+    """
     rows = ledger(whole(name).folder)
     assert [(row["epoch"], row["step"]) for row in rows] == [(n, 4 * n) for n in range(1, 7)]
     joint = name in ("joint", "semi_amortised")
     assert any(row["joint"] for row in rows) == joint
     for phase in ("e", "m"):
-        assert any(row[phase] for row in rows) != joint
+        assert any(row[phase] for row in rows) != (joint or name == "hard_em")
     for phase in ("e", "m", "joint"):
         curve = whole(name).logger.column(f"ledger/{phase}")
         assert curve == [row[phase] for row in rows if row[phase]]

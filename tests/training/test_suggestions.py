@@ -189,7 +189,7 @@ FAULTS = {
         {"x": REALS.numpy()},
         ["model=gmm", "scheme=exact_em", "num_components=50"],
         3,
-        "50 components are more than the 48 training data",
+        "50 components are more than the 48 different training data",
     ),
     "no_latent": ({}, ["latent_dim=0"], 2, "latent_dim must be greater than 0, got 0"),
     "one_column": (

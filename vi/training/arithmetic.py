@@ -21,7 +21,6 @@ class Arithmetic:
 
     def __init__(self, settings: TrainerSettings) -> None:
         self.settings = settings
-        self.is_resumed = False
         self.is_bit_equal = True
 
     def state_dict(self, device: torch.device, world: int = 1) -> dict[str, Any]:
@@ -47,7 +46,6 @@ class Arithmetic:
             others.append("a processor that its checkpoint does not name")
         if any(map(any, chosen.values())) and not products.is_choosing(self.settings.products):
             others.append("products of oneDNN, now torch's")
-        self.is_resumed = True
         self.is_bit_equal = bool(saved.get("bit_equal", True)) and not others
         if others:
             warnings.warn(
@@ -57,9 +55,9 @@ class Arithmetic:
             )
 
     def facts(self) -> dict[str, Any]:
-        """What was chosen, and whether a resumed run is the run that it resumes, to the bit."""
+        """What was chosen, and a mark where a run is not, to the bit, the one that it resumes."""
         chosen = {f"products/{size}": ways for size, ways in plans.described().items()}
-        return chosen | ({"resume/bit_equal": self.is_bit_equal} if self.is_resumed else {})
+        return chosen | ({} if self.is_bit_equal else {"resume/bit_equal": False})
 
 
 def _surroundings(device: torch.device, world: int) -> dict[str, Any]:

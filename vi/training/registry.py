@@ -177,9 +177,12 @@ def _package_folder(plugin: str) -> Path:
         spec = importlib.util.find_spec(plugin)
     except (ImportError, ValueError):
         spec = None
-    if spec is None or spec.origin is None:
-        raise ConfigurationError(f"plugin {plugin} cannot be imported", hint="is it installed?")
-    return Path(spec.origin).parent
+    places = [] if spec is None else [*(spec.submodule_search_locations or [])]
+    if not places:
+        raise ConfigurationError(
+            f"plugin {plugin} cannot be imported", hint="is it an installed package?"
+        )
+    return Path(places[0])
 
 
 def build(
