@@ -75,6 +75,10 @@ def test_who_stops_a_job_stops_the_sweep(sweep):
     ("chosen", "told"),
     [
         (["seed=1,2", "hydra.sweep.subdir=x"], "jobs 0 and 1 would write to the same swept/x"),
+        (
+            ["seed=1,2", "hydra.sweep.dir='swept/${now:%f}'", "hydra.sweep.subdir=x"],
+            "jobs 0 and 1 would write to the same swept/",
+        ),
         (["seed=1,1", "hydra.sweep.subdir='${seed}'"], "would write to the same swept/1"),
         (["seed=1,x"], "seed must be an integer, got 'x'"),
         (["seed=interval(1,2)"], "BasicSweeper does not support sweep type : INTERVAL_SWEEP"),

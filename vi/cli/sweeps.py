@@ -4,6 +4,7 @@ import os
 import signal
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import chain
 from math import ceil, prod
 from pathlib import Path
@@ -168,6 +169,8 @@ def _check_jobs(
             f"hydra.sweeper.max_batch_size={sweeper.max_batch_size} runs no job",
             hint="leave it out",
         )
+    with _resolving(config):
+        str(config.hydra.sweep.dir)  # the jobs copy its time, and would read a time each
     places: dict[str, int] = {}
     for number, job in enumerate(_jobs(hydra, config.hydra.overrides.task, sweeper.params)):
         one = _of_job(hydra, config, job, number)
@@ -201,13 +204,18 @@ def _of_job(hydra: Hydra, config: DictConfig, job: list[str], number: int) -> Di
 
 def _place(config: DictConfig) -> str:
     """Where a job would write."""
+    with _resolving(config):
+        return os.path.normpath(Path(str(config.hydra.sweep.dir), str(config.hydra.sweep.subdir)))
+
+
+@contextmanager
+def _resolving(config: DictConfig) -> Iterator[None]:
+    """Within this block ``${hydra:...}`` is of this configuration."""
     before = HydraConfig.instance().cfg
-    HydraConfig.instance().set_config(config)  # for ${hydra:...}
+    HydraConfig.instance().set_config(config)
     try:
         with explained("train", ()):
-            return os.path.normpath(
-                Path(str(config.hydra.sweep.dir), str(config.hydra.sweep.subdir))
-            )
+            yield
     finally:
         HydraConfig.instance().cfg = before
 
