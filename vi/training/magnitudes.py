@@ -1,5 +1,7 @@
 """Whether networks can read numbers of this size, column by column."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -97,7 +99,7 @@ def _check_near(name: str, split: Split, centre: Tensor, spread: Tensor, data: L
         )
 
 
-def _most(split: Split, measure) -> tuple[float, int, int]:  # noqa: ANN001
+def _most(split: Split, measure: Callable[[Tensor], Tensor]) -> tuple[float, int, int]:
     """The largest measure of x (B, D), its item and its column."""
     best, offset = (-1.0, 0, 0), 0
     for x, known in blocks(split):
