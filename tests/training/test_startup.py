@@ -59,6 +59,16 @@ def test_what_is_called_from_a_program_has_no_start(clock):
     assert one.facts() == {}
 
 
+def test_a_run_that_failed_leaves_no_start_behind(clock):
+    """Caught: the first step of another run in this process, minutes later."""
+    one = Startup()
+    with pytest.raises(ValueError, match="no"), one.of_one_run():
+        raise ValueError("no")
+    clock(1000.0)
+    one.first_step()
+    assert one.facts() == {}
+
+
 def test_a_run_tells_its_start(tmp_path, monkeypatch):
     own = Startup()
     for place in (module, fitting):

@@ -54,7 +54,8 @@ def _train(hydra: Hydra, flags: Namespace) -> bool:
         from vi.cli.sweeps import sweep
 
         sys.exit(sweep(hydra, overrides, train, _line))
-    _run(hydra, overrides)
+    with startup.of_one_run():
+        _run(hydra, overrides)
     return False
 
 
@@ -67,7 +68,6 @@ def _require_package(config: DictConfig, package: str | None) -> None:
 
 def _run(hydra: Hydra, overrides: Sequence[str]) -> None:
     """One job in its run directory, composed once."""
-    startup.begin()
     run_dir = value_of(overrides, "hydra.run.dir")
     if run_dir is not None and os.environ.get("LOCAL_RANK", "0") == "0":
         require_free(Path(run_dir))  # before torch is imported

@@ -37,6 +37,15 @@ class Startup:
         self.seconds["imports"] = age
 
     @contextmanager
+    def of_one_run(self) -> Iterator[None]:
+        """Within this block the one run of this process starts; see ``begin``."""
+        self.begin()
+        try:
+            yield
+        finally:
+            self.began = None  # a run that follows in this process has no start of its own
+
+    @contextmanager
     def part(self, name: str) -> Iterator[None]:
         """Within this block time is spent on one of imports, configuration and data."""
         self._count()
