@@ -56,7 +56,7 @@ def test_a_signal_while_composing_ends_in_one_line(number, tmp_path):
     process = python("-c", WAITING.format(module=module, name=name), cwd=tmp_path)
     code, wrong = signalled(process, number)
     assert code == 128 + number
-    assert wrong == f"error: stopped by {number.name} before anything was saved\n"
+    assert wrong == f"error: stopped by {number.name}\n"
     assert list(tmp_path.iterdir()) == []
 
 
@@ -67,7 +67,7 @@ def test_a_signal_while_the_data_are_loaded_leaves_no_directory(number, tmp_path
     process = python("-c", WAITING.format(module=module, name=name), cwd=tmp_path)
     code, wrong = signalled(process, number)
     assert code == 128 + number
-    assert wrong == f"error: stopped by {number.name} before anything was saved\n"
+    assert wrong == f"error: stopped by {number.name}\n"
     assert list(tmp_path.iterdir()) == []
 
 
@@ -82,19 +82,18 @@ def test_a_signal_at_any_moment_of_the_start_ends_in_one_line(command, number, t
         process.send_signal(number)
         _, wrong = process.communicate(timeout=60)
         assert process.returncode == 128 + number
-        assert wrong == f"error: stopped by {number.name} before anything was saved\n"
+        assert wrong == f"error: stopped by {number.name}\n"
         assert list(tmp_path.iterdir()) == []
 
 
-def test_while_training_the_trainer_acts():
-    """SIGTERM is its own; SIGINT is a KeyboardInterrupt; afterwards both are errors of vi."""
+def test_once_a_run_has_begun_a_signal_is_an_error():
+    """Also between the jobs of a sweep. Caught: a SIGTERM that nobody acted upon."""
     with interrupts.in_one_line():
-        interrupts.enter("training")
-        os.kill(os.getpid(), signal.SIGTERM)
+        interrupts.begun()
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
-        interrupts.enter("end")
-        with pytest.raises(Interrupted, match="SIGTERM after the training") as caught:
+        interrupts.before_the_start(lambda: pytest.fail("it was taken away"))
+        with pytest.raises(Interrupted, match="stopped by SIGTERM") as caught:
             os.kill(os.getpid(), signal.SIGTERM)
         assert caught.value.exit_code == 143
 

@@ -70,12 +70,18 @@ FAILS = {
         3,
         "error in process 1: only here\nhint: look\n",
     ),
+    "import vi.training.module as m\n    from vi.errors import CheckpointError\n"
+    "    def fail(*a): raise CheckpointError('after the meeting', hint='look')\n"
+    "    m.TrainingModule.validation_step = fail": (
+        4,
+        "error in process 1: after the meeting\nhint: look\n",
+    ),
     "os.kill(os.getpid(), 9)": (137, "error: process 1 was ended by SIGKILL\nhint: the memory"),
 }
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("fault", FAILS, ids=["error", "killed"])
+@pytest.mark.parametrize("fault", FAILS, ids=["error", "while_training", "killed"])
 def test_an_error_of_the_second_process_is_told_and_ends_the_first(fault, tmp_path):
     """Caught: 137 without a word, after five seconds or never."""
     code, told = FAILS[fault]
@@ -83,6 +89,27 @@ def test_an_error_of_the_second_process_is_told_and_ends_the_first(fault, tmp_pa
     got, _, wrong = ended(process)
     assert got == code
     assert told in wrong
+
+
+TOLD = """
+import os, signal
+from vi.bounds.elbo import ELBO
+def told(self, step):
+    if step == 3 and os.environ.get("LOCAL_RANK", "0") == "{rank}":
+        os.kill(os.getpid(), signal.SIGTERM)
+ELBO.at_step = told
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_signal_to_one_process_stops_both_at_one_step(rank, tmp_path):
+    """Caught: one that stopped at once, and another that waited for its gradient for ever."""
+    code, _, wrong = ended(started(TOLD.format(rank=rank), *SMALL, cwd=tmp_path))
+    assert code == 143
+    assert "stopped by SIGTERM after step" in wrong
+    assert "go on with: python -m vi train" in wrong
+    assert (tmp_path / "a run" / "checkpoints" / "last.ckpt").is_file()
 
 
 def test_options_may_be_read_while_they_are_written(tmp_path):

@@ -14,7 +14,8 @@ from tests.support.runs import EPOCH, Calls, fit, last_of, same, timeless
 from tests.tiny import mixture
 from vi.errors import CheckpointError, ConfigurationError, NumericsError
 from vi.training.callbacks.early_stopping import EarlyStopping
-from vi.training.checkpoint_file import read_checkpoint
+from vi.training.checkpoint_file import read_checkpoint, sealed
+from vi.training.csv_curves import CSVCurves
 
 
 @pytest.fixture(autouse=True)
@@ -199,3 +200,54 @@ def test_a_mean_that_was_begun_goes_on(tmp_path):
             fit(folder, goes_on=last_of(folder).exists(), **options)
         rows[name] = read_checkpoint(last_of(folder))["run"]["latest"]
     assert torch.isfinite(torch.tensor(rows["whole"]["train/bound"]))
+
+
+JUNK = {
+    "no_number": {"test/elbo": None},
+    "text": {"test/elbo": "x"},
+    "list": {"test/kl": [1]},
+    "seconds": {"train/seconds": None},
+}
+
+
+@pytest.mark.parametrize("change", JUNK.values(), ids=JUNK)
+def test_numbers_that_no_run_wrote_are_measured_again(tmp_path, change):
+    """Caught: tracebacks of the closing table."""
+    result = fit(tmp_path, epochs=1)
+    path = tmp_path / "metrics.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    again = fit(tmp_path, epochs=1, goes_on=True, progress_bar=True)
+    assert timeless(again.metrics) == timeless(result.metrics)
+
+
+@pytest.mark.parametrize("entry", ["state_dict", "epoch", "weights", "nan"])
+def test_best_weights_that_no_run_wrote_are_refused_before_anything_is_written(tmp_path, entry):
+    """With a checksum of their own. Caught: KeyError; NaN in model/."""
+    fit(tmp_path, epochs=1)
+    best = tmp_path / "checkpoints" / "best.ckpt"
+    saved = read_checkpoint(best)
+    weights = saved["state_dict"]
+    first = next(iter(weights))
+    if entry in saved:
+        del saved[entry]
+    else:
+        weights[first] = 3 if entry == "weights" else weights[first] * torch.nan
+    best.write_bytes(sealed(saved))
+    kept = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file() and p.suffix != ".ckpt"}
+    with pytest.raises(CheckpointError, match=r"best\.ckpt"):
+        fit(tmp_path, epochs=1, goes_on=True)
+    assert {p: p.read_bytes() for p in kept} == kept
+
+
+def test_a_checkpoint_that_is_refused_leaves_the_curves(tmp_path):
+    """Caught: rows cut off for a run that did not go on."""
+    fit(tmp_path, epochs=1, loggers=[CSVCurves(tmp_path)])
+    (curve,) = tmp_path.rglob("metrics.csv")
+    before = curve.read_bytes()
+    saved = read_checkpoint(last_of(tmp_path))
+    saved["global_step"] = saved["epoch"] = 0
+    saved["callbacks"]["Best"]["more"] = 1
+    last_of(tmp_path).write_bytes(sealed(saved))
+    with pytest.raises(CheckpointError, match="has other entries"):
+        fit(tmp_path, epochs=1, goes_on=True, loggers=[CSVCurves(tmp_path)])
+    assert curve.read_bytes() == before

@@ -1,4 +1,4 @@
-"""The moment before the first step, and the one after the last."""
+"""The moment before the first step."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,7 @@ from vi.cli import interrupts
 
 
 class Beginning(pl.Callback):
-    """Calls a function before the first step, and says where the run is to who handles signals.
+    """Calls a function before the first step, and says so to who handles signals.
 
     Args:
         begin: Called by the first process.
@@ -21,8 +21,4 @@ class Beginning(pl.Callback):
         """See ``Callback``."""
         if trainer.is_global_zero:
             self.begin()
-        interrupts.enter("training")
-
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """See ``Callback``."""
-        interrupts.enter("end")
+        interrupts.begun()

@@ -12,41 +12,40 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import FrameType
-from typing import Literal
 
 from vi.errors import Interrupted
-
-Phase = Literal["start", "training", "end"]
 
 
 @dataclass
 class _State:
-    """Where the run of this process is, and what to take away if it does not begin."""
+    """Whether the run of this process has begun, and what to take away if it never does."""
 
-    phase: Phase = "start"
+    has_begun: bool = False
     undo: Callable[[], None] | None = None
 
 
 _state = _State()
 
 
-def enter(phase: Phase, undo: Callable[[], None] | None = None) -> None:
-    """Say where the run is: until its first step, while it trains, or after.
+def before_the_start(undo: Callable[[], None]) -> None:
+    """Say how to take away what was made for a run that does not begin.
 
-    While it trains the trainer acts on SIGTERM, and SIGINT is a KeyboardInterrupt.
-
-    Args:
-        phase: Of the run.
-        undo: Takes away what was made for a run that does not begin.
+    Of a later run in this process, as in a sweep, an error takes it away.
     """
-    _state.phase, _state.undo = phase, undo
+    if not _state.has_begun:
+        _state.undo = undo
+
+
+def begun() -> None:
+    """Say that a run has begun: from now on a signal is an error, which others clean up after."""
+    _state.has_begun, _state.undo = True, None
 
 
 @contextlib.contextmanager
 def in_one_line() -> Iterator[None]:
     """Within this block SIGINT and SIGTERM end the process in one line, 130 or 143."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    enter("start")
+    _state.has_begun, _state.undo = False, None
     for number in before:
         signal.signal(number, _end)
     try:
@@ -58,22 +57,21 @@ def in_one_line() -> Iterator[None]:
 
 def _end(number: int, _: FrameType | None) -> None:
     received = signal.Signals(number)
-    if _state.phase == "start":
+    if not _state.has_begun:
         _leave(received)
     if received is signal.SIGINT:
         raise KeyboardInterrupt
-    if _state.phase == "end":
-        raise Interrupted(
-            "stopped by SIGTERM after the training",
-            hint="ckpt_path=RUN/checkpoints/last.ckpt goes on",
-            exit_code=128 + number,
-        )
+    raise Interrupted(
+        f"stopped by {received.name}",
+        hint="ckpt_path=RUN/checkpoints/last.ckpt goes on with a run that has begun",
+        exit_code=128 + number,
+    )
 
 
 def _leave(received: signal.Signals) -> None:
     if os.environ.get("LOCAL_RANK", "0") == "0":
         with contextlib.suppress(OSError):
-            os.write(2, f"error: stopped by {received.name} before anything was saved\n".encode())
+            os.write(2, f"error: stopped by {received.name}\n".encode())
     if _state.undo is not None:
         with contextlib.suppress(Exception):
             _state.undo()

@@ -139,7 +139,7 @@ def _job(config: DictConfig) -> Mapping[str, Any]:
         held.close()
         _remove_if_nothing_was_made(run_dir)
 
-    interrupts.enter("start", undo=undo)
+    interrupts.before_the_start(undo)
 
     def keep_options() -> None:
         run_options.write(run_dir, hydra.overrides.task, list(hydra.searchpath or []))
@@ -148,7 +148,9 @@ def _job(config: DictConfig) -> Mapping[str, Any]:
         with held:
             held.enter_context(locked(run_dir))
             plain = values(config, train)
-            return train(**plain, run_dir=relative(run_dir), begin=keep_options)
+            metrics = train(**plain, run_dir=relative(run_dir), begin=keep_options)
+            interrupts.begun()  # also a run that had ended before, and took no step
+            return metrics
     except Exception:
         _remove_if_nothing_was_made(run_dir)
         raise

@@ -34,7 +34,8 @@ class Plan(NamedTuple):
     columns: bool = False  # what goes on into another layer, which oneDNN then does not compute
 
 
-_plans: dict[tuple[int, ...], Plan] = {}  # by rows, inputs, outputs and threads
+_SIZE_OF = ("rows", "inputs", "outputs", "threads")
+_plans: dict[tuple[int, ...], Plan] = {}  # by their sizes
 
 
 def plans() -> dict[str, list[bool]]:
@@ -56,13 +57,18 @@ def adopt(plans: Mapping[str, Sequence[bool]]) -> None:
     Raises:
         CheckpointError: They are no plans.
     """
-    found = {_size(name): _plan(list(plan)) for name, plan in plans.items()}
+    found: dict[tuple[int, ...], Plan | None] = {
+        _size(name): _plan(list(plan)) for name, plan in plans.items()
+    }
+    whole: dict[tuple[int, ...], Plan] = {}
     for size, plan in found.items():
-        if plan is None or len(size) != 4:
-            raise CheckpointError(
-                f"these are no plans of products: {dict(plans)}", hint="give a file of a run"
-            )
-        _plans[size] = plan
+        if plan is not None and len(size) == len(_SIZE_OF):
+            whole[size] = plan
+    if len(whole) < len(plans):
+        raise CheckpointError(
+            f"these are no plans of products: {dict(plans)}", hint="give a file of a run"
+        )
+    _plans.update(whole)
 
 
 def plan_of(rows: int, weight: Float[Tensor, "H D"], product: Product) -> Plan:

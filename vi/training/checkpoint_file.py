@@ -164,8 +164,9 @@ class CheckpointFiles(CheckpointIO):
             RunDirectoryError: The disk is full or the folder cannot be written.
         """
         while self.pending:
-            path = next(iter(self.pending))
-            self._write(path, self.pending.pop(path))
+            path, content = next(iter(self.pending.items()))
+            self._write(path, content)
+            self.pending.pop(path, None)  # only now: a signal may have come meanwhile
         self.latest = time.monotonic()
 
     def _write(self, path: Path, content: memoryview) -> None:

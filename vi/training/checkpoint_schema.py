@@ -9,7 +9,7 @@ import math
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,11 +42,28 @@ def check(checkpoint: dict[str, Any], module: "TrainingModule", path: Path) -> N
     Raises:
         CheckpointError: A missing entry, or one of another type, shape or range.
     """
-    try:
-        _check_entries(checkpoint)
-        _check_weights(checkpoint["state_dict"], module)
+    check_weights(checkpoint, module, path)
+    with _of_this_run(path):
         _check_parts(checkpoint, module)
         _check_run(checkpoint.get("run", {}))
+
+
+def check_weights(checkpoint: dict[str, Any], module: "TrainingModule", path: Path) -> None:
+    """Refuse a file whose entries are missing or of another kind, or whose weights do not fit.
+
+    Raises:
+        CheckpointError: It is one.
+    """
+    with _of_this_run(path):
+        _check_entries(checkpoint)
+        _check_weights(checkpoint["state_dict"], module)
+
+
+@contextmanager
+def _of_this_run(path: Path) -> Iterator[None]:
+    """Within this block what does not fit is told with its file."""
+    try:
+        yield
     except _Unfit as error:
         raise CheckpointError(
             f"{path} is no checkpoint of this run: {error}", hint=_HINT
@@ -60,7 +77,7 @@ def check_callbacks(checkpoint: dict[str, Any], trainer: pl.Trainer, path: Path)
         CheckpointError: A state of another form, or one that names a file of another folder.
     """
     states = checkpoint["callbacks"]
-    try:
+    with _of_this_run(path):
         for name, state in states.items():
             if name.startswith(ModelCheckpoint.__name__):
                 _check_names(state, name, path)
@@ -69,10 +86,6 @@ def check_callbacks(checkpoint: dict[str, Any], trainer: pl.Trainer, path: Path)
             if ours and not isinstance(callback, ModelCheckpoint) and key_of(callback) in states:
                 forms = getattr(callback, "forms", [callback.state_dict()])
                 _like(states[key_of(callback)], forms, key_of(callback))
-    except _Unfit as error:
-        raise CheckpointError(
-            f"{path} is no checkpoint of this run: {error}", hint=_HINT
-        ) from error
 
 
 class _Unfit(Exception):
@@ -107,8 +120,8 @@ def _check_arithmetic(checkpoint: dict[str, Any]) -> None:
     for name, value in (("products", plans), ("arithmetic", machine)):
         _require(isinstance(value, dict), name, "is no dict")
     for size, plan in plans.items():
-        known = isinstance(size, str) and _SIZE.fullmatch(size) and isinstance(plan, list | tuple)
-        fits = known and len(plan) <= _PLAN and all(type(v) is bool for v in plan)
+        known = isinstance(size, str) and _SIZE.fullmatch(size) and isinstance(plan, list)
+        fits = known and len(plan) == _PLAN and all(type(v) is bool for v in plan)
         _require(fits, "products", "holds no plans")
     for name, value in machine.items():
         _require(type(value) in _SCALARS, f"arithmetic.{name}", "is no plain value")

@@ -1,6 +1,5 @@
 """When training has ended: what the weights that are kept are worth."""
 
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,8 +10,12 @@ from vi.evaluation.base import Evaluation
 from vi.evaluation.importance_sampling import ImportanceSampling
 from vi.training.evaluate import evaluate
 from vi.training.module import TrainingModule
+from vi.training.plain_files import Unreadable, read_json
 from vi.training.pretrained import read_config
 
+_PLAIN = (bool, int, float, str, type(None))
+_OF_TEST = ("test/count", "test/elbo", "test/kl", "test/reconstruction")
+_ALWAYS = ("train/steps", "train/seconds", *_OF_TEST)
 _OF_TRAINING = ("train/", "spent/")
 
 
@@ -22,11 +25,17 @@ def known_numbers(run_dir: Path, module: TrainingModule) -> dict[str, Any]:
     if not (module.ended_before and path.is_file()):
         return {}
     try:
-        numbers = json.loads(path.read_text(encoding="utf-8"))
-        same = numbers["train/steps"] == module.trainer.global_step
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        numbers = read_json(path)
+    except Unreadable:
         return {}
-    return numbers if same else {}
+    steps = module.trainer.global_step
+    return numbers if _is_whole(numbers) and numbers["train/steps"] == steps else {}
+
+
+def _is_whole(numbers: Any) -> bool:
+    """Whether they are plain, and those that every run has are numbers."""
+    plain = isinstance(numbers, dict) and all(isinstance(v, _PLAIN) for v in numbers.values())
+    return plain and all(type(numbers.get(name)) in (int, float) for name in _ALWAYS)
 
 
 def of_training(module: TrainingModule) -> dict[str, float]:

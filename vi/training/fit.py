@@ -38,7 +38,7 @@ from vi.training.callbacks.ledger import EMLedger
 from vi.training.callbacks.pictures import Pictures
 from vi.training.callbacks.progress import ProgressBar
 from vi.training.checkpoint_file import CheckpointFiles, read_checkpoint
-from vi.training.checkpoint_schema import check_callbacks
+from vi.training.checkpoint_schema import check_callbacks, check_weights
 from vi.training.closing import is_complete, known_numbers, measure, of_training
 from vi.training.compiling import compiled
 from vi.training.csv_curves import CSVCurves
@@ -49,7 +49,7 @@ from vi.training.lock import locked
 from vi.training.module import TrainingModule
 from vi.training.pictures import save_pictures
 from vi.training.precision import computing_in
-from vi.training.pretrained import require_same, save
+from vi.training.pretrained import finite, save
 from vi.training.processes import (
     check_gradients,
     check_processes,
@@ -157,15 +157,15 @@ def fit(
         seen = [*(callbacks if first else _taking_part(callbacks)), Hyperparameters(values)]
         with locked(run_dir):
             one = _trainer(run_dir, module, seen, loggers, resumed, ckpt_path)
-            if first:
-                prepare(run_dir, module, one.loggers, resumed)
             if resumed is not None:
                 check_callbacks(resumed, one, Path(str(ckpt_path)))
+            if first:
+                prepare(run_dir, module, one.loggers, resumed)
             with products_by(settings_.products), ending_together(one):
                 facts = _train(one, module, ckpt_path) | loaded.facts
                 run_dir = one.strategy.broadcast(run_dir)
                 known = known_numbers(run_dir, module)
-                complete = is_complete(known, run_dir / "model")
+                complete = first and is_complete(known, run_dir / "model")
                 save_ = partial(save, module.inferred, run_dir / "model", parts=parts)
                 if savable and not complete:
                     save_(facts=of_training(module) | facts, plugins=plugins)
@@ -175,7 +175,7 @@ def fit(
             if first and not complete:
                 if savable:
                     save_(facts=metrics, plugins=plugins)
-                text = json.dumps(metrics, indent=2) + "\n"
+                text = json.dumps(finite(metrics), indent=2) + "\n"
                 write_atomically(run_dir / "metrics.json", text.encode())
             if first:
                 drawn = any(isinstance(callback, Pictures) for callback in callbacks)
@@ -201,7 +201,8 @@ def _start_on_the_processor(model: LatentVariableModel, data: LoadedData) -> Non
 
 def _rehearse(module: TrainingModule) -> None:
     settings = module.settings
-    with computing_in(settings.precision, module.model, torch.device("cpu")):
+    here = torch.device("cpu")
+    with products_by("torch"), computing_in(settings.precision, module.model, here):
         rehearsed = rehearse(module)
     if settings.devices > 1:
         check_gradients(*rehearsed)
@@ -346,7 +347,7 @@ def _put_best_in(trainer: pl.Trainer, module: TrainingModule) -> str:
     if best.score is None:
         return "last"
     saved = read_checkpoint(best.path)
-    require_same(module.state_dict(), saved["state_dict"])
+    check_weights(saved, module, best.path)
     module.load_state_dict(saved["state_dict"])
     return f"best val/bound, epoch {saved['epoch'] + 1}"
 

@@ -89,9 +89,10 @@ def _write(path: Path) -> None:
 
 
 def _refuse_other(path: Path) -> None:
-    if not path.exists():
+    try:
+        holder = _read(path)
+    except FileNotFoundError:
         return
-    holder = _read(path)
     ours = socket.gethostname()
     if holder["host"] != ours:
         raise RunDirectoryError(

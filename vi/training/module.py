@@ -171,7 +171,8 @@ class TrainingModule(pl.LightningModule):
             self.weight = share.weight
             take = self.take_again if step >= bound.warmup_steps else self.take
             self.train_means.add(share.counting(take(share.index)))
-            if signals.received or limited and self.spent_all():
+            told = signals.received and processes.world == 1  # several agree first
+            if told or limited and self.spent_all():
                 return step + 1 - first
         return len(blocks)
 

@@ -60,7 +60,7 @@ def save(
         "model": describe("model", model, plugins),
         **{group: describe(group, part, plugins) for group, part in (parts or {}).items()},
         **({"units": model.units} if model.units else {}),
-        "facts": {name: _finite(value) for name, value in (facts or {}).items()},
+        "facts": finite(facts or {}),
     }
     directory.mkdir(parents=True, exist_ok=True)
     weights = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
@@ -156,9 +156,13 @@ def built(
         ) from error
 
 
-def _finite(value: Any) -> Any:
-    """The value; JSON has no word for a number that is not finite, and null stands for it."""
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+def finite(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The facts; JSON has no word for a number that is not finite, and null stands for it."""
+
+    def known(value: Any) -> bool:
+        return not isinstance(value, float) or math.isfinite(value)
+
+    return {name: value if known(value) else None for name, value in facts.items()}
 
 
 def model_directory(source: str | Path) -> Path:

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -164,8 +165,10 @@ def ending_together(trainer: pl.Trainer) -> Iterator[None]:
         with _watched_by(lambda started: _Watch(started, over).start()):
             yield
     except BaseException as error:
-        over.set()
         started = getattr(trainer.strategy.launcher, "procs", [])
+        if isinstance(error, RuntimeError):  # what a lost connection to another one looks like
+            _end_with_who_failed(started)
+        over.set()
         for process in started if not isinstance(error, NumericsError) else ():
             process.kill()
         raise
@@ -205,15 +208,27 @@ class _Watch(threading.Thread):
         while not self.over.wait(_LOOK):
             failed = [process for process in self.started if process.poll()]
             if failed and not self.over.wait(_GRACE):
-                self._end(failed[0])
+                _end_as(failed[0], self.started)
 
-    def _end(self, failed: subprocess.Popen) -> None:
-        for process in self.started:
-            process.kill()
-        code = failed.returncode
-        if code < 0:  # by a signal, so that it could say nothing
-            rank, name = self.started.index(failed) + 1, signal.Signals(-code).name
-            sys.stderr.write(f"error: process {rank} was ended by {name}\n{_OF_MEMORY}\n")
-            code = 128 - code
-        sys.stderr.flush()
-        os._exit(code)
+
+def _end_with_who_failed(started: list[subprocess.Popen]) -> None:
+    """If one of the others has an error, or has one soon, it is the error of the run."""
+    until = time.monotonic() + _GRACE
+    while started and time.monotonic() < until:
+        for process in started:
+            if process.poll():
+                _end_as(process, started)
+        time.sleep(_LOOK)
+
+
+def _end_as(failed: subprocess.Popen, started: list[subprocess.Popen]) -> None:
+    """End all processes, this one with the code of the one that failed, which has said why."""
+    for process in started:
+        process.kill()
+    code = failed.returncode
+    if code < 0:  # by a signal, so that it could say nothing
+        rank, name = started.index(failed) + 1, signal.Signals(-code).name
+        sys.stderr.write(f"error: process {rank} was ended by {name}\n{_OF_MEMORY}\n")
+        code = 128 - code
+    sys.stderr.flush()
+    os._exit(code)

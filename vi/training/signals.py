@@ -9,6 +9,7 @@ from typing import Any
 
 from vi.errors import Interrupted
 from vi.training.processes import Processes
+from vi.training.typed import option
 
 _NUMBERS = (signal.SIGINT, signal.SIGTERM)
 
@@ -54,7 +55,7 @@ class Signals:
         when = f"after step {step}" if step else "before the first step"
         return Interrupted(
             f"stopped by {received.name} {when}",
-            hint=f"go on with: python -m vi train ckpt_path={self.last}"
+            hint=f"go on with: python -m vi train {option('ckpt_path', self.last)}"
             if self.last.is_file()
             else "start again",
             exit_code=128 + received,

@@ -32,6 +32,10 @@ class Best(Checkpoint):
         self.step: int | None = 0
         self.is_lost = False  # what the run had kept before
 
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Take the place of the first process: the others may have made up names of their own."""
+        self.path = trainer.strategy.broadcast(self.path)
+
     def state_dict(self) -> dict[str, Any]:
         """The bound of the best weights, and after how many steps it was."""
         return {"score": self.score, "step": self.step}
