@@ -8,8 +8,8 @@ from typing import Any
 import jaxtyping
 from beartype import BeartypeConf, beartype
 
-ALWAYS = 20  # calls of a function in a test that are checked
-ONE_IN = 16  # of all further calls
+ALWAYS = 4  # calls of a function in a test that are checked
+ONE_IN = 64  # of all further calls
 
 tower = beartype(conf=BeartypeConf(is_pep484_tower=True))
 _checked = jaxtyping.jaxtyped
@@ -25,7 +25,7 @@ def jaxtyped(*, typechecker: Any) -> Callable[[Any], Any]:
     """As jaxtyping's decorator, which takes half of the time of a loop in small tensors.
 
     A function gets its checks when it is first called, and its first calls in every test are
-    checked; of the others one in sixteen.
+    checked; of the others one in 64.
     """
 
     def decorate(thing: Any) -> Any:
