@@ -199,7 +199,7 @@ def test_em_never_falls(start):
 
 def test_statistics_add_up(start):
     """Over batches of 7: at most 1e-12 relative. Caught: a mean in place of a sum."""
-    model, x = start
+    model, x = start[0], start[1][:60]
     whole = model.e_step(x)
     first, *others = (model.e_step(rows) for rows in x.split(7))
     total = sum(others, start=first)
@@ -289,7 +289,7 @@ def test_em_takes_the_steps_of_scikit_learn(option):
     Caught: N_c - 1 for N_c; the mean of D variances for their sum.
     """
     x = reals() + 100
-    model = GMM((D,), C, covariance(option))
+    model = GMM((D,), C, covariance(option), restarts=1)
     model.initialize(x)
     theirs = GaussianMixture(
         C,
@@ -443,7 +443,7 @@ def test_far_from_zero_nothing_is_lost():
     scales = []
     for shift in (0.0, 1e6):
         torch.manual_seed(1)
-        model = GMM((D,), C, Full())
+        model = GMM((D,), C, Full(), restarts=1)
         model.initialize(x + shift)
         for _ in range(20):
             em_iteration(model, x + shift)
@@ -481,12 +481,12 @@ def test_a_constant_dimension_needs_the_floor_or_the_prior():
         if option == "spherical":
             continue
         with pytest.raises(vi.NumericsError, match=expected) as told:
-            GMM((D + 1,), C, covariance(option, floor=0.0)).initialize(x)
+            GMM((D + 1,), C, covariance(option, floor=0.0), restarts=1).initialize(x)
         assert told.value.hint.startswith("covariance.floor=1e-12 keeps that part")
         assert "covariance.prior_count=1" in told.value.hint
         assert "of 0.01 times it (covariance.prior_scale=0.1, squared)" in told.value.hint
         for chosen in (covariance(option, prior_count=1.0, floor=0.0), covariance(option)):
-            model = GMM((D + 1,), C, chosen)
+            model = GMM((D + 1,), C, chosen, restarts=1)
             model.initialize(x)
             em_iteration(model, x)
             assert model.log_evidence(x).isfinite().all()
