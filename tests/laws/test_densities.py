@@ -24,6 +24,7 @@ def _tolerance(p: Distribution) -> float:
     return PIECEWISE if getattr(p, "piecewise", False) else 1e-9
 
 
+@torch.no_grad()
 def test_posterior_integrates_to_one(make_posterior):
     """In two sizes, at most 1e-9. Caught: a log-density 0.001 nats too high."""
     for dim in dimensions(make_posterior(2).support):
@@ -32,6 +33,7 @@ def test_posterior_integrates_to_one(make_posterior):
         assert (expectation(_scored(q), head.support) - 1).abs().max() <= _tolerance(q)
 
 
+@torch.no_grad()
 def test_prior_integrates_to_one(make_prior):
     """In two sizes, at most 1e-9. Caught: a log-density 0.001 nats too high."""
     for dim in dimensions(make_prior(2).support):
@@ -40,6 +42,7 @@ def test_prior_integrates_to_one(make_prior):
         assert (expectation(p, prior.support) - 1).abs().max() <= _tolerance(p)
 
 
+@torch.no_grad()
 def test_likelihood_integrates_to_one(make_likelihood):
     """In two sizes, at most 1e-9. Caught: a log-density 0.001 nats too high."""
     for dim in dimensions(make_likelihood().support):
@@ -81,17 +84,20 @@ def _check_moments(p: Distribution) -> None:
     assert (squares.mean(0).abs() <= 4 * standard_error(squares) + 1e-12).all()
 
 
+@torch.no_grad()
 def test_posterior_moments(make_posterior):
     """100 000 draws, seed 0, 18 numbers: fails by chance once in 900. Caught: 2 % too wide."""
     head = make_posterior(3)
     _check_moments(head(_params(head, 3)))
 
 
+@torch.no_grad()
 def test_prior_moments(make_prior):
     """100 000 draws, seed 0, 6 numbers: fails by chance once in 2 700. Caught: 2 % too wide."""
     _check_moments(distribution_of(make_prior(3)))
 
 
+@torch.no_grad()
 def test_likelihood_moments(make_likelihood):
     """100 000 draws, seed 0, 24 numbers: fails by chance once in 670. Caught: 2 % too wide."""
     head = make_likelihood()
