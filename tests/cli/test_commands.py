@@ -23,14 +23,7 @@ OPTIONS = [
     "bound=iwae",
     "bound.num_samples=3",
 ]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _few_draws():
-    """Nothing here is about the error of the test numbers; fewer draws are faster."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("vi.training.evaluate._DRAWS", 10)
-        yield
+UNSEEN = ["callbacks=null", "logger=null"]  # no pictures and no curves
 
 
 def command(main, arguments, folder):
@@ -42,7 +35,7 @@ def command(main, arguments, folder):
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory, _few_draws):
+def folder(tmp_path_factory):
     """A folder in which one conditional model was trained on digits, by IWAE."""
     folder = tmp_path_factory.mktemp("user")
     command(train.main, [*OPTIONS, "hydra.run.dir=run"], folder)
@@ -135,7 +128,7 @@ def test_a_resumed_command_is_the_uninterrupted_one(folder, tmp_path):
 
     A constant schedule: the cosine's length is the length of the training.
     """
-    short = [o for o in OPTIONS if not o.startswith("schedule")]
+    short = [*(o for o in OPTIONS if not o.startswith("schedule")), *UNSEEN]
     command(train.main, [*short, "hydra.run.dir=short"], tmp_path)
     last = "ckpt_path=short/checkpoints/last.ckpt"
     command(train.main, [last, "trainer.max_epochs=4"], tmp_path)
@@ -252,14 +245,15 @@ def test_data_outside_the_support_end_with_3(tmp_path, capsys):
 def test_options_of_a_foreign_run_cannot_make_hydra_run_anything(tmp_path):
     """Caught: +hydra.callbacks in the overrides beside a checkpoint ran a command."""
     foreign, marker = tmp_path / "foreign", tmp_path / "marker"
-    command(train.main, [*OPTIONS, "trainer.max_steps=1", "hydra.run.dir=foreign"], tmp_path)
+    short = [*OPTIONS, *UNSEEN]
+    command(train.main, [*short, "trainer.max_steps=1", "hydra.run.dir=foreign"], tmp_path)
     hostile = [
         "+hydra.callbacks.x._target_=torch.utils.collect_env.run",
         f"+hydra.callbacks.x.command=touch {marker}",
         "++hydra.callbacks.y._target_=torch.utils.collect_env.run",
     ]
     written = foreign / ".hydra" / "overrides.yaml"
-    kept = [*OPTIONS, "trainer.max_steps=2"]
+    kept = [*short, "trainer.max_steps=2"]
     written.write_text("".join(f"- {json.dumps(o)}\n" for o in [*kept, *hostile]))
     command(train.main, [f"ckpt_path={foreign}/checkpoints/last.ckpt"], tmp_path)
     assert not marker.exists()
@@ -278,7 +272,8 @@ def test_a_checkpoint_is_found_from_its_own_folder(tmp_path):
     """And in a folder whose name needs quotes."""
     home = tmp_path / "my run's, a"
     home.mkdir()
-    command(train.main, [*OPTIONS, "trainer.max_steps=3", "hydra.run.dir=run"], home)
+    short = [*OPTIONS, *UNSEEN, "trainer.max_steps=3"]
+    command(train.main, [*short, "hydra.run.dir=run"], home)
     path = "ckpt_path=last.ckpt"
     command(train.main, [path, "trainer.max_steps=5"], home / "run" / "checkpoints")
     assert json.loads((home / "run" / "metrics.json").read_text())["train/steps"] == 5

@@ -18,13 +18,6 @@ OPTIONS = [
 ]
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _few_draws():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("vi.training.evaluate._DRAWS", 10)
-        yield
-
-
 def command(main, arguments, folder):
     """Run a command in a folder, in this process."""
     with pytest.MonkeyPatch.context() as patch:
@@ -34,7 +27,7 @@ def command(main, arguments, folder):
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory, _few_draws):
+def folder(tmp_path_factory):
     """A folder in which a model was trained on digits, half of whose pixels it did not see."""
     folder = tmp_path_factory.mktemp("user")
     command(train.main, [*OPTIONS, "data.hidden=0.5", "hydra.run.dir=run"], folder)

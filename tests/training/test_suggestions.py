@@ -242,5 +242,6 @@ def test_a_table_is_trained_from_the_command_line(typed, tmp_path):
     x = torch.cat([REALS[:, :1], BITS[:, :1], COUNTS[:, :1], REALS[:, 1:2]], -1).numpy()
     columns = "[gaussian,bernoulli,{option:categorical,num_categories:9},gaussian_shared_scale]"
     arguments = ["likelihood=table", f"likelihood.likelihoods={columns}", "hydra.run.dir=run"]
+    arguments += ["callbacks=null", "logger=null"]
     assert typed(*arguments, x=x) == (0, "")
     assert vi.load(tmp_path / "run").sample(3).shape == (3, 4)
