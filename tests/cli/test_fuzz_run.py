@@ -44,7 +44,6 @@ def finished(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setattr(sys, "argv", ["train.py"])
-        patch.setattr("vi.training.evaluate._DRAWS", 10)
         train.main(OPTIONS)
     return folder
 

@@ -12,12 +12,6 @@ from vi.errors import CheckpointError, ConfigurationError, DataError
 from vi.training.pictures import figures, grids
 
 
-@pytest.fixture(autouse=True)
-def _few_draws(monkeypatch):
-    """Nothing here is about the error of the test numbers; fewer draws are faster."""
-    monkeypatch.setattr("vi.training.evaluate._DRAWS", 10)
-
-
 def data(rows=60, dim=4, **changes):
     x = torch.randn(rows, dim, generator=torch.Generator().manual_seed(1))
     x[::2] += 4

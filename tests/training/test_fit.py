@@ -28,12 +28,6 @@ from vi.training.callbacks.early_stopping import EarlyStopping
 from vi.training.tensorboard import TensorBoard
 
 
-@pytest.fixture(autouse=True)
-def _few_draws(monkeypatch):
-    """Nothing here is about the error of the test numbers; fewer draws are faster."""
-    monkeypatch.setattr("vi.training.evaluate._DRAWS", 10)
-
-
 def bits(n, seed):
     generator = torch.Generator().manual_seed(seed)
     return torch.randint(0, 2, (n, 6), generator=generator, dtype=torch.uint8)

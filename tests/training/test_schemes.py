@@ -24,8 +24,7 @@ N = 50
 
 @pytest.fixture(autouse=True)
 def _fast(monkeypatch):
-    """Fewer draws for the test numbers, and an empty picture, which took most of the time."""
-    monkeypatch.setattr("vi.training.evaluate._DRAWS", 10)
+    """An empty picture, which took most of the time."""
     monkeypatch.setattr("vi.training.callbacks.ledger.ledger_figure", lambda rows: rows)
     monkeypatch.setattr("vi.training.callbacks.ledger.save_figure", lambda *_: None)
 
