@@ -16,11 +16,11 @@ run: $(VENV)/.installed  ## train the default model; options: make run ARGS="dat
 	@$(BIN)/python train.py $(ARGS)
 
 test: $(VENV)/.installed  ## the fast tests
-	@echo "running the fast tests (up to three minutes on two cores)"
+	@echo "running the fast tests (four to five minutes on two cores)"
 	@$(BIN)/pytest -n auto --dist loadfile -m "not slow and not gpu" $(ARGS)
 
 test-all: $(VENV)/.installed  ## the fast and the slow tests
-	@echo "running all tests (up to fifteen minutes on two cores)"
+	@echo "running all tests (an hour or more on two cores)"
 	@$(BIN)/pytest -n auto --dist loadfile -m "not gpu" $(ARGS)
 
 benchmark: $(VENV)/.installed  ## training, IWAE-5000 and exact EM beside what else one could run; leave the machine alone meanwhile
