@@ -20,7 +20,7 @@ test: $(VENV)/.installed  ## the fast tests
 	@$(BIN)/pytest -n auto --dist loadfile -m "not slow and not gpu" $(ARGS)
 
 test-all: $(VENV)/.installed  ## the fast and the slow tests
-	@echo "running all tests (an hour or more on two cores)"
+	@echo "running all tests (long: thousands of damaged files and hundreds of kills are among them)"
 	@$(BIN)/pytest -n auto --dist loadfile -m "not gpu" $(ARGS)
 
 benchmark: $(VENV)/.installed  ## training, IWAE-5000 and exact EM beside what else one could run; leave the machine alone meanwhile
