@@ -25,6 +25,7 @@ _STANDS = 1e-7  # nats per datum: an iteration that wins less was the last of a 
 _PARTITIONS = 10  # at least, by Lloyd's algorithm; and so many starts of EM where it is quick
 _QUICK = 1 << 24  # numbers times components
 _ENOUGH_TIMES = 3  # that the best was found, and it is taken for the best of all
+_SWAPPED = 4  # partitions, in which centres are moved where no best is plain
 _SAME = 1e-9  # of the inertia, by which two partitions are the same
 # The weight of a component without data, in place of 0. The objective is the same to rounding, and
 # its logarithm times its mass of 0 is 0 and not NaN.
@@ -243,7 +244,8 @@ class Mixture(ExactModel):
         found = self._found(centred)
         best = [p for p in found if p.inertia <= found[0].inertia * (1 + _SAME)]
         if len(best) < _ENOUGH_TIMES:
-            found.insert(0, swapped(centred, found[0], self._many()))
+            better = [swapped(centred, one, self._many()) for one in found[:_SWAPPED]]
+            found = sorted([*better, *found], key=lambda p: p.inertia)
         starts = [found[0]]
         for p in found[1:]:
             if p.inertia > starts[-1].inertia * (1 + _SAME):
