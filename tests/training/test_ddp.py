@@ -20,6 +20,9 @@ from vi.bounds.base import Bound, Estimate
 from vi.data.base import LoadedData, Values
 from vi.errors import ConfigurationError, NumericsError
 from vi.models.base import LatentVariableModel
+from vi.networks import plans, products
+from vi.networks.plans import Plan
+from vi.training import rounding
 from vi.training.callbacks.early_stopping import EarlyStopping
 from vi.training.devices import chosen_device
 from vi.training.processes import Processes
@@ -114,6 +117,25 @@ def curves(folder):
     return [{k: float(v) for k, v in row if v and not k.startswith("spent/")} for row in rows]
 
 
+RANK = int(os.environ.get("LOCAL_RANK", "0"))
+
+
+def own_plans(rank=RANK):
+    """What this process has measured: a size of its own, and one that both have met."""
+    return {f"{rank + 1}x2x3, 1 threads": Plan(), "9x2x3, 1 threads": Plan(forward=rank == 1)}
+
+
+def rounded(run):
+    """Whether oneDNN rounds in every step, where the second process found that and another."""
+    bound, said = AtTheMean(), []
+    bound.at_step = lambda step: said.append(products.is_rounding_by_onednn())
+    by = {"_chosen": "autocast", "_followed": "onednn"}
+    found = {name: lambda *_, way=way: {rounding._BY: way} for name, way in by.items()}
+    with patch.multiple(rounding, **found):
+        run(bound=bound, epochs=1, precision="bf16")
+    return said
+
+
 def main(folder: Path) -> None:
     """What each of two processes does, one run after another."""
     told = {}
@@ -121,9 +143,13 @@ def main(folder: Path) -> None:
     for name, (n, steps) in CASES.items():
         told[name] = run(folder / name, n, steps_per_call=steps)
     bound, half = AtTheMean(), folder / "half"
+    plans.adopt(own_plans())
     run(half, bound=bound, epochs=1, steps_per_call=7)
     told["seeds"] = bound.seeds
+    plans._plans.clear()
     told["resumed"] = run(half, steps_per_call=7, ckpt_path=half / "checkpoints" / "last.ckpt")
+    told["plans"] = plans.plans()
+    told["rounding"] = rounded(partial(run, folder / "rounded"))
     stopping = {"epochs": 9, "callbacks": [EarlyStopping(1, min_delta=1e9)]}
     random = {"bound": vi.ELBO(), "optimizer": torch.optim.Adam}
     told["random"] = run(folder / "random", **random, **stopping)
@@ -198,6 +224,22 @@ def test_a_resumed_run_is_the_whole_run(ranks):
     spent = "spent/encoder_evaluations"
     ours, theirs = (first[name]["metrics"][spent] for name in ("resumed", "uneven"))
     assert ours == theirs
+
+
+def test_every_process_goes_on_with_its_own_plans(ranks):
+    """Caught: a checkpoint of those of the first process alone."""
+    folder, *both = ranks
+    saved = torch.load(folder / "half" / "checkpoints" / "last.ckpt", weights_only=True)
+    for rank, (kept, told) in enumerate(zip(saved["products"], both, strict=True)):
+        own = {size: list(plan) for size, plan in own_plans(rank).items()}
+        assert own.items() <= kept.items()
+        assert own.items() <= told["plans"].items()
+
+
+def test_all_processes_round_as_the_first(ranks):
+    """Caught: a second process that found another way, and took it."""
+    _, first, second = ranks
+    assert first["rounding"] == second["rounding"] == [False] * len(first["rounding"])
 
 
 def test_all_processes_stop_together(ranks):

@@ -29,7 +29,7 @@ def gather(module: "TrainingModule", checkpoint: dict[str, Any]) -> None:
     checkpoint["scheme"] = module.scheme.state_dict()
     checkpoint["spent"] = {"seconds": module.seconds(), **evaluations}
     checkpoint["threads"] = torch.get_num_threads()
-    checkpoint["products"] = plans()
+    checkpoint["products"] = module.processes.each(plans())
     checkpoint["arithmetic"] = module.arithmetic.state_dict(module.device, module.processes.world)
     checkpoint["run"] = {
         "seed": module.seed,
@@ -54,7 +54,8 @@ def restore(module: "TrainingModule", checkpoint: dict[str, Any]) -> None:
     spent = dict(checkpoint["spent"])
     module.seconds_before = spent.pop("seconds")
     module.evaluations = Evaluations(**spent) if module.processes.rank == 0 else Evaluations()
-    module.arithmetic.follow(checkpoint, module.device, module.processes.world)
+    world, rank = module.processes.world, module.processes.rank
+    module.arithmetic.follow(checkpoint, module.device, world, rank)
     module.latest = dict(run.get("latest", {}))
     module.train_means.columns = move_data_to_device(
         {name: list(rows) for name, rows in run.get("means", {}).items()}, module.device
@@ -85,8 +86,9 @@ def _best_of_older_version(states: Mapping[str, Any]) -> dict[str, Any]:
     """Which kept the best weights by a callback of Lightning's."""
     for name, state in states.items():
         ours = name.startswith("ModelCheckpoint") and state.get("monitor") == "val/bound"
-        if ours and Path(state.get("best_model_path", "")).name == "best.ckpt":
-            return {"score": float(state["best_model_score"]), "step": None}
+        score = state.get("best_model_score")
+        if ours and score is not None and Path(state["best_model_path"]).name == "best.ckpt":
+            return {"score": float(score), "step": None}
     return {"score": None, "step": 0}
 
 

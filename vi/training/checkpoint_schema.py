@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from torch.optim import Optimizer
 
 from vi.errors import CheckpointError, ViError
 from vi.networks.plans import Plan
+from vi.training.arithmetic import plans_of
 from vi.training.ended import REASONS
 from vi.training.pretrained import require_same
 
@@ -116,10 +118,10 @@ def _check_entries(checkpoint: dict[str, Any]) -> None:
 
 
 def _check_arithmetic(checkpoint: dict[str, Any]) -> None:
-    plans, machine = checkpoint.get("products", {}), checkpoint.get("arithmetic", {})
-    for name, value in (("products", plans), ("arithmetic", machine)):
+    plans, machine = plans_of(checkpoint), checkpoint.get("arithmetic", {})
+    for name, value in (*(("products", p) for p in plans), ("arithmetic", machine)):
         _require(isinstance(value, dict), name, "is no dict")
-    for size, plan in plans.items():
+    for size, plan in chain.from_iterable(p.items() for p in plans):
         known = isinstance(size, str) and _SIZE.fullmatch(size) and isinstance(plan, list)
         fits = known and len(plan) == _PLAN and all(type(v) is bool for v in plan)
         _require(fits, "products", "holds no plans")

@@ -20,6 +20,7 @@ from vi.errors import NumericsError
 from vi.inputs import as_it_is
 from vi.math import mix
 from vi.models.base import LatentVariableModel
+from vi.networks import products
 from vi.schemes.base import Scheme
 from vi.training.arithmetic import Arithmetic
 from vi.training.blocks import IndexBlocks, InOrder
@@ -105,6 +106,8 @@ class TrainingModule(pl.LightningModule):
     def setup(self, stage: str) -> None:
         """Bring the data to the device, and look who is there."""
         self.processes = Processes(self.trainer.global_rank, self.trainer.world_size)
+        rounded = self.processes.each(products.is_rounding_by_onednn())
+        products.round_by_onednn(rounded[0])  # each may have found another way
         for split in (self.data.train, self.data.val, self.data.test):
             if split is not None:
                 split.to(self.device)

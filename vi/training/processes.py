@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import lightning.pytorch as pl
 import torch
@@ -25,6 +25,8 @@ from vi.schemes.base import Scheme
 from vi.schemes.joint import Joint
 from vi.training.means import Means
 from vi.training.settings import TrainerSettings
+
+T = TypeVar("T")
 
 _LOOK = 0.2  # seconds between looks at the other processes
 _GRACE = 5.0  # seconds in which a process ends by itself of what all of them saw
@@ -46,7 +48,7 @@ class Share(NamedTuple):
 class Processes:
     """All processes of a run, seen by one of them.
 
-    ``gathered`` and ``total`` are meetings: all processes have to come.
+    ``each``, ``gathered`` and ``total`` are meetings: all processes have to come.
 
     Args:
         rank: Which one this is.
@@ -85,7 +87,7 @@ class Processes:
         columns = {
             name: [rows.cpu() for rows in batches] for name, batches in means.columns.items()
         }
-        everywhere = self._from_all(columns)
+        everywhere = self.each(columns)
         whole = Means()
         for name in columns:
             batches = zip(*(one[name] for one in everywhere), strict=True)
@@ -94,12 +96,13 @@ class Processes:
 
     def total(self, numbers: Mapping[str, float]) -> dict[str, float]:
         """The sum over the processes of each number."""
-        if self.world == 1:
-            return dict(numbers)
-        everywhere = self._from_all(dict(numbers))
+        everywhere = self.each(dict(numbers))
         return {name: sum(one[name] for one in everywhere) for name in numbers}
 
-    def _from_all(self, ours: dict[str, Any]) -> list[dict[str, Any]]:
+    def each(self, ours: T) -> list[T]:
+        """What every process has, by rank."""
+        if self.world == 1:
+            return [ours]
         everywhere: list[Any] = [None] * self.world
         distributed.all_gather_object(everywhere, ours)
         return everywhere
