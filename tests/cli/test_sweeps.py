@@ -15,7 +15,7 @@ class Training:
     def __init__(self, errors):
         self.errors, self.seeds = errors, []
 
-    def __call__(self, config):
+    def __call__(self, config, folder):
         """See ``vi.cli.train._job``."""
         plain = OmegaConf.to_container(config)
         self.seeds.append(plain["seed"])

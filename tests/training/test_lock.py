@@ -6,10 +6,12 @@ import subprocess
 import sys
 
 import pytest
+from lightning.pytorch.utilities import rank_zero_only
 
-from tests.support.runs import fit
+from tests.support.runs import Calls, fit, rows
 from vi.errors import RunDirectoryError
 from vi.training.lock import NAME, locked, require_free
+from vi.training.rank import is_alone_or_first
 
 
 def held_by(folder, **changes):
@@ -91,12 +93,32 @@ def test_a_damaged_lock_is_told(tmp_path, text):
         pass
 
 
-def test_other_processes_of_a_run_take_none(tmp_path, monkeypatch):
-    monkeypatch.setenv("LOCAL_RANK", "1")
+def test_other_processes_of_a_run_take_none(tmp_path):
     held_by_other = tmp_path / NAME
     held_by_other.write_text("theirs")
-    with locked(tmp_path):
+    with locked(tmp_path, first=False):
         assert held_by_other.read_text() == "theirs"
+
+
+@pytest.mark.parametrize("name", ["RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK"])
+def test_the_number_that_a_launcher_gives_is_a_rank_only_of_several(name, monkeypatch):
+    """Caught: independent runs of one job array, of which all but one take no lock."""
+    monkeypatch.setenv(name, "3")
+    assert is_alone_or_first(devices=1)
+    assert not is_alone_or_first(devices=2)
+
+
+def test_a_run_alone_writes_and_locks_whatever_number_it_has(tmp_path, monkeypatch):
+    """Caught: curves that Lightning keeps to itself, and two writers in one directory."""
+    monkeypatch.setenv("SLURM_PROCID", "3")
+    monkeypatch.setattr(rank_zero_only, "rank", 3)  # as Lightning reads it when it is imported
+    seen = Calls("on_train_start", 0, lambda: held.append((tmp_path / NAME).exists()))
+    held = []
+    fit(tmp_path, callbacks=[seen], loggers=None)
+    assert held == [True]
+    assert rows(tmp_path)
+    assert list(tmp_path.glob("events.*"))
+    assert rank_zero_only.rank == 3
 
 
 def test_a_place_that_cannot_be_made_is_told(tmp_path):

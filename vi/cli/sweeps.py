@@ -5,6 +5,7 @@ import signal
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import chain
 from math import ceil, prod
 from pathlib import Path
@@ -21,10 +22,12 @@ from hydra.core.utils import JobReturn, filter_overrides
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, open_dict
 
+from vi.cli import job_files
 from vi.cli.compose import checked, configuration, hydra_here, own_options
 from vi.cli.explain import explained
 from vi.cli.reporting import reporting
 from vi.errors import ConfigurationError
+from vi.training.lock import require_free
 
 _MOST_JOBS = 10_000
 _STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
@@ -76,7 +79,7 @@ def sweep(
     hydra: Hydra,
     overrides: Sequence[str],
     main: Callable[..., Any],
-    run: Callable[[DictConfig], str],
+    run: Callable[[DictConfig, str | None], str],
 ) -> int:
     """Run the jobs of a sweep and print a table of what became of them.
 
@@ -84,19 +87,20 @@ def sweep(
         hydra: Of ``hydra_here``.
         overrides: The command line.
         main: The function whose parameters are the top level of the configuration.
-        run: A job.
+        run: A job, told where Hydra's own files of it belong.
 
     Returns:
         The exit code of the first job that failed, else 0.
 
     Raises:
         ConfigurationError: Some job cannot be composed, or two of them share a directory.
+        RunDirectoryError: Another process writes to the directory of a job.
     """
     config = configuration("train", overrides, RunMode.MULTIRUN)
     _check_jobs(hydra, config, overrides, main)
     callbacks = Callbacks(config)
     context = HydraContext(config_loader=hydra.config_loader, callbacks=callbacks)
-    jobs_ = Jobs(run)
+    jobs_ = Jobs(partial(run, folder=job_files.withheld(config)))
     with explained("train", overrides):
         sweeper = Plugins.instance().instantiate_sweeper(
             config=config, hydra_context=context, task_function=jobs_
@@ -176,6 +180,7 @@ def _check_jobs(
         one = _of_job(hydra, config, job, number)
         plain = checked(one, [*config.hydra.overrides.hydra, *job], main)
         _require_one_process(plain)
+        require_free(Path(_place(one)))
         first = places.setdefault(_place(one), number)
         if first != number:
             raise ConfigurationError(

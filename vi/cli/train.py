@@ -2,11 +2,11 @@
 
 import contextlib
 import os
-import shutil
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,15 @@ from hydra.core.utils import JobStatus, run_job
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from vi.cli import interrupts, run_options
+from vi.cli import interrupts, job_files, run_options
 from vi.cli.compose import checked, configuration, hydra_here, own_options, value_of, values
 from vi.cli.flags import flags_of, parser
 from vi.cli.reporting import reporting
 from vi.cli.run_options import continued, relative
 from vi.errors import CheckpointError, ConfigurationError
 from vi.training.lock import locked, require_free
+from vi.training.places import require_checkpoint
+from vi.training.rank import is_alone_or_first
 from vi.training.registry import config_dir
 from vi.training.startup import startup
 
@@ -78,7 +80,8 @@ def _run(hydra: Hydra, overrides: Sequence[str]) -> None:
     callbacks = Callbacks(config)
     callbacks.on_run_start(config=config, config_name="train")
     context = HydraContext(config_loader=hydra.config_loader, callbacks=callbacks)
-    done = run_job(_reported, config, "hydra.run.dir", None, context)
+    job = partial(_reported, folder=job_files.withheld(config))
+    done = run_job(job, config, "hydra.run.dir", None, context)
     callbacks.on_run_end(config=config, config_name="train", job_return=done)
     if done.status is JobStatus.FAILED:
         raise done._return_value  # the property would print a line of its own
@@ -99,18 +102,13 @@ def _with_options_of_the_run(typed: Sequence[str], *, several: bool) -> list[str
             "init_from and ckpt_path are two places to start from",
             hint="ckpt_path goes on with a run; init_from begins one with the weights of another",
         )
-    run_dir = _run_of(ckpt_path)
-    return continued(typed, run_dir)
+    return continued(typed, _run_of(ckpt_path))
 
 
 def _run_of(ckpt_path: str) -> Path:
     checkpoint = Path(ckpt_path).resolve()
+    require_checkpoint(ckpt_path)
     run_dir = checkpoint.parent.parent
-    if not checkpoint.is_file():
-        raise CheckpointError(
-            f"there is no checkpoint {ckpt_path}",
-            hint="a run keeps checkpoints/last.ckpt and checkpoints/best.ckpt",
-        )
     if not any((run_dir / name).exists() for name in (run_options.FILE, ".hydra")):
         raise CheckpointError(
             f"{ckpt_path} does not lie in the checkpoints/ of a run, so its options are unknown",
@@ -119,18 +117,18 @@ def _run_of(ckpt_path: str) -> Path:
     return run_dir
 
 
-def _reported(config: DictConfig) -> None:
+def _reported(config: DictConfig, folder: str | None) -> None:
     with reporting():
-        _job(config)
+        _job(config, folder)
 
 
-def _line(config: DictConfig) -> str:
+def _line(config: DictConfig, folder: str | None) -> str:
     """A job of a sweep, and what the table says of it."""
-    metrics = _job(config)
+    metrics = _job(config, folder)
     return f"test/bound {metrics['test/bound']:.3f}" if "test/bound" in metrics else ""
 
 
-def _job(config: DictConfig) -> Mapping[str, Any]:
+def _job(config: DictConfig, folder: str | None) -> Mapping[str, Any]:
     hydra = HydraConfig.get()
     run_dir = Path(hydra.runtime.output_dir)
     held = contextlib.ExitStack()
@@ -143,11 +141,13 @@ def _job(config: DictConfig) -> Mapping[str, Any]:
 
     def keep_options() -> None:
         run_options.write(run_dir, hydra.overrides.task, list(hydra.searchpath or []))
+        job_files.write(run_dir, folder, config)
 
     try:
         with held:
-            held.enter_context(locked(run_dir))
             plain = values(config, train)
+            first = is_alone_or_first(plain["trainer"].get("devices", 1))
+            held.enter_context(locked(run_dir, first=first))
             metrics = train(**plain, run_dir=relative(run_dir), begin=keep_options)
             interrupts.begun()  # also a run that had ended before, and took no step
             return metrics
@@ -157,12 +157,7 @@ def _job(config: DictConfig) -> Mapping[str, Any]:
 
 
 def _remove_if_nothing_was_made(run_dir: Path) -> None:
-    """Take away what Hydra made for a run that did not begin, and nothing that holds more."""
-    if os.environ.get("LOCAL_RANK", "0") != "0" or not run_dir.is_dir():
-        return
-    if {p.name for p in run_dir.iterdir()} != {".hydra"}:
-        return
-    shutil.rmtree(run_dir / ".hydra")
+    """Take away the folders that Hydra made for a run that did not begin, if they are empty."""
     with contextlib.suppress(OSError):  # not empty
         for folder in (run_dir, *run_dir.parents):
             if folder == Path.cwd() or (folder != run_dir and not _inside(folder)):

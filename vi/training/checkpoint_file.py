@@ -18,6 +18,7 @@ from lightning.pytorch.plugins.io import CheckpointIO
 
 from vi.errors import CheckpointError, RunDirectoryError
 from vi.training.atomic import write_atomically
+from vi.training.places import require_checkpoint
 
 _PADDED = slice(46, 50)  # of the first record: the name of the padding and its length
 _PADDING = b"FB\x0e\x00"
@@ -95,11 +96,7 @@ def _unpacked(path: Path, content: bytes) -> dict[str, Any]:
 
 
 def _bytes(path: Path) -> bytes:
-    if not path.is_file():
-        raise CheckpointError(
-            f"there is no checkpoint {path}",
-            hint="a run keeps checkpoints/last.ckpt and checkpoints/best.ckpt",
-        )
+    require_checkpoint(path)
     try:
         return path.read_bytes()
     except OSError as error:

@@ -55,9 +55,10 @@ from vi.training.processes import (
     check_processes,
     ending_together,
     is_first,
+    speaking_alone,
 )
 from vi.training.quiet import quiet
-from vi.training.registry import describe
+from vi.training.registry import describe, require_plugins
 from vi.training.report import print_report
 from vi.training.resume import prepare, read_run
 from vi.training.rounding import rounding
@@ -131,6 +132,7 @@ def fit(
     bound, scheme = bound or ELBO(), scheme or Joint()
     settings_ = _settings(trainer, epochs, settings)
     require_seed(seed)
+    require_plugins(plugins)
     check_processes(settings_, scheme)
     _require_one_start(ckpt_path, init_from)
     with noting_signals() as signals:
@@ -155,7 +157,7 @@ def fit(
         if callbacks is None:
             callbacks = [LatentDiagnostics(), Pictures(), EMLedger()]
         seen = [*(callbacks if first else _taking_part(callbacks)), Hyperparameters(values)]
-        with locked(run_dir):
+        with locked(run_dir, first=first), speaking_alone(settings_.devices):
             one = _trainer(run_dir, module, seen, loggers, resumed, ckpt_path)
             if resumed is not None:
                 check_callbacks(resumed, one, Path(str(ckpt_path)))

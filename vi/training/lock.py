@@ -14,21 +14,24 @@ from typing import Any
 from vi.errors import RunDirectoryError
 
 NAME = ".lock"
-_OTHERS = ("RANK", "LOCAL_RANK", "SLURM_PROCID")  # of several processes the first one writes
 _held: Counter[tuple[int, Path]] = Counter()  # by this process and directory
 
 
 @contextmanager
-def locked(directory: Path) -> Iterator[None]:
+def locked(directory: Path, *, first: bool = True) -> Iterator[None]:
     """Within this block the directory is this process's own, however often it asks.
 
     ``.lock`` tells host, process and when that began. A process that is no more, or another one
     under its number, has left it behind, and it is taken over.
 
+    Args:
+        directory: Of a run; made if missing.
+        first: Of several processes of one run, only the first writes and takes the lock.
+
     Raises:
         RunDirectoryError: Another process writes there, or one on another machine may.
     """
-    if any(os.environ.get(name, "0") != "0" for name in _OTHERS):
+    if not first:
         yield
         return
     key, made = (os.getpid(), directory.resolve()), not directory.exists()

@@ -113,6 +113,21 @@ def is_first(devices: int) -> bool:
     return devices == 1 or rank_zero_only.rank == 0
 
 
+@contextmanager
+def speaking_alone(devices: int) -> Iterator[None]:
+    """Within this block a run on one device writes its curves, whatever its launcher numbered it.
+
+    Lightning takes the number of one of several independent runs for a rank, and would keep the
+    loggers of all but one of them silent.
+    """
+    before = rank_zero_only.rank
+    rank_zero_only.rank = 0 if devices == 1 else before
+    try:
+        yield
+    finally:
+        rank_zero_only.rank = before
+
+
 def check_processes(settings: TrainerSettings, scheme: Scheme) -> None:
     """Refuse what several processes would not compute as one does.
 

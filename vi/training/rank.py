@@ -1,0 +1,17 @@
+"""Which process of a run this is, by what its launcher says. Nothing heavy is imported here."""
+
+import os
+
+_SAID = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")  # in Lightning's order
+
+
+def is_alone_or_first(devices: int) -> bool:
+    """Whether this process writes the files of its run.
+
+    A run on one device is a run of its own, whatever number a launcher gave its process.
+
+    >>> is_alone_or_first(devices=1)
+    True
+    """
+    said = (os.environ[name] for name in _SAID if name in os.environ)
+    return devices == 1 or next(said, "0") == "0"
