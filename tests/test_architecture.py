@@ -42,6 +42,7 @@ GROUND = {
     "lazy",
     "cache",
     "inputs",
+    "support",
 }  # files beside the folders: below every floor
 FILES = sorted(PACKAGE.rglob("*.py"))
 

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from vi.errors import DataError
+from vi.support import first_of, outside, told
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -199,13 +200,16 @@ def _check_values(model: Any, x: Tensor, masks: Mapping[str, Tensor]) -> None:
     known = reduce(or_, masks.values()).expand(x.shape) if masks else None
     head = getattr(model, "likelihood_head", None)
     finite = x.isfinite()
-    inside = torch.ones_like(finite) if head is None else head.support.check(x)
-    if known is not None:
-        finite = finite | ~known if model.takes_missing else finite
-        inside = inside | ~known if inside.shape == x.shape else inside
-    if not _is_true(finite.all() & inside.all()):  # whose answer is waited for once
+    bad = torch.zeros_like(finite) if head is None else outside(head.support, x, known)
+    if known is not None and model.takes_missing:
+        finite = finite | ~known
+    if not _is_true(finite.all() & ~bad.any()):  # whose answer is waited for once
         _refuse_what_is_not_finite(model, x, finite)
-        _refuse_what_is_outside(head, x if known is None else x[known], x, inside)
+        all_of_it = torch.ones_like(finite) if known is None else known
+        raise DataError(
+            told(head, [(x, all_of_it)], first_of(bad, x)),
+            hint="scale or binarise x as the training data were, or choose another likelihood",
+        )
 
 
 def _refuse_what_is_not_finite(model: Any, x: Tensor, finite: Tensor) -> None:
@@ -218,17 +222,6 @@ def _refuse_what_is_not_finite(model: Any, x: Tensor, finite: Tensor) -> None:
     raise DataError(
         f"{int(bad.sum())} {word} values in x (first: item {int(bad.nonzero()[0, 0])})",
         hint=leave_out if model.takes_missing else "remove or fill those items",
-    )
-
-
-def _refuse_what_is_outside(head: Any, known: Tensor, x: Tensor, inside: Tensor) -> None:
-    item, *entry = (~inside).nonzero()[0].tolist()
-    number = f"{x[item, *entry].item():g} in " if inside.shape == x.shape else ""
-    where = f"{number}item {item}" + (f", entry {entry}" if entry else "")
-    raise DataError(
-        f"{type(head).__name__} needs {head.needs}; got values in "
-        f"[{known.min():.2f}, {known.max():.2f}] (first outside: {where})",
-        hint="scale or binarise x as the training data were, or choose another likelihood",
     )
 
 

@@ -1,5 +1,7 @@
 """Train, evaluate, sample, encode and resume, as a user types them."""
 
+import csv
+import io
 import json
 import shutil
 import sys
@@ -137,6 +139,32 @@ def test_a_resumed_command_is_the_uninterrupted_one(folder, tmp_path):
     resumed, at_once = vi.load(tmp_path / "short"), vi.load(tmp_path / "whole")
     for p, q in zip(resumed.parameters(), at_once.parameters(), strict=True):
         assert torch.equal(p, q)
+
+
+def test_a_resumed_command_keeps_the_default_callbacks_and_curves(run, tmp_path):
+    """Pictures, diagnostics and ledger go on; one file of each curve, without a gap.
+
+    Caught: a run that goes on without them; a second file of curves.
+    """
+    shutil.copytree(run, tmp_path / "run")
+    pictures = [tmp_path / "run" / f"{name}.png" for name in ("samples", "latent_plane", "ledger")]
+    for picture in pictures:
+        picture.unlink()
+    last = "ckpt_path=run/checkpoints/last.ckpt"
+    command(train.main, [last, "trainer.max_epochs=3"], tmp_path)
+    assert json.loads((tmp_path / "run" / "metrics.json").read_text())["train/epochs"] == 3
+    (curves,) = (tmp_path / "run" / "csv").glob("*/metrics.csv")
+    rows = list(csv.DictReader(io.StringIO(curves.read_text())))
+    told = {name: [float(row["step"]) for row in rows if row[name]] for name in rows[0]}
+    assert sorted({len(steps) for name, steps in told.items() if name.startswith("val/")}) == [3]
+    assert told["train/elbo"] == sorted({*told["train/elbo"]})
+    for name in (
+        name for name in told if name.split("/")[0] in ("latent", "ledger", "diagnostics")
+    ):
+        assert max(told[name]) == max(told["val/elbo"]), name
+    assert len(list((tmp_path / "run").glob("events.*"))) == 1
+    assert all(picture.is_file() for picture in pictures)
+    assert (tmp_path / "run" / ".hydra" / "overrides.yaml").is_file()
 
 
 def test_a_python_model_is_saved_and_loaded(tmp_path):

@@ -191,6 +191,7 @@ HOSTILE = {
     "many_threads": put("threads", value=10**6),
     "text_threads": put("threads", value="2"),
     "plans_list": put("products", value=[1]),
+    "plans_of_ranks_junk": put("products", value=[{}, {"1x2x3, 1 threads": ["a"]}]),
     "plans_junk": put("products", value={"1x2x3, 1 threads": ["a"]}),
     "moment_shape": put(*MOMENT, value=torch.zeros(1, 2, 3)),
     "moment_dtype": put(*MOMENT, value=lambda t: t.double()),
@@ -241,6 +242,20 @@ def test_what_no_run_writes_is_refused_before_it_is_used(run, tmp_path, name):
     write_atomically(path, sealed(hostile(read_checkpoint(last_of(run)), HOSTILE[name])))
     with pytest.raises(CheckpointError):
         fit(tmp_path, ckpt_path=path, epochs=4, callbacks=[periodic(tmp_path)])
+
+
+def test_an_older_run_that_had_kept_no_best_weights_goes_on(copied):
+    """Caught: TypeError, float of None."""
+    path = last_of(copied)
+    saved = read_checkpoint(path)
+    del saved["callbacks"]["Best"]
+    saved["callbacks"]["ModelCheckpoint{'monitor': 'val/bound'}"] = {
+        "monitor": "val/bound",
+        "best_model_path": "",
+        "best_model_score": None,
+    }
+    write_atomically(path, sealed(saved))
+    fit(copied, goes_on=True, epochs=4)
 
 
 @pytest.mark.parametrize("junk", [torch.zeros(3), [1, 2], {}, 5, None])

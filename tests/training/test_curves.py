@@ -3,6 +3,7 @@
 import csv
 
 import pytest
+from google.protobuf.message import DecodeError
 from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
 from tensorboard.compat.proto.event_pb2 import Event
 
@@ -152,3 +153,27 @@ def test_a_run_killed_before_its_first_checkpoint_begins_its_curves_anew(tmp_pat
     fit(tmp_path, loggers=[CSVCurves(tmp_path)])
     assert sorted({int(row["step"]) for row in rows(tmp_path)}) == [4, 6, 8, 12, 16, 18]
     assert [path.name for path in (tmp_path / "csv").iterdir()] == ["version_0"]
+
+
+def test_a_damaged_record_ends_what_is_read_of_events(tmp_path):
+    """Caught: a DecodeError of protobuf out of a resume."""
+    log(TensorBoard(tmp_path, name="", version=""), range(1, 8))
+    (path,) = tmp_path.glob("events.*")
+    content = bytearray(path.read_bytes())
+    *_, start = _starts(content)
+    content[start + 12] ^= 0xFF
+    path.write_bytes(content)
+    with pytest.raises(DecodeError):
+        Event.FromString(bytes(content[start + 12 : -4]))
+    again = TensorBoard(tmp_path, name="", version="")
+    again.rewind(9, is_open=False)
+    log(again, [7, 8])
+    assert [step for step, _ in events_of(tmp_path)] == list(range(1, 9))
+
+
+def _starts(content):
+    """Where each record begins."""
+    start = 0
+    while start < len(content):
+        yield start
+        start += 16 + int.from_bytes(content[start : start + 8], "little")

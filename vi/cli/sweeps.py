@@ -79,7 +79,7 @@ def sweep(
     hydra: Hydra,
     overrides: Sequence[str],
     main: Callable[..., Any],
-    run: Callable[[DictConfig, str | None], str],
+    run: Callable[..., str],
 ) -> int:
     """Run the jobs of a sweep and print a table of what became of them.
 
@@ -87,7 +87,7 @@ def sweep(
         hydra: Of ``hydra_here``.
         overrides: The command line.
         main: The function whose parameters are the top level of the configuration.
-        run: A job, told where Hydra's own files of it belong.
+        run: A job, given its configuration and the ``folder`` of what Hydra keeps of it.
 
     Returns:
         The exit code of the first job that failed, else 0.

@@ -128,7 +128,7 @@ def _line(config: DictConfig, folder: str | None) -> str:
     return f"test/bound {metrics['test/bound']:.3f}" if "test/bound" in metrics else ""
 
 
-def _job(config: DictConfig, folder: str | None) -> Mapping[str, Any]:
+def _job(config: DictConfig, folder: str | None = None) -> Mapping[str, Any]:
     hydra = HydraConfig.get()
     run_dir = Path(hydra.runtime.output_dir)
     held = contextlib.ExitStack()

@@ -10,8 +10,7 @@ _SHOWN = 5  # kinds of a column of text
 _MOST_KINDS = 50
 _TRUTH = {"true", "false", "yes", "no", "t", "f", "y", "n"}
 _NOTHING = {"-", "--", "---", ".", "..", "*", "#n/a", "#na", "<na>", "nil", "missing", "unknown"}
-_DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")
-_SEMICOLONS = re.compile(r"[+-]?[\d.]+(;[+-]?[\d.,]+)+")
+_DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?|[+-]?[\d.]+(;[+-]?[\d.,]+)+")
 _SEPARATORS = {"|": r"\s*\|\s*", "a colon": r"\s*:\s*", "blanks": r"\s+"}
 _THOUSANDS = re.compile(r"[+-]?\d{1,3}([,'_ \u00a0\u202f]\d{3})+(\.\d+)?")
 _DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([T ]\d{1,2}:.*)?|\d{1,2}:\d{2}(:\d{2}.*)?")
@@ -62,9 +61,8 @@ def _quoted(place: _Place) -> str:
     return "numbers stand in quotes of another kind; write them without, or in double quotes"
 
 
-def _decimal_comma(place: _Place) -> str:
-    plain = _DECIMAL_COMMA.fullmatch(place.cell) or _SEMICOLONS.fullmatch(place.cell)
-    return _DECIMAL_POINTS if plain else ""
+def _written_as(pattern: re.Pattern[str], hint: str) -> Callable[[_Place], str]:
+    return lambda place: hint if pattern.fullmatch(place.cell) else ""
 
 
 def _separated(place: _Place) -> str:
@@ -81,12 +79,6 @@ def _separated(place: _Place) -> str:
     return ""
 
 
-def _thousands(place: _Place) -> str:
-    if not _THOUSANDS.fullmatch(place.cell):
-        return ""
-    return "thousands are set apart; write the digits without anything between them"
-
-
 def _units(place: _Place) -> str:
     others = [*place.column[: place.row], *place.column[place.row + 1 :]]
     if place.row or not are_numbers(others):
@@ -97,18 +89,6 @@ def _units(place: _Place) -> str:
 def _truth(place: _Place) -> str:
     kinds = {cell.lower() for cell in place.column if not is_missing(cell)}
     return "the column says yes or no; write 1 and 0" if kinds <= _TRUTH else ""
-
-
-def _date(place: _Place) -> str:
-    if not _DATE.fullmatch(place.cell):
-        return ""
-    return "dates and times are not read; write a number, for example days since the first one"
-
-
-def _unit(place: _Place) -> str:
-    if not _WITH_UNIT.fullmatch(place.cell):
-        return ""
-    return "a number with a unit; write the number alone, and the unit into the column's name"
 
 
 def _kinds(place: _Place) -> str:
@@ -126,12 +106,19 @@ _LOOKS: tuple[Callable[[_Place], str], ...] = (
     _unclosed,
     _nothing,
     _quoted,
-    _decimal_comma,
-    _thousands,
+    _written_as(_DECIMAL_COMMA, _DECIMAL_POINTS),
+    _written_as(
+        _THOUSANDS, "thousands are set apart; write the digits without anything between them"
+    ),
     _separated,
     _units,
     _truth,
-    _date,
-    _unit,
+    _written_as(
+        _DATE, "dates and times are not read; write a number, for example days since the first one"
+    ),
+    _written_as(
+        _WITH_UNIT,
+        "a number with a unit; write the number alone, and the unit into the column's name",
+    ),
     _kinds,
 )

@@ -2,6 +2,7 @@
 
 import gzip
 import io
+from collections.abc import Iterator
 from pathlib import Path
 
 from vi.data.foreign import foreign
@@ -10,9 +11,10 @@ from vi.errors import DataError
 
 GZIP_MAGIC = b"\x1f\x8b"
 DEFLATE_RATIO = 1032  # no byte of a DEFLATE stream becomes more (zlib's technical details)
-MOST_RATIO = 250  # tables of counts that are nearly all 0 shrink to a hundredth
+MOST_RATIO = 250  # counts of 13 488 genes in worm neurons, as int64, become 200 times as much
 ALWAYS = 1 << 28  # bytes that any file may become
 _BLOCK = 1 << 20
+_FREELY = 1 << 26  # bytes that are taken before it is known how many there are
 
 
 def most(packed: int) -> int:
@@ -37,7 +39,7 @@ def require_bounded(path: Path, packed: int, unpacked: int) -> None:
     """
     if unpacked > most(packed):
         raise DataError(
-            f"{path} has {gigabytes(packed)} and unpacks to {gigabytes(unpacked)}; at most "
+            f"{path}: {gigabytes(packed)} unpacks to {gigabytes(unpacked)}; at most "
             f"{gigabytes(most(packed))} are unpacked",
             hint="if you trust it, unpack it yourself, or save it without compression",
         )
@@ -47,14 +49,38 @@ def require_bounded(path: Path, packed: int, unpacked: int) -> None:
 def gunzip(path: Path, raw: bytes) -> bytes:
     """What a .gz file holds.
 
+    What becomes much more than its last bytes say is measured before it is taken.
+
     Raises:
         DataError: It is truncated or damaged, or becomes too much.
     """
-    unpacked, source = io.BytesIO(), gzip.GzipFile(fileobj=io.BytesIO(raw))
+    stated = int.from_bytes(raw[-4:], "little")
+    freely = max(_FREELY, stated if stated <= most(len(raw)) else 0)
+    content = _taken(path, raw, freely)
+    if content is None:
+        content = _taken(path, raw, sum(map(len, _blocks(path, raw))))
+    assert content is not None
+    return content
+
+
+def _taken(path: Path, raw: bytes, most: int) -> bytes | None:
+    """The content, if it has no more bytes than this."""
+    content = io.BytesIO()
+    for block in _blocks(path, raw):
+        if content.tell() + len(block) > most:
+            return None
+        content.write(block)
+    return content.getvalue()
+
+
+def _blocks(path: Path, raw: bytes) -> Iterator[bytes]:
+    """The content bit by bit, as long as what was read explains it."""
+    file, unpacked = io.BytesIO(raw), 0
+    source = gzip.GzipFile(fileobj=file)
     while block := _next(path, source):
-        unpacked.write(block)
-        require_bounded(path, len(raw), unpacked.tell())
-    return unpacked.getvalue()
+        unpacked += len(block)
+        require_bounded(path, file.tell(), unpacked)
+        yield block
 
 
 def _next(path: Path, source: gzip.GzipFile) -> bytes:

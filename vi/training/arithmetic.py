@@ -64,7 +64,7 @@ class Arithmetic:
         return chosen | ({} if self.is_bit_equal else {"resume/bit_equal": False})
 
 
-def plans_of(checkpoint: Mapping[str, Any]) -> list[dict[str, Any]]:
+def plans_of(checkpoint: Mapping[str, Any]) -> list[Any]:
     """The plans of products of every process, by rank; older versions kept those of the first."""
     kept = checkpoint.get("products", [])
     return kept if isinstance(kept, list) else [kept]

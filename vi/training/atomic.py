@@ -39,10 +39,7 @@ def write_atomically(
             if durable:
                 _flush(path.parent)
     except OSError as error:
-        raise RunDirectoryError(
-            f"cannot write {path}: {error.strerror or error}",
-            hint="free space, or choose a folder",
-        ) from error
+        raise _not_written(path, error) from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
@@ -61,10 +58,12 @@ def append(path: Path, content: bytes) -> None:
         with path.open("ab") as file:
             file.write(content)
     except OSError as error:
-        raise RunDirectoryError(
-            f"cannot write {path}: {error.strerror or error}",
-            hint="free space, or choose a folder",
-        ) from error
+        raise _not_written(path, error) from error
+
+
+def _not_written(path: Path, error: OSError) -> RunDirectoryError:
+    told = f"cannot write {path}: {error.strerror or error}"
+    return RunDirectoryError(told, hint="free space, or choose a folder")
 
 
 def remove_left_over(*folders: Path) -> None:

@@ -9,6 +9,7 @@ from vi.errors import CheckpointError, NumericsError
 from vi.evaluation.base import Evaluation
 from vi.evaluation.importance_sampling import ImportanceSampling
 from vi.training.evaluate import evaluate
+from vi.training.magnitudes import steadying
 from vi.training.module import TrainingModule
 from vi.training.plain_files import Unreadable, read_json
 from vi.training.pretrained import read_config
@@ -58,7 +59,7 @@ def measure(
     if not _has(known, "test/"):
         evaluation = evaluation or ImportanceSampling(num_samples=1000)
         test = evaluate(model, data.test, bound, evaluation, seed=seed)
-        _require_finite(test)
+        _require_finite(test, module)
     if data.val is not None and not _has(known, "val/"):
         val = evaluate(model, data.val, bound, seed=seed, repeats=1)
     return {f"test/{k}": v for k, v in test.items()} | {f"val/{k}": v for k, v in val.items()}
@@ -76,10 +77,10 @@ def _has(known: Mapping[str, Any], prefix: str) -> bool:
     return any(name.startswith(prefix) for name in known)
 
 
-def _require_finite(numbers: Mapping[str, float]) -> None:
+def _require_finite(numbers: Mapping[str, float], module: TrainingModule) -> None:
     bad = [f"{name}={value}" for name, value in numbers.items() if not math.isfinite(value)]
     if bad:
         raise NumericsError(
             f"the trained model has no finite numbers on the test data: {', '.join(bad)}",
-            hint="lower optimizer.lr, or set scheme.gradient_clip_norm=1",
+            hint=steadying(module.data, module.model),
         )

@@ -2,14 +2,14 @@
 
 import torch
 from torch import Tensor
-from torch.distributions.constraints import Constraint
 
 from vi.data.base import LoadedData, Split
 from vi.errors import ConfigurationError, DataError
 from vi.models.base import ExactModel, LatentVariableModel
+from vi.support import first_of, outside, told
 from vi.training.magnitudes import check_magnitudes
 from vi.training.settings import TrainerSettings
-from vi.training.suggestions import blocks, outside, warn_of_density, what_fits
+from vi.training.suggestions import blocks, warn_of_density, what_fits
 
 
 def check_data(data: LoadedData, model: LatentVariableModel, settings: TrainerSettings) -> None:
@@ -86,27 +86,14 @@ def _check_values(name: str, split: Split, data: LoadedData, model: LatentVariab
         if not x.sum().isfinite():
             _check_finite(name, x, known, offset, data)
         if head is not None and not first:
-            first = _first_outside(head.support, x, known, offset)
+            bad = outside(head.support, x, known)
+            first = first_of(bad, x, offset) if bad.any() else ""
         offset += len(x)
     if head is not None and first:
-        ranges = [x[known].aminmax() for x, known in blocks(split) if known.any()]
-        low, high = (torch.stack(ends) for ends in zip(*ranges, strict=True))
         raise DataError(
-            f"{type(head).__name__} needs {head.needs}; got values in "
-            f"[{low.min():.2f}, {high.max():.2f}] in the {name} data ({first})",
+            told(head, blocks(split), first, of=f" in the {name} data"),
             hint=what_fits(split, data, model),
         )
-
-
-def _first_outside(support: Constraint, x: Tensor, known: Tensor, offset: int) -> str:
-    """The first number that is not in the support, and where it stands."""
-    bad = outside(support, x, known)
-    if not bad.any():
-        return ""
-    item, *entry = bad.nonzero()[0].tolist()
-    where = f"item {offset + item}" + (f", entry {entry}" if entry else "")
-    number = f"{x[item, *entry].item():g} in " if bad.shape == x.shape else ""
-    return f"first outside: {number}{where}"
 
 
 def _check_missing(name: str, split: Split, model: LatentVariableModel) -> None:

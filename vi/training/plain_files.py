@@ -7,7 +7,7 @@ anything is built from it.
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -24,14 +24,19 @@ class Unreadable(ValueError):
     """Why a file is not read: a clause that goes on from its name."""
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path, constant: Callable[[str], Any] | None = None) -> Any:
     """The value of a JSON file, finite numbers and distinct keys only.
+
+    Args:
+        path: The file.
+        constant: What to make of NaN and Infinity, which are no JSON; they are refused if not
+            given.
 
     Raises:
         Unreadable: It is missing, no file, too large, not UTF-8, no JSON, nested too deep, has a
             key twice or a number that is not finite.
     """
-    return json_value(_content(path, _JSON_BYTES))
+    return json_value(_content(path, _JSON_BYTES), constant)
 
 
 def read_yaml(path: Path) -> Any:
@@ -43,7 +48,7 @@ def read_yaml(path: Path) -> Any:
     return yaml_value(_content(path, _YAML_BYTES))
 
 
-def json_value(content: bytes) -> Any:
+def json_value(content: bytes, constant: Callable[[str], Any] | None = None) -> Any:
     """The value of a JSON text; see ``read_json``.
 
     >>> json_value(b'{"seed": 0}')
@@ -56,7 +61,7 @@ def json_value(content: bytes) -> Any:
     try:
         value = json.loads(
             text,
-            parse_constant=_no_number,
+            parse_constant=constant or _no_number,
             parse_float=_finite,
             object_pairs_hook=_distinct,
         )

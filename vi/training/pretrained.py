@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -124,9 +125,10 @@ def read_config(directory: Path) -> dict[str, Any]:
     """The verified ``config.json`` of a model directory."""
     _verify(directory)
     try:
-        config = read_json(directory / _CONFIG)
+        config = read_json(directory / _CONFIG, constant=float)
         if not isinstance(config, dict) or config.get("format") != FORMAT:
             raise Unreadable("names another format")
+        config = _with_finite_facts(config, directory / _CONFIG)
     except Unreadable as error:
         raise CheckpointError(
             f"{directory / _CONFIG} is no configuration of format {FORMAT}: it {error}",
@@ -134,6 +136,19 @@ def read_config(directory: Path) -> dict[str, Any]:
         ) from error
     require_sound_config(config, directory / _CONFIG)
     return config
+
+
+def _with_finite_facts(config: dict[str, Any], path: Path) -> dict[str, Any]:
+    """The same with null for facts that are not finite, as an older version wrote them."""
+    facts = config.get("facts")
+    whole = config | ({"facts": finite(facts)} if isinstance(facts, dict) else {})
+    try:
+        json.dumps(whole, allow_nan=False)
+    except ValueError:
+        raise Unreadable("holds NaN or Infinity, which is no number") from None
+    if isinstance(facts, dict) and any(whole["facts"][k] is not facts[k] for k in facts):
+        warnings.warn(f"{path} holds facts that are no numbers; they are null", stacklevel=4)
+    return whole
 
 
 def built(

@@ -14,6 +14,7 @@ from vi.distributions.conditional import ConditionalDistribution
 from vi.distributions.constraints import Grid
 from vi.errors import ViError
 from vi.models.base import ExactModel, LatentVariableModel
+from vi.support import outside
 from vi.training.registry import build, options, packaged
 from vi.training.schema import parameters
 
@@ -21,17 +22,6 @@ _BLOCK = 4096
 _SHOWN = 5
 _MOST_LEVELS = 255
 _MOST_VALUES = 1000  # of a grid
-
-
-def outside(support: Constraint, x: Tensor, known: Tensor) -> Tensor:
-    """Where x (B, *event) is not in the support; entries that are not known are nowhere.
-
-    >>> from torch.distributions.constraints import boolean
-    >>> outside(boolean, torch.tensor([[1.0, 2.0, 3.0]]), torch.tensor([[True, True, False]]))
-    tensor([[False,  True, False]])
-    """
-    bad = ~support.check(x)
-    return bad & known if bad.shape == known.shape else bad
 
 
 def what_fits(split: Split, data: LoadedData, model: LatentVariableModel) -> str:

@@ -10,6 +10,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from google.protobuf.message import DecodeError
 from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
@@ -158,5 +159,9 @@ def _events(path: Path) -> Iterator[tuple[int, Any]]:
         end = start + 12 + length + 4
         if end > len(content):
             return
-        yield end, Event.FromString(content[start + 12 : end - 4])
+        try:
+            event = Event.FromString(content[start + 12 : end - 4])
+        except DecodeError:  # what follows may be anything
+            return
+        yield end, event
         start = end

@@ -1,0 +1,52 @@
+"""Values against the support of a likelihood, and what to say of those outside."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.distributions.constraints import Constraint
+
+
+def outside(support: Constraint, x: Tensor, known: Tensor | None = None) -> Tensor:
+    """Where x (B, *event) is not in the support; entries that are not known are nowhere.
+
+    >>> from torch.distributions.constraints import boolean
+    >>> outside(boolean, torch.tensor([[1.0, 2.0, 3.0]]), torch.tensor([[True, True, False]]))
+    tensor([[False,  True, False]])
+    """
+    bad = ~support.check(x)
+    return bad & known if known is not None and bad.shape == known.shape else bad
+
+
+def first_of(bad: Tensor, x: Tensor, offset: int = 0) -> str:
+    """The first value outside and where it stands.
+
+    Args:
+        bad: What ``outside`` says of x.
+        x: (B, *event).
+        offset: The number of the first datum of x.
+
+    >>> first_of(torch.tensor([[False, True]]), torch.tensor([[1.0, 2.0]]), offset=500)
+    'first outside: 2 in item 500, entry [1]'
+    """
+    item, *entry = bad.nonzero()[0].tolist()
+    number = f"{x[item, *entry].item():g} in " if bad.shape == x.shape else ""
+    return f"first outside: {number}item {offset + item}" + (f", entry {entry}" if entry else "")
+
+
+def told(head: Any, blocks: Iterable[tuple[Tensor, Tensor]], first: str, of: str = "") -> str:
+    """The sentence that refuses values.
+
+    Args:
+        head: The likelihood, a ``ConditionalDistribution``.
+        blocks: All x (B, *event), and which of their entries are known.
+        first: The first value outside.
+        of: Which data they are.
+    """
+    ranges = [x[known].aminmax() for x, known in blocks if known.any()]
+    got = "got nothing that is known"
+    if ranges:
+        low, high = (torch.stack(ends) for ends in zip(*ranges, strict=True))
+        got = f"got values in [{low.min():.2f}, {high.max():.2f}]"
+    return f"{type(head).__name__} needs {head.needs}; {got}{of} ({first})"
