@@ -50,25 +50,19 @@ def python(*arguments, cwd):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda n: n.name)
-def test_a_signal_while_composing_ends_in_one_line(number, tmp_path):
-    """Caught: a trace of KeyboardInterrupt; -15 without a word."""
-    module, name = PLACES["composing"]
+@pytest.mark.parametrize("place", ["composing", pytest.param("loading", marks=pytest.mark.slow)])
+def test_a_signal_before_the_start_ends_in_one_line(place, number, tmp_path):
+    """And leaves no directory. Caught: a trace of KeyboardInterrupt; -15 without a word."""
+    module, name = PLACES[place]
     process = python("-c", WAITING.format(module=module, name=name), cwd=tmp_path)
     code, wrong = signalled(process, number)
-    assert code == 128 + number
-    assert wrong == f"error: stopped by {number.name}\n"
-    assert list(tmp_path.iterdir()) == []
+    ended_in_one_line(code, wrong, number, tmp_path)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda n: n.name)
-def test_a_signal_while_the_data_are_loaded_leaves_no_directory(number, tmp_path):
-    module, name = PLACES["loading"]
-    process = python("-c", WAITING.format(module=module, name=name), cwd=tmp_path)
-    code, wrong = signalled(process, number)
+def ended_in_one_line(code, wrong, number, folder):
     assert code == 128 + number
     assert wrong == f"error: stopped by {number.name}\n"
-    assert list(tmp_path.iterdir()) == []
+    assert list(folder.iterdir()) == []
 
 
 @pytest.mark.slow
@@ -81,9 +75,7 @@ def test_a_signal_at_any_moment_of_the_start_ends_in_one_line(command, number, t
         time.sleep(0.4 + 0.5 * k)
         process.send_signal(number)
         _, wrong = process.communicate(timeout=60)
-        assert process.returncode == 128 + number
-        assert wrong == f"error: stopped by {number.name}\n"
-        assert list(tmp_path.iterdir()) == []
+        ended_in_one_line(process.returncode, wrong, number, tmp_path)
 
 
 def test_once_a_run_has_begun_a_signal_is_an_error():

@@ -9,7 +9,7 @@ import pytest
 from lightning.pytorch.utilities import rank_zero_only
 
 from tests.support.runs import Calls, fit, rows
-from vi.errors import RunDirectoryError
+from vi.errors import ConfigurationError, RunDirectoryError
 from vi.training.lock import NAME, locked, require_free
 from vi.training.rank import is_alone_or_first
 
@@ -119,6 +119,14 @@ def test_a_run_alone_writes_and_locks_whatever_number_it_has(tmp_path, monkeypat
     assert rows(tmp_path)
     assert list(tmp_path.glob("events.*"))
     assert rank_zero_only.rank == 3
+
+
+def test_a_plugin_that_is_not_there_is_refused_before_anything_is_made(tmp_path):
+    """From Python as from the command line. Caught: a warning, and a run without model/."""
+    with pytest.raises(ConfigurationError, match="plugin no_such cannot be imported") as refused:
+        fit(tmp_path / "run", plugins=["no_such"])
+    assert refused.value.hint
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_place_that_cannot_be_made_is_told(tmp_path):
