@@ -11,10 +11,10 @@ from torch.distributions import Distribution, Independent, Normal, constraints
 
 import vi
 from vi.cli.compose import composed
-from vi.cli.train import train
 from vi.data.base import Batch
 from vi.distributions.prior import Prior
 from vi.training.registry import build, options
+from vi.training.run import Run
 
 DATA_SHAPE = (6,)
 
@@ -25,7 +25,9 @@ _TOGETHER = ("bound", "posterior", "prior", "likelihood")
 @cache
 def _composed(group: str, option: str) -> dict[str, Any]:
     if group not in _TOGETHER:
-        return composed("train", [f"{group}={option}", "num_components=3"], train)[group]
+        return composed("train", [f"{group}={option}", *_few_components(group, option)], Run)[
+            group
+        ]
     return _row(list(options(group)).index(option))[group]
 
 
@@ -33,9 +35,16 @@ def _composed(group: str, option: str) -> dict[str, Any]:
 def _row(i: int) -> dict[str, Any]:
     """The i-th option of each group, composed at once: that is a quarter of a second."""
     chosen = [(group, list(options(group))) for group in _TOGETHER]
-    overrides = [f"{group}={names[i]}" for group, names in chosen if i < len(names)]
+    row = [(group, names[i]) for group, names in chosen if i < len(names)]
+    overrides = [f"{group}={option}" for group, option in row]
     told = ["likelihood.likelihoods=[bernoulli]"] if "likelihood=table" in overrides else []
-    return composed("train", [*overrides, *told, "num_components=3"], train)
+    few = {override for chosen in row for override in _few_components(*chosen)}
+    return composed("train", [*overrides, *told, *few], Run)
+
+
+def _few_components(group: str, option: str) -> list[str]:
+    takes_any = "${num_components}" in options(group)[option].read_text(encoding="utf-8")
+    return ["num_components=3"] if takes_any else []
 
 
 def node(group: str, option: str, size: int | None = None) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """A command line becomes a checked configuration, before anything is made on the disk."""
 
 import inspect
+import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,11 +19,11 @@ from vi.cli.outside import check_hydra, yaml_checked
 from vi.cli.run_options import parsed
 from vi.errors import ConfigurationError
 from vi.training.registry import check, config_dir, groups, options, require_plugins, taken
+from vi.training.run import OF_MODELS, ROLES, SETS, SUGGESTED
 from vi.training.schema import did_you_mean, parameters, validate
 
-_SETS_OF_PARTS = ("callbacks", "logger")
-_MAY_BE_NONE = (*_SETS_OF_PARTS, "experiment", "debug")
-_PARTS_OF_MODELS = ("encoder", "decoder", "posterior", "prior", "likelihood")
+_NEEDED = {*(ROLES.keys() - SETS), "hydra"}
+_TAKEN = re.compile(r"\$\{(\w+)\}")
 
 
 def composed(name: str, overrides: Sequence[str], main: Callable[..., Any]) -> dict[str, Any]:
@@ -78,7 +79,7 @@ def checked(
     _require_typed_plugins(plain, typed)
     check_values(plain, main)
     if "model" in plain:
-        _refuse_idle(plain, typed)
+        _refuse_idle(plain, config, typed)
     return plain
 
 
@@ -109,7 +110,7 @@ def values(config: DictConfig, main: Callable[..., Any]) -> dict[str, Any]:
     ours = [str(key) for key in config if key != "hydra"]
     _require_parts(OmegaConf.to_container(OmegaConf.masked_copy(config, ours)), main)
     plain = plain_values(OmegaConf.masked_copy(config, ours))
-    for group in _SETS_OF_PARTS:
+    for group in SETS:
         if group in parameters(main):
             members = plain.get(group) or {}
             plain[group] = {k: v for k, v in members.items() if v is not None}
@@ -162,7 +163,7 @@ def _own_option(override: Override) -> str:
         raise ConfigurationError(f"cannot read the option {text!r}", hint=GRAMMAR)
     if group not in groups() | {"hydra"} or override.is_delete() or override.is_sweep_override():
         return text
-    if value is None and group in _MAY_BE_NONE and override.package is None:
+    if value is None and group not in _NEEDED and override.package is None:
         return f"~{group}"
     if value is None or isinstance(value, bool | int | float):
         raise ConfigurationError(f"unknown option {text}", hint=_what_to_give(group))
@@ -187,7 +188,7 @@ def _require_typed_plugins(plain: Mapping[str, Any], typed: Sequence[Override]) 
 def _require_parts(node: Any, main: Callable[..., Any]) -> None:
     """Refuse what was taken away (by ~ or null) and cannot be missing."""
     for name in _options_of(main):
-        if name in _SETS_OF_PARTS:
+        if name in SETS:
             _require_set(name, node.get(name))
         elif name not in node:
             raise ConfigurationError(f"{name} is missing", hint=_what_to_give(name))
@@ -212,24 +213,40 @@ def _what_to_give(name: str) -> str:
     return f"choose one of {name}={'|'.join(known)}" if known else f"give {name}=..."
 
 
-def _refuse_idle(plain: Mapping[str, Any], typed: Sequence[Override]) -> None:
-    """A part of a model that was asked for, and that this model has no place for."""
-    parts = {k: v for k, v in plain.items() if k in _PARTS_OF_MODELS}
+def _refuse_idle(plain: Mapping[str, Any], config: DictConfig, typed: Sequence[Override]) -> None:
+    """What was asked for, and that no part of this run has a place for."""
+    parts = {k: v for k, v in plain.items() if k in OF_MODELS}
     places = taken("model", plain["model"], parts, plain.get("plugins") or [])
+    used = _names_used(config, {*plain} - (parts.keys() - places))
+    model = plain["model"]["_target_"].rpartition(".")[2]
     for override in typed:
-        group = override.key_or_group
-        if group in parts and group not in places:
-            model = plain["model"]["_target_"].rpartition(".")[2]
+        name = override.key_or_group
+        if name in parts and name not in places:
             raise ConfigurationError(
-                f"{override.input_line} has no effect: {model} takes no {group}",
-                hint=f"leave it out, or choose a model that takes a {group}, such as model=vae",
+                f"{override.input_line} has no effect: {model} takes no {name}",
+                hint=f"leave it out, or choose a model that takes a {name}, such as model=vae",
             )
+        if name in SUGGESTED and name not in used:
+            raise ConfigurationError(
+                f"{override.input_line} has no effect: no part of this run takes {name}",
+                hint="leave it out; python train.py --cfg job shows what each part takes",
+            )
+
+
+def _names_used(config: DictConfig, places: set[str]) -> set[str]:
+    """The single values that the parts in these places take, one by way of another too."""
+    raw = {name: OmegaConf.to_yaml(OmegaConf.masked_copy(config, [name])) for name in places}
+    used, more = set[str](), places - SUGGESTED
+    while more:
+        more = {name for place in more for name in _TAKEN.findall(raw[place])} & SUGGESTED - used
+        used |= more
+    return used
 
 
 def _parts(plain: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
     """(group, path, node) of every part."""
     for group, node in plain.items():
-        if group in _SETS_OF_PARTS:
+        if group in SETS:
             yield from ((group, f"{group}.{name}", n) for name, n in (node or {}).items())
         elif isinstance(node, Mapping):
             yield group, group, node

@@ -23,6 +23,7 @@ def evaluate_run(
     data_dir: str | None,
     out: str | None,
     plugins: list[str],
+    evaluation_samples: int,
     evaluation: dict[str, Any],
 ) -> None:
     """Measure a finished run and write evaluation.json beside its metrics."""

@@ -23,6 +23,7 @@ def impute_run(
     data_dir: str | None,
     out: str | None,
     plugins: list[str],
+    evaluation_samples: int,
     evaluation: dict[str, Any],
 ) -> None:
     """Write E[x|x_observed] of the missing entries, a picture, and how probable the truth was.

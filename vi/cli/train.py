@@ -28,6 +28,7 @@ from vi.training.lock import locked, require_free
 from vi.training.places import require_checkpoint
 from vi.training.rank import is_alone_or_first
 from vi.training.registry import config_dir
+from vi.training.run import Run
 from vi.training.startup import startup
 
 
@@ -55,7 +56,7 @@ def _train(hydra: Hydra, flags: Namespace) -> bool:
     if several:
         from vi.cli.sweeps import sweep
 
-        sys.exit(sweep(hydra, overrides, train, _line))
+        sys.exit(sweep(hydra, overrides, Run, _line))
     with startup.of_one_run():
         _run(hydra, overrides)
     return False
@@ -75,7 +76,7 @@ def _run(hydra: Hydra, overrides: Sequence[str]) -> None:
         require_free(Path(run_dir))  # before torch is imported
     with startup.part("configuration"):
         config = configuration("train", overrides)
-        checked(config, overrides, train)
+        checked(config, overrides, Run)
     config.hydra.mode = RunMode.RUN
     callbacks = Callbacks(config)
     callbacks.on_run_start(config=config, config_name="train")
@@ -145,10 +146,10 @@ def _job(config: DictConfig, folder: str | None = None) -> Mapping[str, Any]:
 
     try:
         with held:
-            plain = values(config, train)
-            first = is_alone_or_first(plain["trainer"].get("devices", 1))
+            run = Run(**values(config, Run))
+            first = is_alone_or_first(run.trainer.get("devices", 1))
             held.enter_context(locked(run_dir, first=first))
-            metrics = train(**plain, run_dir=relative(run_dir), begin=keep_options)
+            metrics = train(run, relative(run_dir), keep_options)
             interrupts.begun()  # also a run that had ended before, and took no step
             return metrics
     except Exception:
@@ -170,42 +171,15 @@ def _inside(folder: Path) -> bool:
 
 
 def train(
-    *,
-    model: dict[str, Any],
-    encoder: dict[str, Any],
-    decoder: dict[str, Any],
-    posterior: dict[str, Any],
-    prior: dict[str, Any],
-    likelihood: dict[str, Any],
-    covariance: dict[str, Any],
-    initialization: dict[str, Any],
-    bound: dict[str, Any],
-    scheme: dict[str, Any],
-    refinement: dict[str, Any],
-    optimizer: dict[str, Any],
-    schedule: dict[str, Any],
-    trainer: dict[str, Any],
-    evaluation: dict[str, Any],
-    data: dict[str, Any],
-    callbacks: dict[str, Any] | None,
-    logger: dict[str, Any] | None,
-    seed: int,
-    latent_dim: int,
-    hidden: list[int],
-    num_components: int,
-    standardize: bool,
-    ckpt_path: str | None,
-    init_from: str | None,
-    plugins: list[str],
-    run_dir: Path | None = None,
-    begin: Callable[[], None] = lambda: None,
+    run: Run, run_dir: Path | None = None, begin: Callable[[], None] = lambda: None
 ) -> Mapping[str, Any]:
     """Build the parts that a composed configuration describes, and fit; its numbers.
 
-    The last two are no options: where results go, and what to call before the first step.
+    Args:
+        run: What was composed and checked.
+        run_dir: Where results go.
+        begin: Called before the first step.
     """
-    given = dict(locals())
-
     with startup.part("imports"):
         import torch
 
@@ -215,33 +189,32 @@ def train(
         from vi.training.registry import build
         from vi.training.settings import require_seed
 
-    require_seed(seed)
-    groups = {k: v for k, v in given.items() if isinstance(v, dict) and "_target_" in v}
-    dataset: DataSet = build("data", data, plugins=plugins)
+    require_seed(run.seed)
+    dataset: DataSet = build("data", run.data, plugins=run.plugins)
     with startup.part("data"):
-        loaded = replace(dataset.load(seed), option=dataset)
+        loaded = replace(dataset.load(run.seed), option=dataset)
     facts = {"data_shape": loaded.shape, "context_dim": loaded.context_dim, "save_dir": run_dir}
 
     def part(group: str, node: dict[str, Any]) -> Any:
-        return build(group, node, supply={**groups, **facts}, plugins=plugins)
+        return build(group, node, supply={**run.parts(), **facts}, plugins=run.plugins)
 
-    torch.manual_seed(seed)
+    torch.manual_seed(run.seed)
     result = fit(
-        part("model", model),
+        part("model", run.model),
         loaded,
-        part("bound", bound),
-        part("scheme", scheme),
-        seed=seed,
+        part("bound", run.bound),
+        part("scheme", run.scheme),
+        seed=run.seed,
         run_dir=run_dir,
-        trainer=part("trainer", trainer),
-        evaluation=part("evaluation", evaluation),
+        trainer=part("trainer", run.trainer),
+        evaluation=part("evaluation", run.evaluation),
         callbacks=[
-            *(part("callbacks", node) for node in (callbacks or {}).values()),
+            *(part("callbacks", node) for node in (run.callbacks or {}).values()),
             Beginning(begin),
         ],
-        loggers=[part("logger", node) for node in (logger or {}).values()],
-        ckpt_path=ckpt_path,
-        init_from=init_from,
-        plugins=plugins,
+        loggers=[part("logger", node) for node in (run.logger or {}).values()],
+        ckpt_path=run.ckpt_path,
+        init_from=run.init_from,
+        plugins=run.plugins,
     )
     return result.metrics

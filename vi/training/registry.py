@@ -14,33 +14,10 @@ import yaml
 import vi
 from vi.errors import ConfigurationError, SupportMismatch, ViError
 from vi.options import Option
+from vi.training.run import ROLES
 from vi.training.schema import did_you_mean, parameters, validate
 from vi.training.startup import startup
 
-# The role that every option of a group has to play.
-_ROLES = {
-    "activation": "torch.nn.Module",
-    "bound": "vi.bounds.base.Bound",
-    "callbacks": "lightning.pytorch.Callback",
-    "covariance": "vi.covariances.base.Covariance",
-    "data": "vi.data.base.DataSet",
-    "decoder": "vi.networks.base.Network",
-    "encoder": "vi.networks.base.Network",
-    "evaluation": "vi.evaluation.base.Evaluation",
-    "flow": "vi.distributions.flow.FlowRecipe",
-    "initialization": "vi.initializations.base.Initialization",
-    "likelihood": "vi.distributions.conditional.ConditionalDistribution",
-    "logger": "lightning.pytorch.loggers.Logger",
-    "model": "vi.models.base.LatentVariableModel",
-    "normalization": "vi.networks.normalization.Normalization",
-    "optimizer": "torch.optim.Optimizer",
-    "posterior": "vi.distributions.conditional.ConditionalDistribution",
-    "prior": "vi.distributions.prior.Prior",
-    "schedule": "torch.optim.lr_scheduler.LRScheduler",
-    "refinement": "vi.refinement.base.Refinement",
-    "scheme": "vi.schemes.base.Scheme",
-    "trainer": "vi.training.settings.TrainerSettings",
-}
 # Where a class itself may come from. A prefix of the dotted path alone would be no wall:
 # torch.nn.init.torch.load begins like a module of torch.nn.
 _ALLOWED = ("vi.", "torch.optim.", "torch.nn.modules.", "lightning.pytorch.")
@@ -145,11 +122,11 @@ def resolve(target: str, group: str, plugins: Iterable[str] = ()) -> type:
 
 def role_of(group: str) -> type:
     """The class that every option of a group has to be a subclass of."""
-    if group not in _ROLES:
+    if group not in ROLES:
         raise ConfigurationError(
-            f"there is no group {group}", hint=f"groups are {', '.join(_ROLES)}"
+            f"there is no group {group}", hint=f"groups are {', '.join(ROLES)}"
         )
-    return _locate(_ROLES[group])
+    return _locate(ROLES[group])
 
 
 def _locate(target: str) -> Any:
@@ -292,7 +269,7 @@ def _with_lists(node: Mapping[str, Any], plugins: Iterable[str]) -> dict[str, An
     """The node with the lists of parts in it written out."""
     return {
         name: [_part(_one(name), item, plugins) for item in value]
-        if isinstance(value, list) and _one(name) in _ROLES
+        if isinstance(value, list) and _one(name) in ROLES
         else value
         for name, value in node.items()
     }

@@ -1,0 +1,81 @@
+"""Everything that a training run can be told: the one list of groups and of single values."""
+
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+Part = dict[str, Any]
+"""``_target_`` and plain values."""
+
+
+def _group(role: str, *, of_model: bool = False, several: bool = False) -> Any:
+    return field(metadata={"role": role, "of_model": of_model, "several": several})
+
+
+def _suggested() -> Any:
+    """By the data option, to every part that takes it from here."""
+    return field(metadata={"suggested": True})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """A composed configuration: a part of each group, and single values.
+
+    A field with a role is a group: its options are the files of ``configs/<group>``, and every one
+    of them names a subclass of the role. ``callbacks`` and ``logger`` hold several parts, by name.
+    """
+
+    model: Part = _group("vi.models.base.LatentVariableModel")
+    encoder: Part = _group("vi.networks.base.Network", of_model=True)
+    decoder: Part = _group("vi.networks.base.Network", of_model=True)
+    posterior: Part = _group("vi.distributions.conditional.ConditionalDistribution", of_model=True)
+    prior: Part = _group("vi.distributions.prior.Prior", of_model=True)
+    likelihood: Part = _group(
+        "vi.distributions.conditional.ConditionalDistribution", of_model=True
+    )
+    covariance: Part = _group("vi.covariances.base.Covariance")
+    initialization: Part = _group("vi.initializations.base.Initialization")
+    bound: Part = _group("vi.bounds.base.Bound")
+    scheme: Part = _group("vi.schemes.base.Scheme")
+    refinement: Part = _group("vi.refinement.base.Refinement")
+    optimizer: Part = _group("torch.optim.Optimizer")
+    schedule: Part = _group("torch.optim.lr_scheduler.LRScheduler")
+    trainer: Part = _group("vi.training.settings.TrainerSettings")
+    evaluation: Part = _group("vi.evaluation.base.Evaluation")
+    data: Part = _group("vi.data.base.DataSet")
+    callbacks: dict[str, Part] | None = _group("lightning.pytorch.Callback", several=True)
+    logger: dict[str, Part] | None = _group("lightning.pytorch.loggers.Logger", several=True)
+
+    latent_dim: int = _suggested()
+    hidden: list[int] = _suggested()
+    decoder_hidden: list[int] = _suggested()
+    num_components: int = _suggested()
+    standardize: bool = _suggested()
+    learning_rate: float = _suggested()
+    max_epochs: int = _suggested()
+    batch_size: int = _suggested()
+    evaluation_samples: int = _suggested()
+
+    seed: int
+    ckpt_path: str | None
+    init_from: str | None
+    plugins: list[str]
+
+    def parts(self) -> dict[str, Part]:
+        """The part of each group that has one."""
+        return {group: vars(self)[group] for group in _GROUPS.keys() - SETS}
+
+
+_GROUPS = {f.name: f.metadata for f in fields(Run) if "role" in f.metadata}
+ROLES: dict[str, str] = {name: group["role"] for name, group in _GROUPS.items()} | {
+    # of parts that stand within others
+    "activation": "torch.nn.Module",
+    "flow": "vi.distributions.flow.FlowRecipe",
+    "normalization": "vi.networks.normalization.Normalization",
+}
+"""By group, the class that every option of it is a subclass of."""
+OF_MODELS = frozenset(name for name, group in _GROUPS.items() if group["of_model"])
+"""The groups of parts that a model may take, or have no place for."""
+SETS = frozenset(name for name, group in _GROUPS.items() if group["several"])
+"""The groups of which a run takes any number of parts, each by a name of its own."""
+SUGGESTED = {f.name for f in fields(Run) if "suggested" in f.metadata}
+"""The single values that data options set, and that options take by ``${name}``."""
