@@ -18,11 +18,11 @@ from _timing import Work, interleaved, table
 
 import vi
 from vi.cli.compose import composed
-from vi.cli.train import train
 from vi.errors import ConfigurationError
 from vi.schemes.gradient import FUSED_ADAM
 from vi.training.allocator import keep_freed_memory
 from vi.training.registry import build, options
+from vi.training.run import Run
 
 _B, _D, _H, _Z = 128, 784, 500, 32
 _BASE, _SIMPLEST = "diagonal_gaussian", "standard_normal"
@@ -84,7 +84,7 @@ def configured(posterior: str) -> dict[str, Any]:
     """What ``train.py`` makes of this posterior and the first prior that fits it."""
     sizes = [f"latent_dim={_Z}", f"num_components={_Z}", f"hidden=[{_H},{_H}]"]
     for prior in (_SIMPLEST, *options("prior")):
-        parts = composed("train", [f"posterior={posterior}", f"prior={prior}", *sizes], train)
+        parts = composed("train", [f"posterior={posterior}", f"prior={prior}", *sizes], Run)
         try:
             vae(parts)
         except ConfigurationError:

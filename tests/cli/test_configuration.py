@@ -10,10 +10,11 @@ import pytest
 
 from vi.cli.compose import composed
 from vi.cli.sweeps import jobs
-from vi.cli.train import main, train
+from vi.cli.train import main
 from vi.errors import ConfigurationError
 from vi.likelihoods import bernoulli
 from vi.training.registry import build, config_dir, options, resolve, role_of, target_of
+from vi.training.run import Run
 
 ROOT = Path(__file__).parent.parent.parent
 GROUPS = sorted(p.name for p in config_dir().iterdir() if p.is_dir() and p.name not in {"hydra"})
@@ -69,7 +70,7 @@ def test_every_option_composes(row):
         whole, its_option = NESTED.get(group, (group, option))
         chosen += [f"{whole}={its_option}", *[REQUIRED[o] for o in (option,) if o in REQUIRED]]
         chosen += [f"{group}@{whole}.{group}={option}"] if group in NESTED else []
-    plain = composed("train", chosen, train)
+    plain = composed("train", chosen, Run)
     for group, option in row:
         node = plain[NESTED[group][0]][group] if group in NESTED else plain[group]
         assert node["_target_"] == target_of(group, option)
@@ -81,7 +82,7 @@ def test_every_option_is_composed_once():
 
 @pytest.mark.parametrize("name", [p.stem for p in (config_dir() / "experiment").glob("*.yaml")])
 def test_every_experiment_composes(name):
-    composed("train", [f"experiment={name}"], train)
+    composed("train", [f"experiment={name}"], Run)
 
 
 FAULTS = [
@@ -108,7 +109,7 @@ FAULTS = [
 @pytest.mark.parametrize(("override", "message", "hint"), FAULTS, ids=lambda x: str(x)[:30])
 def test_a_fault_is_named_with_what_to_do(override, message, hint):
     with pytest.raises(ConfigurationError) as caught:
-        composed("train", [override], train)
+        composed("train", [override], Run)
     assert message in str(caught.value)
     assert hint in caught.value.hint
     assert "\n" not in str(caught.value)
@@ -149,7 +150,7 @@ def test_a_local_yaml_with_a_hostile_target_runs_nothing(tmp_path):
         )
         search = f"hydra.searchpath=[file://{tmp_path}]"
         with pytest.raises(ConfigurationError, match="refused"):
-            composed("train", [search, "likelihood=mine"], train)
+            composed("train", [search, "likelihood=mine"], Run)
     assert not (tmp_path / "marker").exists()
 
 
@@ -207,7 +208,7 @@ def test_help_starts_with_five_copyable_commands(tmp_path):
     for line in lines[:5]:
         words = line.partition("#")[0].split()[2:]
         jobs = [w.split(",")[0] for w in words if w != "-m"]
-        composed("train", jobs, train)
+        composed("train", jobs, Run)
 
 
 def test_the_package_imports_quickly(tmp_path):
@@ -251,7 +252,7 @@ def test_hydra_itself_is_given_no_foreign_class(tmp_path, text):
     text = f"# @package _global_\n{text.replace('MARKER', str(marker))}\n"
     (tmp_path / "experiment" / "mine.yaml").write_text(text)
     with pytest.raises(ConfigurationError):
-        composed("train", [f"hydra.searchpath=[file://{tmp_path}]", "experiment=mine"], train)
+        composed("train", [f"hydra.searchpath=[file://{tmp_path}]", "experiment=mine"], Run)
     assert not marker.exists()
 
 
@@ -266,13 +267,13 @@ def test_sweeps_are_split_as_hydra_splits_them():
 def test_a_hint_is_taken_from_the_options_that_were_chosen():
     """Caught: the names of the default bound, offered for another."""
     with pytest.raises(ConfigurationError) as caught:
-        composed("train", ["bound=beta", "bound.betta=2"], train)
+        composed("train", ["bound=beta", "bound.betta=2"], Run)
     assert caught.value.hint == "did you mean bound.beta?"
 
 
 def test_a_bound_within_a_bound_can_be_chosen():
     """Caught: a nested bound that was no choice of its group."""
-    node = composed("train", ["bound=beta", "bound@bound.bound=iwae"], train)["bound"]
+    node = composed("train", ["bound=beta", "bound@bound.bound=iwae"], Run)["bound"]
     assert node["bound"]["_target_"] == "vi.bounds.iwae.IWAE"
 
 
@@ -286,7 +287,7 @@ def test_a_bound_within_a_bound_can_be_chosen():
 def test_a_part_that_the_model_has_no_place_for_is_refused(chosen, told):
     """Caught: a run with another posterior than the one asked for."""
     with pytest.raises(ConfigurationError, match=told) as caught:
-        composed("train", chosen, train)
+        composed("train", chosen, Run)
     assert "model=vae" in caught.value.hint
 
 
@@ -298,7 +299,7 @@ def test_a_chain_goes_with_other_parts_of_its_latent_dim(latent_dim):
         ["prior=chain"],
         ["posterior=chain", "prior=gaussian_mixture"],
     ):
-        plain = composed("train", [*chosen, f"latent_dim={latent_dim}"], train)
+        plain = composed("train", [*chosen, f"latent_dim={latent_dim}"], Run)
         parts = {k: v for k, v in plain.items() if isinstance(v, dict) and "_target_" in v}
         facts = {"data_shape": (6,), "context_dim": 0}
         model = build("model", plain["model"], supply={**parts, **facts})

@@ -15,6 +15,7 @@ from vi.cli.flags import flags_of
 from vi.cli.reporting import reporting
 from vi.errors import ConfigurationError, NumericsError
 from vi.training.registry import groups, options
+from vi.training.run import Run
 
 TWO_LINES = re.compile(r"error: .+\nhint: .+\n")
 
@@ -51,12 +52,12 @@ def ends(main, arguments, folder, capsys):
 )
 def test_callbacks_and_loggers_may_be_none(chosen, name, left):
     """Caught: tracebacks, and a null that was built."""
-    assert set(composed("train", [chosen], train.train)[name]) == left
+    assert set(composed("train", [chosen], Run)[name]) == left
 
 
 @pytest.mark.parametrize("chosen", ["experiment=null", "debug=null"])
 def test_what_is_null_already_may_be_null(chosen):
-    assert composed("train", [chosen], train.train) == composed("train", [], train.train)
+    assert composed("train", [chosen], Run) == composed("train", [], Run)
 
 
 REFUSED = {
@@ -92,7 +93,7 @@ REFUSED = {
 @pytest.mark.parametrize(("chosen", "told"), REFUSED.items())
 def test_what_cannot_be_is_refused(chosen, told):
     with pytest.raises(ConfigurationError) as caught:
-        composed("train", [chosen], train.train)
+        composed("train", [chosen], Run)
     assert told in str(caught.value)
     assert "\n" not in str(caught.value) + caught.value.hint
 
@@ -101,7 +102,7 @@ def test_a_typo_in_a_nested_group_is_near_a_name():
     """Caught: "known here: nothing"."""
     for typo, meant in (("splin", "spline"), ("couplin", "coupling")):
         with pytest.raises(ConfigurationError, match=f"unknown option flow={typo}") as caught:
-            composed("train", ["posterior=flow", f"flow@posterior.flow={typo}"], train.train)
+            composed("train", ["posterior=flow", f"flow@posterior.flow={typo}"], Run)
         assert caught.value.hint == f"did you mean {meant}?"
 
 
@@ -300,7 +301,7 @@ def hostile(rng):
 def refusal(chosen):
     """The error of a command line, None if it composes."""
     try:
-        composed("train", chosen, train.train)
+        composed("train", chosen, Run)
     except ConfigurationError as error:
         return error
     except Exception as error:

@@ -22,6 +22,7 @@ from vi.cli.compose import composed
 from vi.cli.runs import open_run
 from vi.errors import ViError
 from vi.training.checkpoint_file import read_checkpoint
+from vi.training.run import Run
 
 FEW, MANY = range(12), range(1_000, 1_250)
 OPTIONS = [
@@ -69,7 +70,7 @@ def opened(run: Path) -> None:
 
 
 def options(run: Path) -> None:
-    composed("train", run_options.continued([], run), train.train)
+    composed("train", run_options.continued([], run), Run)
 
 
 def with_new_manifest(read: Callable[[Path], Any]) -> Callable[[Path], None]:

@@ -12,6 +12,7 @@ from vi.cli import train
 from vi.cli.compose import composed
 from vi.cli.run_options import FILE, continued, parsed, write
 from vi.errors import CheckpointError, ConfigurationError
+from vi.training.run import Run
 
 PLAIN = [
     "trainer.max_epochs=2",
@@ -240,7 +241,7 @@ def folder(tmp_path):
 def test_a_yaml_says_nothing_to_hydra(folder, text):
     """Caught: hydra.job.env_set, and log files that truncated a file of the user's."""
     with pytest.raises(ConfigurationError, match=r"hydra[./]\S+ is set by a yaml file") as caught:
-        composed("train", folder(text), train.train)
+        composed("train", folder(text), Run)
     assert "type: hydra." in caught.value.hint
 
 
@@ -248,13 +249,13 @@ def test_what_is_typed_may_speak_to_hydra(folder):
     """And a yaml may say where runs go, and describe parts."""
     chosen = folder("seed: 7\nhydra: {run: {dir: 'there/${seed}'}, sweep: {subdir: 'x${seed}'}}")
     typed = ["hydra.job.chdir=true", "hydra/job_logging=default", "hydra.verbose=true"]
-    assert composed("train", [*chosen, *typed], train.train)["seed"] == 7
+    assert composed("train", [*chosen, *typed], Run)["seed"] == 7
 
 
 def test_a_yaml_imports_nothing(folder):
     with pytest.raises(ConfigurationError, match=r"a yaml file sets plugins=\[json\]"):
-        composed("train", folder("plugins: [json]"), train.train)
-    assert composed("train", [*folder(""), "plugins=[json]"], train.train)["plugins"] == ["json"]
+        composed("train", folder("plugins: [json]"), Run)
+    assert composed("train", [*folder(""), "plugins=[json]"], Run)["plugins"] == ["json"]
 
 
 BAD_YAML = [
@@ -272,5 +273,5 @@ def test_a_yaml_that_unpacks_without_end_ends_within_a_second(folder, text, told
     chosen = folder(text)
     started = time.process_time()
     with pytest.raises(ConfigurationError, match=told):
-        composed("train", chosen, train.train)
+        composed("train", chosen, Run)
     assert time.process_time() - started < 2  # Hydra's own part included

@@ -11,6 +11,7 @@ from vi.cli.compose import composed
 from vi.cli.train import train
 from vi.data.density_binary import BinaryTable, DensityBinary, files_of
 from vi.errors import ConfigurationError, DataError
+from vi.training.run import Run
 
 # {name: (number of variables, sizes of the splits, nats of the independent model)}
 SETS = {
@@ -46,7 +47,7 @@ def test_every_set_is_listed():
 
 @pytest.mark.parametrize("name", SETS)
 def test_every_set_is_an_option(name):
-    assert composed("train", [f"data={name}"], train)["data"]["name"] == name
+    assert composed("train", [f"data={name}"], Run)["data"]["name"] == name
 
 
 @pytest.mark.parametrize("name", SETS)
@@ -110,9 +111,9 @@ def test_one_changed_byte_is_found_and_a_gz_is_read(writable_copy):
 def test_two_epochs_from_the_command_line_beat_the_uniform_model(real, tmp_path):
     present("nltcs", real)
     chosen = ["data=nltcs", "hidden=[20]", "trainer.max_epochs=2", "evaluation.num_samples=10"]
-    plain = composed("train", [*chosen, "callbacks=null", "logger=null"], train)
+    plain = composed("train", [*chosen, "callbacks=null", "logger=null"], Run)
     assert plain["num_components"] == 20
-    train(**plain, run_dir=tmp_path / "run")
+    train(Run(**plain), run_dir=tmp_path / "run")
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert metrics["data/file"] == "nltcs.train.data"
     assert metrics["test/elbo"] > -16 * torch.tensor(2.0).log().item()
@@ -122,8 +123,8 @@ def test_two_epochs_from_the_command_line_beat_the_uniform_model(real, tmp_path)
 def test_a_continuous_latent_explains_nltcs(real, tmp_path):
     """Better than -6.10 nats, which the independent model (-9.23) is far from."""
     present("nltcs", real)
-    chosen = composed("train", ["data=nltcs", "bound=iwae", "bound.num_samples=10"], train)
-    train(**chosen, run_dir=tmp_path / "run")
+    chosen = composed("train", ["data=nltcs", "bound=iwae", "bound.num_samples=10"], Run)
+    train(Run(**chosen), run_dir=tmp_path / "run")
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
     error = metrics["test/log_likelihood_se"]
     assert metrics["test/log_likelihood"] - 4 * error > -6.10

@@ -14,6 +14,7 @@ from vi.cli.train import train
 from vi.data.geyser import Geyser
 from vi.errors import ConfigurationError, DataError
 from vi.training.registry import config_dir, options
+from vi.training.run import Run
 
 FILE = "geyser/geyser.csv"
 SPEAKS_OF_MODELS = [  # the other yaml files of data cannot reach one
@@ -93,7 +94,7 @@ def test_a_model_that_never_standardises_composes_with_every_data_set(data, tmp_
     search = f"hydra.searchpath=[file://{tmp_path}]"
     chosen = [search, "plugins=[tests]", "model=exact", f"data={data}"]
     chosen += ["data.path=x"] if data == "csv" else []
-    assert composed("train", chosen, train)["model"].keys() == {"_target_"}
+    assert composed("train", chosen, Run)["model"].keys() == {"_target_"}
 
 
 @pytest.mark.parametrize(
@@ -108,16 +109,16 @@ def test_a_model_that_never_standardises_composes_with_every_data_set(data, tmp_
     ],
 )
 def test_data_options_set_standardize_and_the_command_line_overrules_them(chosen, expected):
-    assert composed("train", chosen, train)["model"]["standardize"] is expected
+    assert composed("train", chosen, Run)["model"]["standardize"] is expected
 
 
 @pytest.mark.slow
 def test_two_epochs_from_the_command_line(real, tmp_path):
     real(FILE)
     chosen = ["data=geyser", "trainer.max_epochs=2", "evaluation.num_samples=10"]
-    plain = composed("train", chosen, train)
+    plain = composed("train", chosen, Run)
     assert plain["num_components"] == 2
-    train(**plain, run_dir=tmp_path / "run")
+    train(Run(**plain), run_dir=tmp_path / "run")
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert metrics["data/sha256"] == Geyser.file.sha256
     assert math.isfinite(metrics["test/log_likelihood"])

@@ -16,6 +16,7 @@ from vi.cli.train import train
 from vi.data.binary_latent import BinaryLatentData
 from vi.data.two_moons import TwoMoons, moon
 from vi.errors import ConfigurationError
+from vi.training.run import Run
 
 TRUTH = "data/true_log_likelihood"
 BAR = 4.75  # a t-value above this has probability 2e-6
@@ -159,7 +160,7 @@ def test_what_cannot_be_is_refused(values, match):
 
 
 def test_the_model_has_the_size_of_the_truth():
-    plain = composed("train", ["data=binary_latent", "data.latent_dim=4"], train)
+    plain = composed("train", ["data=binary_latent", "data.latent_dim=4"], Run)
     assert (plain["posterior"]["latent_dim"], plain["prior"]["latent_dim"]) == (4, 4)
     assert plain["decoder"]["hidden"] == []
 
@@ -169,8 +170,8 @@ def test_the_model_has_the_size_of_the_truth():
 def test_two_epochs_from_the_command_line(name, tmp_path):
     """The metrics hold the truth beside the model's number, which is below it."""
     short = ["trainer.max_epochs=2", "data.n_train=500", "evaluation.num_samples=10"]
-    plain = composed("train", [f"data={name}", *short], train)
-    train(**plain, run_dir=tmp_path / "run")
+    plain = composed("train", [f"data={name}", *short], Run)
+    train(Run(**plain), run_dir=tmp_path / "run")
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert metrics["test/elbo"] < metrics[TRUTH]
 
@@ -181,6 +182,6 @@ def test_bits_from_bits_are_learned(tmp_path):
 
     The gap of q is 0.03 of them. Independent bits are 1.5 nats below the truth.
     """
-    train(**composed("train", ["data=binary_latent"], train), run_dir=tmp_path / "run")
+    train(Run(**composed("train", ["data=binary_latent"], Run)), run_dir=tmp_path / "run")
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert 0 < metrics[TRUTH] - metrics["test/log_likelihood"] < 0.2

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from vi.cli.compose import composed
-from vi.cli.train import train
 from vi.data.arrays import NPZ
 from vi.data.base import DynamicBits, Values
 from vi.data.digits import Digits
@@ -18,6 +17,7 @@ from vi.data.tables import CSV
 from vi.errors import ConfigurationError, DataError
 from vi.training.processes import Processes
 from vi.training.registry import options, resolve, target_of
+from vi.training.run import Run
 
 BAR = 4.75  # a t-value above this has probability 2e-6
 
@@ -237,4 +237,4 @@ GREY = [
 def test_every_set_of_pictures_can_hide(name):
     """A new yaml of grey pictures offers data.hidden."""
     path = ["data.path=x"] if name in ("npz", "image_folder") else []
-    composed("train", [f"data={name}", *path, "data.hidden=0.5"], train)
+    composed("train", [f"data={name}", *path, "data.hidden=0.5"], Run)

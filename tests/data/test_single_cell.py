@@ -12,6 +12,7 @@ from vi.cli.compose import composed
 from vi.cli.train import train
 from vi.data.single_cell import SMFish, WormNeurons
 from vi.errors import ConfigurationError, DataError
+from vi.training.run import Run
 
 # {class: ((cells, genes), sum of the counts, entries that are not zero, largest count)}
 SETS = {
@@ -125,8 +126,8 @@ def test_overdispersed_counts_are_explained_better(real, tmp_path):
     log_p = {}
     for name in ("poisson", "negative_binomial", "zero_inflated_negative_binomial"):
         chosen = ["data=smfish", f"likelihood={name}", "trainer.max_epochs=40"]
-        plain = composed("train", [*chosen, "evaluation.num_samples=1"], train)
-        train(**plain, run_dir=tmp_path / name)
+        plain = composed("train", [*chosen, "evaluation.num_samples=1"], Run)
+        train(Run(**plain), run_dir=tmp_path / name)
         model = vi.load(tmp_path / name)
         log_p[name] = vi.log_likelihood(model, test.x, num_samples=200, **test.given).value
     poisson, nb, zinb = (value.double() for value in log_p.values())

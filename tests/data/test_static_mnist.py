@@ -8,6 +8,7 @@ import pytest
 
 from vi.cli.compose import composed
 from vi.cli.train import train
+from vi.training.run import Run
 
 FILE = "MNIST_static/binarized_mnist_packed.npz"
 
@@ -16,9 +17,9 @@ FILE = "MNIST_static/binarized_mnist_packed.npz"
 def elbo_after(folder: Path, epochs: int, *options: str) -> float:
     """Of one run, nats per picture."""
     chosen = ["data=static_mnist", f"trainer.max_epochs={epochs}", "evaluation.num_samples=1"]
-    plain = composed("train", [*chosen, "callbacks=early_stopping", *options], train)
+    plain = composed("train", [*chosen, "callbacks=early_stopping", *options], Run)
     run = folder / "_".join(options)
-    train(**plain, run_dir=run)
+    train(Run(**plain), run_dir=run)
     return json.loads((run / "metrics.json").read_text())["test/elbo"]
 
 

@@ -15,6 +15,7 @@ from vi.cli.train import train
 from vi.data.synthetic import LinearGaussianData, Mixture2D
 from vi.data.two_moons import TwoMoons
 from vi.errors import ConfigurationError
+from vi.training.run import Run
 
 KINDS = {"linear_gaussian": LinearGaussianData, "mixture_2d": Mixture2D, "two_moons": TwoMoons}
 TRUTH = "data/true_log_likelihood"
@@ -195,10 +196,10 @@ def test_what_cannot_be_is_refused(cls, name, value):
 
 def test_the_model_has_the_size_of_the_truth():
     chosen = ["data=linear_gaussian", "data.latent_dim=4"]
-    plain = composed("train", chosen, train)
+    plain = composed("train", chosen, Run)
     assert (plain["posterior"]["latent_dim"], plain["prior"]["latent_dim"]) == (4, 4)
-    assert composed("train", [*chosen, "latent_dim=2"], train)["prior"]["latent_dim"] == 2
-    plain = composed("train", ["data=mixture_2d", "data.num_clusters=7"], train)
+    assert composed("train", [*chosen, "latent_dim=2"], Run)["prior"]["latent_dim"] == 2
+    plain = composed("train", ["data=mixture_2d", "data.num_clusters=7"], Run)
     assert plain["num_components"] == 7
 
 
@@ -207,7 +208,7 @@ def test_the_model_has_the_size_of_the_truth():
 def test_two_epochs_from_the_command_line(chosen, tmp_path):
     """The metrics hold the truth beside the model's number, which is below it."""
     short = ["trainer.max_epochs=2", "data.n_train=500", "evaluation.num_samples=10"]
-    plain = composed("train", [*f"data={chosen}".split(), *short], train)
-    train(**plain, run_dir=tmp_path / "run")
+    plain = composed("train", [*f"data={chosen}".split(), *short], Run)
+    train(Run(**plain), run_dir=tmp_path / "run")
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert metrics["test/elbo"] < metrics[TRUTH]

@@ -12,11 +12,11 @@ from torch.distributions import Distribution, Normal, Transform
 
 import vi
 from vi.cli.compose import composed
-from vi.cli.train import train
 from vi.distributions.datum_noise import datum_noise
 from vi.distributions.flow import zuko
 from vi.distributions.flows.planar import _Planar
 from vi.training.registry import build, options
+from vi.training.run import Run
 
 FLOWS = list(options("flow"))
 SMOOTH = [f for f in FLOWS if f != "spline"]
@@ -26,7 +26,7 @@ H = 2  # width of the context
 @cache
 def _node(option: str) -> dict[str, Any]:
     chosen = ["posterior=flow", f"flow@posterior.flow={option}"]
-    return composed("train", chosen, train)["posterior"]["flow"]
+    return composed("train", chosen, Run)["posterior"]["flow"]
 
 
 def _recipe(option: str) -> vi.FlowRecipe:
@@ -378,7 +378,7 @@ def test_fits_what_a_gaussian_cannot():
 def test_the_default_bound_estimates_the_kl(small_vae):
     """posterior=flow and prior=flow choose it; the closed form is refused by name."""
     for option in ("posterior=flow", "prior=flow"):
-        chosen = composed("train", [option], train)["bound"]["_target_"]
+        chosen = composed("train", [option], Run)["bound"]["_target_"]
         assert chosen == "vi.bounds.elbo.LogWeightELBO"
     model = small_vae(posterior=_posterior("spline", 2))
     with pytest.raises(vi.ConfigurationError, match="FlowDistribution") as refusal:

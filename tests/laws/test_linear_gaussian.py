@@ -473,16 +473,16 @@ def test_loading_keeps_the_precision_of_encoder_and_model(make_model, tmp_path):
 def test_an_option_gets_the_shape_of_the_data_wherever_it_stands(make_model):
     """model=amortized: data_shape reaches the model within, encoder and posterior their groups."""
     from vi.cli.compose import composed
-    from vi.cli.train import train
     from vi.training.registry import build
+    from vi.training.run import Run
 
     options = ["model=amortized", "posterior=full_gaussian", "latent_dim=3", "hidden=[5]"]
-    plain = composed("train", options, train)
+    plain = composed("train", options, Run)
     model = build("model", plain["model"], supply={**plain, "data_shape": (1, 4, 4)})
     assert (type(model.exact), model.data_shape) == (vi.PPCA, (16,))
     assert model.gap(torch.randn(2, 16)).shape == (2,)
     name = {vi.PPCA: "ppca", vi.FactorAnalysis: "factor_analysis"}[type(make_model())]
-    plain = composed("train", [f"model={name}"], train)
+    plain = composed("train", [f"model={name}"], Run)
     exact = build("model", plain["model"], supply={**plain, "data_shape": (1, 4, 4)})
     assert (type(exact), exact.data_shape) == (type(make_model()), (16,))
 

@@ -20,7 +20,6 @@ from torch.distributions import (
 import vi
 from tests.oracles import standard_error
 from vi.cli.compose import composed
-from vi.cli.train import train
 from vi.covariances.diagonal import Diagonal
 from vi.covariances.full import Full
 from vi.covariances.spherical import Spherical
@@ -32,6 +31,7 @@ from vi.models.gmm import GMM
 from vi.models.poisson_mixture import PoissonMixture
 from vi.training.guards import check_data
 from vi.training.registry import build, options
+from vi.training.run import Run
 from vi.training.settings import TrainerSettings
 
 N, D, C = 300, 4, 3
@@ -39,7 +39,7 @@ N, D, C = 300, 4, 3
 
 @cache
 def node(group, option, *overrides):
-    return composed("train", [f"{group}={option}", *overrides], train)[group]
+    return composed("train", [f"{group}={option}", *overrides], Run)[group]
 
 
 def covariance(option, **values):

@@ -15,19 +15,19 @@ from torch.optim.lr_scheduler import ExponentialLR
 import vi
 from vi.bounds.base import Estimate
 from vi.cli.compose import composed
-from vi.cli.train import train
 from vi.data.base import Batch
 from vi.diagnostics.evaluations import Evaluations, counted
 from vi.schemes.gradient import GradientScheme
 from vi.schemes.rising import Rising
 from vi.training.registry import build, options
+from vi.training.run import Run
 
 N, D, SIZE = 12, 6, 4
 
 
 @cache
 def _config(option: str) -> dict[str, Any]:
-    return composed("train", [f"scheme={option}", "optimizer.lr=0.05"], train)
+    return composed("train", [f"scheme={option}", "optimizer.lr=0.05"], Run)
 
 
 def recipe(option: str, **values):

@@ -12,19 +12,19 @@ from torch.optim import SGD
 import vi
 from tests.oracles import SigmaPoints, fix_noise
 from vi.cli.compose import composed
-from vi.cli.train import train
 from vi.data.base import Batch
 from vi.distributions.flows.planar import PlanarFlow
 from vi.distributions.kl import closed_form_kl
 from vi.refinement.posterior_of import PosteriorOf
 from vi.refinement.refined import Refined
 from vi.training.registry import build, options
+from vi.training.run import Run
 
 B, D, Z, K = 4, 3, 1, 2
 
 
 def recipe(option):
-    node = composed("train", [f"refinement={option}"], train)["refinement"]
+    node = composed("train", [f"refinement={option}"], Run)["refinement"]
     return lambda **values: build("refinement", {**node, **values})
 
 

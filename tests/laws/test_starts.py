@@ -10,11 +10,11 @@ from sklearn.mixture import GaussianMixture
 
 import vi
 from vi.cli.compose import composed
-from vi.cli.train import train
 from vi.data.base import Batch
 from vi.distributions.point import Point
 from vi.initializations.lloyd import Partition, lloyd, swapped
 from vi.training.registry import build
+from vi.training.run import Run
 
 
 @pytest.fixture(autouse=True)
@@ -36,7 +36,7 @@ def climb(scheme, model, x, epochs=200):
 def kmeans(x, num_components, seed=0):
     """model=kmeans scheme=hard_em as the command line makes them."""
     torch.manual_seed(seed)
-    plain = composed("train", ["model=kmeans", f"num_components={num_components}"], train)
+    plain = composed("train", ["model=kmeans", f"num_components={num_components}"], Run)
     model = build("model", plain["model"], supply={**plain, "data_shape": x.shape[1:]})
     scheme = vi.HardEM()
     scheme.initialize(model, x)
@@ -151,7 +151,7 @@ def test_soft_em_of_tight_groups_is_as_good_as_the_best_of_ten(kind, num_compone
     for offset in (0.0, 2.0**33):
         torch.manual_seed(0)
         covariance = build(
-            "covariance", composed("train", [f"covariance={kind}"], train)["covariance"]
+            "covariance", composed("train", [f"covariance={kind}"], Run)["covariance"]
         )
         model = vi.GMM((2,), num_components, covariance)
         model.initialize(x + offset)
