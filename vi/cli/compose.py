@@ -18,7 +18,8 @@ from vi.cli.explain import GRAMMAR, explained
 from vi.cli.outside import check_hydra, yaml_checked
 from vi.cli.run_options import parsed
 from vi.errors import ConfigurationError
-from vi.training.registry import check, config_dir, groups, options, require_plugins, taken
+from vi.training.build import check, taken
+from vi.training.registry import config_dir, groups, options, require_plugins
 from vi.training.run import OF_MODELS, ROLES, SETS, SUGGESTED
 from vi.training.schema import did_you_mean, parameters, validate
 

@@ -28,8 +28,8 @@ def evaluate_run(
 ) -> None:
     """Measure a finished run and write evaluation.json beside its metrics."""
     from vi.training.atomic import write_atomically
+    from vi.training.build import build
     from vi.training.evaluate import evaluate
-    from vi.training.registry import build
 
     opened = open_run(run, device=device, data_dir=data_dir, plugins=plugins)
     seed = opened.seed if seed is None else seed

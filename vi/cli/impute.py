@@ -65,7 +65,7 @@ def impute_run(
 def _num_samples(evaluation: dict[str, Any], plugins: Sequence[str]) -> int:
     from vi.errors import ConfigurationError
     from vi.evaluation.importance_sampling import ImportanceSampling
-    from vi.training.registry import build
+    from vi.training.build import build
 
     made = build("evaluation", evaluation, plugins=plugins)
     if not isinstance(made, ImportanceSampling):

@@ -185,8 +185,8 @@ def train(
 
         from vi.cli.beginning import Beginning
         from vi.data.base import DataSet
+        from vi.training.build import build
         from vi.training.fit import fit
-        from vi.training.registry import build
         from vi.training.settings import require_seed
 
     require_seed(run.seed)

@@ -43,6 +43,7 @@ from vi.training.closing import is_complete, known_numbers, measure, of_training
 from vi.training.compiling import compiled
 from vi.training.csv_curves import CSVCurves
 from vi.training.denormals import denormals_flushed
+from vi.training.describe import describe
 from vi.training.devices import chosen_device, gpu_known, threads
 from vi.training.guards import check_data
 from vi.training.lock import locked
@@ -58,7 +59,7 @@ from vi.training.processes import (
     speaking_alone,
 )
 from vi.training.quiet import quiet
-from vi.training.registry import describe, require_plugins
+from vi.training.registry import require_plugins
 from vi.training.report import print_report
 from vi.training.resume import prepare, read_run
 from vi.training.rounding import rounding

@@ -17,8 +17,9 @@ import vi
 from vi.errors import CheckpointError, ConfigurationError
 from vi.models.base import LatentVariableModel
 from vi.training.atomic import write_atomically
+from vi.training.build import build
+from vi.training.describe import describe, undescribe
 from vi.training.plain_files import Unreadable, read_json
-from vi.training.registry import build, describe, undescribe
 from vi.training.sound import require_sound_config, require_sound_weights
 
 FORMAT = 1

@@ -15,7 +15,8 @@ from vi.distributions.constraints import Grid
 from vi.errors import ViError
 from vi.models.base import ExactModel, LatentVariableModel
 from vi.support import outside
-from vi.training.registry import build, options, packaged
+from vi.training.build import build
+from vi.training.registry import options, packaged
 from vi.training.schema import parameters
 
 _BLOCK = 4096
