@@ -21,7 +21,8 @@ from vi.cli.compose import composed
 from vi.errors import ConfigurationError
 from vi.schemes.gradient import FUSED_ADAM
 from vi.training.allocator import keep_freed_memory
-from vi.training.registry import build, options
+from vi.training.build import build
+from vi.training.registry import options
 from vi.training.run import Run
 
 _B, _D, _H, _Z = 128, 784, 500, 32

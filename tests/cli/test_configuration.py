@@ -13,7 +13,8 @@ from vi.cli.sweeps import jobs
 from vi.cli.train import main
 from vi.errors import ConfigurationError
 from vi.likelihoods import bernoulli
-from vi.training.registry import build, config_dir, options, resolve, role_of, target_of
+from vi.training.build import build
+from vi.training.registry import config_dir, options, resolve, role_of, target_of
 from vi.training.run import Run
 
 ROOT = Path(__file__).parent.parent.parent

@@ -13,7 +13,8 @@ import vi
 from vi.cli.compose import composed
 from vi.data.base import Batch
 from vi.distributions.prior import Prior
-from vi.training.registry import build, options
+from vi.training.build import build
+from vi.training.registry import options
 from vi.training.run import Run
 
 DATA_SHAPE = (6,)

@@ -13,7 +13,7 @@ from vi.distributions.chain import Chain
 from vi.distributions.draw import draw
 from vi.distributions.kl import closed_form_entropy, closed_form_kl
 from vi.models.base import support_name
-from vi.training.registry import build
+from vi.training.build import build
 
 LATENT_DIM, B = 3, 5
 

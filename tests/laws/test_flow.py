@@ -15,7 +15,8 @@ from vi.cli.compose import composed
 from vi.distributions.datum_noise import datum_noise
 from vi.distributions.flow import zuko
 from vi.distributions.flows.planar import _Planar
-from vi.training.registry import build, options
+from vi.training.build import build
+from vi.training.registry import options
 from vi.training.run import Run
 
 FLOWS = list(options("flow"))

@@ -473,7 +473,7 @@ def test_loading_keeps_the_precision_of_encoder_and_model(make_model, tmp_path):
 def test_an_option_gets_the_shape_of_the_data_wherever_it_stands(make_model):
     """model=amortized: data_shape reaches the model within, encoder and posterior their groups."""
     from vi.cli.compose import composed
-    from vi.training.registry import build
+    from vi.training.build import build
     from vi.training.run import Run
 
     options = ["model=amortized", "posterior=full_gaussian", "latent_dim=3", "hidden=[5]"]

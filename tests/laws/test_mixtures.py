@@ -29,8 +29,9 @@ from vi.initializations.random import RandomData
 from vi.models.bernoulli_mixture import BernoulliMixture
 from vi.models.gmm import GMM
 from vi.models.poisson_mixture import PoissonMixture
+from vi.training.build import build
 from vi.training.guards import check_data
-from vi.training.registry import build, options
+from vi.training.registry import options
 from vi.training.run import Run
 from vi.training.settings import TrainerSettings
 

@@ -19,7 +19,8 @@ from vi.data.base import Batch
 from vi.diagnostics.evaluations import Evaluations, counted
 from vi.schemes.gradient import GradientScheme
 from vi.schemes.rising import Rising
-from vi.training.registry import build, options
+from vi.training.build import build
+from vi.training.registry import options
 from vi.training.run import Run
 
 N, D, SIZE = 12, 6, 4

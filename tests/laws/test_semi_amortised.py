@@ -17,7 +17,8 @@ from vi.distributions.flows.planar import PlanarFlow
 from vi.distributions.kl import closed_form_kl
 from vi.refinement.posterior_of import PosteriorOf
 from vi.refinement.refined import Refined
-from vi.training.registry import build, options
+from vi.training.build import build
+from vi.training.registry import options
 from vi.training.run import Run
 
 B, D, Z, K = 4, 3, 1, 2

@@ -13,7 +13,7 @@ from vi.cli.compose import composed
 from vi.data.base import Batch
 from vi.distributions.point import Point
 from vi.initializations.lloyd import Partition, lloyd, swapped
-from vi.training.registry import build
+from vi.training.build import build
 from vi.training.run import Run
 
 

@@ -11,7 +11,8 @@ import vi
 from tests.oracles import standard_error
 from vi.distributions.counts import exposed
 from vi.distributions.observed import Observed
-from vi.training.registry import build, check, describe, undescribe
+from vi.training.build import build, check
+from vi.training.describe import describe, undescribe
 
 D = 6
 

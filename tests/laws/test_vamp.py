@@ -8,7 +8,7 @@ import torch
 import vi
 from tests.laws.conftest import POSTERIORS, node
 from tests.oracles import standard_error
-from vi.training.registry import build
+from vi.training.build import build
 
 
 def _prior(**options) -> vi.VampPrior:
