@@ -1,7 +1,6 @@
 """The parts under the laws, in one place; each is made anew for every test, in float64."""
 
 from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 import pytest
@@ -10,7 +9,7 @@ from torch import Tensor
 from torch.distributions import Distribution, Independent, Normal, constraints
 
 import vi
-from vi.cli.compose import composed
+from tests.support.parts import part
 from vi.data.base import Batch
 from vi.distributions.prior import Prior
 from vi.training.build import build
@@ -20,37 +19,9 @@ from vi.training.run import Run
 DATA_SHAPE = (6,)
 
 
-_TOGETHER = ("bound", "posterior", "prior", "likelihood")
-
-
-@cache
-def _composed(group: str, option: str) -> dict[str, Any]:
-    if group not in _TOGETHER:
-        return composed("train", [f"{group}={option}", *_few_components(group, option)], Run)[
-            group
-        ]
-    return _row(list(options(group)).index(option))[group]
-
-
-@cache
-def _row(i: int) -> dict[str, Any]:
-    """The i-th option of each group, composed at once: that is a quarter of a second."""
-    chosen = [(group, list(options(group))) for group in _TOGETHER]
-    row = [(group, names[i]) for group, names in chosen if i < len(names)]
-    overrides = [f"{group}={option}" for group, option in row]
-    told = ["likelihood.likelihoods=[bernoulli]"] if "likelihood=table" in overrides else []
-    few = {override for chosen in row for override in _few_components(*chosen)}
-    return composed("train", [*overrides, *told, *few], Run)
-
-
-def _few_components(group: str, option: str) -> list[str]:
-    takes_any = "${num_components}" in options(group)[option].read_text(encoding="utf-8")
-    return ["num_components=3"] if takes_any else []
-
-
 def node(group: str, option: str, size: int | None = None) -> dict[str, Any]:
     """What the configuration holds for this option, with so many samples or latents."""
-    return _with_size(_composed(group, option), size)
+    return _with_size(part(group, option), size)
 
 
 def _recipe(group: str, option: str) -> Callable[..., Any]:

@@ -1,8 +1,6 @@
 """Normalising flows, as a posterior and as a prior, beside the laws of every one of them."""
 
 import math
-from functools import cache
-from typing import Any
 
 import pytest
 import torch
@@ -11,6 +9,7 @@ from torch.autograd import gradcheck, gradgradcheck
 from torch.distributions import Distribution, Normal, Transform
 
 import vi
+from tests.support.parts import part
 from vi.cli.compose import composed
 from vi.distributions.datum_noise import datum_noise
 from vi.distributions.flow import zuko
@@ -24,19 +23,13 @@ SMOOTH = [f for f in FLOWS if f != "spline"]
 H = 2  # width of the context
 
 
-@cache
-def _node(option: str) -> dict[str, Any]:
-    chosen = ["posterior=flow", f"flow@posterior.flow={option}"]
-    return composed("train", chosen, Run)["posterior"]["flow"]
-
-
 def _recipe(option: str) -> vi.FlowRecipe:
     """As its yaml says, with small networks."""
     small = lambda node: {
         k: [6] if k == "hidden" else small(v) if isinstance(v, dict) else v
         for k, v in node.items()
     }
-    return build("flow", small(_node(option)))
+    return build("flow", small(part("flow", option)))
 
 
 def _wild(module: nn.Module, size: float = 0.3) -> nn.Module:

@@ -19,6 +19,7 @@ from torch.distributions import (
 
 import vi
 from tests.oracles import standard_error
+from tests.support.parts import part
 from vi.cli.compose import composed
 from vi.covariances.diagonal import Diagonal
 from vi.covariances.full import Full
@@ -38,13 +39,8 @@ from vi.training.settings import TrainerSettings
 N, D, C = 300, 4, 3
 
 
-@cache
-def node(group, option, *overrides):
-    return composed("train", [f"{group}={option}", *overrides], Run)[group]
-
-
 def covariance(option, **values):
-    return build("covariance", {**node("covariance", option), **values})
+    return build("covariance", {**part("covariance", option), **values})
 
 
 def bits(n=N):
@@ -162,7 +158,7 @@ def test_bounds_are_the_evidence(start, bound):
     Caught: log p(x|z) of the wrong component.
     """
     model, x = start
-    estimate = build("bound", node("bound", bound))(model, x)
+    estimate = build("bound", part("bound", bound))(model, x)
     assert (estimate.value - model.log_evidence(x)).abs().max() <= 1e-10
 
 
@@ -187,12 +183,12 @@ def test_the_m_step_is_a_stationary_point(start):
 
 
 def test_em_never_falls(start):
-    """N11: log p(x) + log p(theta) over 200 iterations: a drop of at most 1e-9 relative.
+    """N11: log p(x) + log p(theta) over 100 iterations: a drop of at most 1e-9 relative.
 
     Caught: M-step without the prior that log_prior counts, a tied scatter divided by N_c.
     """
     model, x = start
-    values = [em_iteration(model, x) for _ in range(200)]
+    values = [em_iteration(model, x) for _ in range(100)]
     assert values[-1] > values[0]
     for before, after in itertools.pairwise(values):
         assert after >= before - 1e-9 * abs(before)
@@ -328,9 +324,16 @@ def hard(q):
     return Point(torch.nn.functional.one_hot(q.mean.argmax(-1), q.mean.shape[-1]).double())
 
 
+@cache
+def _kmeans_of(num_components):
+    """What the command line makes of it."""
+    options = ["model=kmeans", f"num_components={num_components}"]
+    return composed("train", options, train)["model"]
+
+
 def _kmeans(x, num_components):
-    kmeans = node("model", "kmeans", f"num_components={num_components}")
-    supply = {"data_shape": x.shape[1:], "initialization": node("initialization", "random")}
+    kmeans = _kmeans_of(num_components)
+    supply = {"data_shape": x.shape[1:], "initialization": part("initialization", "random")}
     model = build("model", kmeans, supply=supply)
     model.initialize(x)
     return model
@@ -405,7 +408,7 @@ def test_a_bit_that_is_never_one_stays_finite():
 def test_centres_are_different_data(option):
     """Each is a row of x, and no two are equal, though 9 of 10 rows are. Caught: duplicates."""
     x = torch.cat([torch.zeros(90, 2), torch.randn(10, 2)])
-    initialization = build("initialization", node("initialization", option))
+    initialization = build("initialization", part("initialization", option))
     centres = initialization.centres(x, 11)
     assert len(centres.unique(dim=0)) == 11
     assert all((x == centre).all(1).any() for centre in centres)

@@ -13,6 +13,7 @@ from torch.optim import SGD, Adam
 from torch.optim.lr_scheduler import ExponentialLR
 
 import vi
+from tests.support.parts import part
 from vi.bounds.base import Estimate
 from vi.cli.compose import composed
 from vi.data.base import Batch
@@ -27,14 +28,13 @@ N, D, SIZE = 12, 6, 4
 
 
 @cache
-def _config(option: str) -> dict[str, Any]:
-    return composed("train", [f"scheme={option}", "optimizer.lr=0.05"], Run)
+def _config() -> dict[str, Any]:
+    return composed("train", ["optimizer.lr=0.05"], train)
 
 
 def recipe(option: str, **values):
     """Makes the scheme of a yaml, with its optimiser, schedule and refinement."""
-    config = _config(option)
-    make = partial(build, "scheme", {**config["scheme"], **values}, supply=config)
+    make = partial(build, "scheme", {**part("scheme", option), **values}, supply=_config())
     return lambda: make()
 
 

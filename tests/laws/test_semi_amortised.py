@@ -11,7 +11,7 @@ from torch.optim import SGD
 
 import vi
 from tests.oracles import SigmaPoints, fix_noise
-from vi.cli.compose import composed
+from tests.support.parts import part
 from vi.data.base import Batch
 from vi.distributions.flows.planar import PlanarFlow
 from vi.distributions.kl import closed_form_kl
@@ -25,8 +25,7 @@ B, D, Z, K = 4, 3, 1, 2
 
 
 def recipe(option):
-    node = composed("train", [f"refinement={option}"], Run)["refinement"]
-    return lambda **values: build("refinement", {**node, **values})
+    return lambda **values: build("refinement", {**part("refinement", option), **values})
 
 
 RECIPES = {option: recipe(option) for option in options("refinement")}
