@@ -58,14 +58,18 @@ def _product(nodes: Tensor, weights: Tensor, dim: int) -> tuple[Tensor, Tensor]:
 
 
 def _real(p: Distribution, support: Constraint) -> Points:
-    """Panels of half a standard deviation, with a corner at the mean, and tails to 1e8 of them."""
+    """Panels of a standard deviation, with a corner at the mean, and tails to 1e8 of them.
+
+    With corners elsewhere a high order gains nothing: narrower panels of a lower one.
+    """
     if hasattr(p, "components"):
         return _mixture(p)
     (dim,) = p.event_shape
     tail = 16 * 4 ** torch.arange(12.0)
-    edges = torch.cat([-tail.flip(0), torch.arange(-15.5, 16, 0.5), tail])
-    few = getattr(p, "piecewise", False)  # a high order gains nothing where there are corners
-    grid, weight = _product(*_panels(edges, 3 if few else _NODES), dim)
+    corners = getattr(p, "piecewise", False)
+    width, nodes = (0.5, 3) if corners else (1.0, _NODES)
+    edges = torch.cat([-tail.flip(0), torch.arange(width - 16, 16, width), tail])
+    grid, weight = _product(*_panels(edges, nodes), dim)
     shape = (-1, *[1] * len(p.batch_shape))
     x = p.mean.detach() + p.stddev.detach() * grid.reshape(*shape, dim)
     return x, weight.reshape(shape) * p.stddev.detach().prod(-1)
@@ -88,7 +92,7 @@ def _mixture(p: Distribution) -> Points:
 def _interval(p: Distribution, support: Constraint) -> Points:
     """From 0 to 1, through the logit: panels that crowd towards both ends."""
     (dim,) = p.event_shape
-    logit, weight = _panels(torch.arange(-36, 36.5, 0.5))
+    logit, weight = _panels(torch.arange(-36.0, 37.0))
     x = logit.sigmoid()
     grid, weight = _product(x, weight * x * (-logit).sigmoid(), dim)
     return _for_each(grid, weight, p)
