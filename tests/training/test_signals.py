@@ -18,9 +18,14 @@ from vi.training.signals import noting_signals
 pytestmark = pytest.mark.filterwarnings("ignore:model/ will not be written")
 
 
-@pytest.fixture(autouse=True)
-def _few_draws(monkeypatch):
-    monkeypatch.setattr("vi.training.evaluate._DRAWS", 2)
+@pytest.fixture(autouse=True, scope="module")
+def _fast():
+    """Few draws, and an empty picture of the ledger: nothing here looks at either."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("vi.training.evaluate._DRAWS", 2)
+        patch.setattr("vi.training.callbacks.ledger.ledger_figure", lambda rows: rows)
+        patch.setattr("vi.training.callbacks.ledger.save_figure", lambda *_: None)
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -57,10 +62,8 @@ def run(folder, name, *callbacks, **options):
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     """name -> (folder, result) of a run that nobody stopped."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("vi.training.evaluate._DRAWS", 2)
-        folders = {name: tmp_path_factory.mktemp(name) for name in SCHEMES}
-        return {name: (folder, run(folder, name)) for name, folder in folders.items()}
+    folders = {name: tmp_path_factory.mktemp(name) for name in SCHEMES}
+    return {name: (folder, run(folder, name)) for name, folder in folders.items()}
 
 
 def stop(number=signal.SIGTERM):
