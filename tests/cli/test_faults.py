@@ -322,7 +322,7 @@ def fuzz(seed, number):
 def test_any_command_line_composes_or_is_refused(tmp_path, monkeypatch):
     """Nothing but errors of vi, and nothing is made. Caught: what Hydra raises by accident."""
     monkeypatch.chdir(tmp_path)
-    fuzz(0, 25)
+    fuzz(0, 15)
 
 
 @pytest.mark.slow

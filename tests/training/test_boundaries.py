@@ -485,8 +485,7 @@ def per_epoch(tmp_path_factory):
     return spent
 
 
-@pytest.mark.parametrize("period", [3, 50])
-@pytest.mark.parametrize("name", SPENDING)
+@pytest.mark.parametrize(("name", "period"), [*((name, 50) for name in SPENDING), ("joint", 3)])
 def test_a_run_ends_where_its_evaluations_are_spent(tmp_path, per_epoch, name, period):
     """At the first step that reaches the limit, which lies within a call and within an epoch.
 

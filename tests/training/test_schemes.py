@@ -50,7 +50,7 @@ class Kept(DummyLogger):
         return list({step: row[name] for step, row in self.rows if name in row}.values())
 
 
-def fit(folder, net, scheme, epochs=6, given=None, **options):
+def fit(folder, net, scheme, epochs=4, given=None, **options):
     """A run of four steps an epoch, with the ledger."""
     defaults = {"batch_size": 16, "progress_bar": False, "device": "cpu", "loggers": []}
     defaults |= {"evaluation": vi.ImportanceSampling(5), "callbacks": [EMLedger(max_data=10)]}
@@ -108,7 +108,7 @@ class Run(NamedTuple):
 
 
 def ended(folder, name, *, watched=True, **options):
-    """A run of six epochs, with the ledger or without."""
+    """A run of four epochs, with the ledger or without."""
     (net, make), ends, logger = RUNS[name], Ends(), Kept()
     callbacks = [EMLedger(max_data=10), ends] if watched else [ends]
     result = fit(folder, net(), make(), callbacks=callbacks, loggers=[logger], **options)
@@ -117,7 +117,7 @@ def ended(folder, name, *, watched=True, **options):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """name -> the run of six epochs at once."""
+    """name -> the run of four epochs at once."""
     return cache(lambda name: ended(tmp_path_factory.mktemp(name), name))
 
 
@@ -133,12 +133,12 @@ def assert_same(one, other):
 
 @pytest.mark.parametrize("name", RUNS)
 def test_a_resumed_run_is_the_uninterrupted_one(tmp_path, whole, name):
-    """Six epochs, and three gone on with, bit for bit, the ledger too.
+    """Four epochs, and two gone on with, bit for bit, the ledger too.
 
     Caught: a scheme that forgets its state; a ledger that begins again; the account of
     evaluations with those of the ledger, which a resumed run measures once more.
     """
-    ended(tmp_path, name, epochs=3)
+    ended(tmp_path, name, epochs=2)
     last = tmp_path / "checkpoints" / "last.ckpt"
     resumed = ended(tmp_path, name, ckpt_path=last)
     assert_same(resumed, whole(name))
@@ -150,7 +150,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(tmp_path, whole, name):
     ["alternating", "alternating_rising", "aggressive", "svi", "exact_em", "incremental_em"],
 )
 def test_a_run_cut_within_an_epoch_goes_on_unwatched(tmp_path, whole, name):
-    """Ten steps of 24, then the rest, without the ledger: bit for bit the run that had it.
+    """Ten steps of 16, then the rest, without the ledger: bit for bit the run that had it.
 
     Caught: measurements of the ledger added up as evaluations of training.
     """
@@ -175,7 +175,7 @@ def test_the_ledger_has_a_row_for_every_epoch(whole, name):
     Hard EM starts at the best of its own fixed points, from which there is nothing to win.
     """
     rows = ledger(whole(name).folder)
-    assert [(row["epoch"], row["step"]) for row in rows] == [(n, 4 * n) for n in range(1, 7)]
+    assert [(row["epoch"], row["step"]) for row in rows] == [(n, 4 * n) for n in range(1, 5)]
     joint = name in ("joint", "semi_amortised")
     assert any(row["joint"] for row in rows) == joint
     for phase in ("e", "m"):
