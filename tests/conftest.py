@@ -20,9 +20,8 @@ gc.disable()  # until all tests are collected
 
 def pytest_collection_finish():
     """What was imported and collected stays to the end: nobody looks for garbage in it again."""
-    gc.enable()
-    gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(autouse=True, scope="session")
