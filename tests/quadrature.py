@@ -58,18 +58,18 @@ def _product(nodes: Tensor, weights: Tensor, dim: int) -> tuple[Tensor, Tensor]:
 
 
 def _real(p: Distribution, support: Constraint) -> Points:
-    """Panels of a standard deviation, with a corner at the mean, and tails to 1e8 of them.
+    """Panels of half a standard deviation, with a corner at the mean, and tails to 1e8 of them.
 
-    With corners elsewhere a high order gains nothing: narrower panels of a lower one.
+    In a plane of a whole one, for there are many; with corners elsewhere, of a lower order.
     """
     if hasattr(p, "components"):
         return _mixture(p)
     (dim,) = p.event_shape
     tail = 16 * 4 ** torch.arange(12.0)
     corners = getattr(p, "piecewise", False)
-    width, nodes = (0.5, 3) if corners else (1.0, _NODES)
+    width = 0.5 if corners or dim == 1 else 1.0
     edges = torch.cat([-tail.flip(0), torch.arange(width - 16, 16, width), tail])
-    grid, weight = _product(*_panels(edges, nodes), dim)
+    grid, weight = _product(*_panels(edges, 3 if corners else _NODES), dim)
     shape = (-1, *[1] * len(p.batch_shape))
     x = p.mean.detach() + p.stddev.detach() * grid.reshape(*shape, dim)
     return x, weight.reshape(shape) * p.stddev.detach().prod(-1)
