@@ -1,5 +1,6 @@
 """Shapes and types of every public function are checked while the tests run."""
 
+import atexit
 import gc
 import os
 
@@ -16,6 +17,7 @@ import pytest  # noqa: E402
 import torch  # noqa: E402
 
 gc.disable()  # until all tests are collected
+atexit.register(gc.unfreeze)  # else libraries tell of leaks that are none
 
 
 def pytest_collection_finish():
