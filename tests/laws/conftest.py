@@ -14,7 +14,6 @@ from vi.data.base import Batch
 from vi.distributions.prior import Prior
 from vi.training.build import build
 from vi.training.registry import options
-from vi.training.run import Run
 
 DATA_SHAPE = (6,)
 

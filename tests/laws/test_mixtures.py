@@ -328,7 +328,7 @@ def hard(q):
 def _kmeans_of(num_components):
     """What the command line makes of it."""
     options = ["model=kmeans", f"num_components={num_components}"]
-    return composed("train", options, train)["model"]
+    return composed("train", options, Run)["model"]
 
 
 def _kmeans(x, num_components):

@@ -29,7 +29,7 @@ N, D, SIZE = 12, 6, 4
 
 @cache
 def _config() -> dict[str, Any]:
-    return composed("train", ["optimizer.lr=0.05"], train)
+    return composed("train", ["optimizer.lr=0.05"], Run)
 
 
 def recipe(option: str, **values):

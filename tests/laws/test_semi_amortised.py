@@ -19,7 +19,6 @@ from vi.refinement.posterior_of import PosteriorOf
 from vi.refinement.refined import Refined
 from vi.training.build import build
 from vi.training.registry import options
-from vi.training.run import Run
 
 B, D, Z, K = 4, 3, 1, 2
 
