@@ -164,7 +164,8 @@ class Covariance(Option, nn.Module, ABC):
     def m_step(self, scatter: Tensor, mass: Float[Tensor, " C"]) -> None:
         """Sigma_c = (S_c + n_0 S_0) / (N_c + n_0), the maximum of ``energy`` + ``log_prior``.
 
-        Where it lies below the floor its eigenvalues are raised to it.
+        Where it lies below the floor its eigenvalues are raised to it. Without data and prior any
+        Sigma_c is a maximum, and the variance of all data is taken.
 
         Raises:
             NumericsError: It is not positive definite.
@@ -172,6 +173,7 @@ class Covariance(Option, nn.Module, ABC):
         shape = (-1, *[1] * (scatter.ndim - 1))
         count = (self._pooled(mass) + self.prior_count).reshape(shape)
         sigma = (scatter + self.prior_count * self._pseudo()) / count
+        sigma = sigma.where(count > 0, self.project_diagonal(self.variance))
         least = self.eigenvalues(sigma).amin(-1)
         if self.floor and (least < self.floor).any():
             sigma = self.raised(sigma)

@@ -16,6 +16,7 @@ from vi.distributions.prior import Prior
 from vi.errors import ConfigurationError, SupportMismatch, require_whole
 from vi.inputs import admitting, as_it_is
 from vi.math import Shape
+from vi.models.spare import Spare
 from vi.options import Option
 
 # The methods of (x, **given) that look at x first, unless somebody has.
@@ -242,6 +243,30 @@ class ExactModel(LatentVariableModel):
         """As ``initialize``, for a scheme whose E-step has ``complete(posterior)`` as its q."""
         del complete
         self.initialize(x, **given)
+
+    def spare(
+        self, x: Tensor, q: Distribution, sofar: Statistics, before: Spare | None
+    ) -> Spare | None:
+        """Data to refill components with, if the q of a batch has its mass on single points.
+
+        Args:
+            x: The batch.
+            q: Its q.
+            sofar: The statistics of this batch and of those before it.
+            before: What those could spare.
+        """
+        del x, q, sofar
+        return before
+
+    def m_step_refilled(self, statistics: Statistics, spare: Spare | None) -> Statistics:
+        """The M-step, before which what was spared may go to a component without data.
+
+        Returns:
+            The statistics after that; the objective is not below that of the ones given.
+        """
+        del spare
+        self.m_step(statistics)
+        return statistics
 
     def reduce(self, statistics: Statistics) -> Statistics:
         """Take a step that EM lacks, after the M-step: parameter expansion.

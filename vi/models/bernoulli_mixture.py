@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from vi.initializations.base import Initialization
 from vi.initializations.kmeans_plus_plus import KMeansPlusPlus
 from vi.models.base import Statistics
-from vi.models.mixture import Mixture, require_mass, require_prior_count
+from vi.models.mixture import Mixture, require_prior_count
 
 _PLUS_PLUS = KMeansPlusPlus()
 # Probabilities of 0 and 1 would have infinite logits. At this distance from them the energy of a
@@ -96,18 +96,13 @@ class BernoulliMixture(Mixture):
         return (statistics["first"] * self.logits).sum() - statistics["mass"] @ normalisers
 
     def fit(self, statistics: Statistics) -> None:
-        """p_cd = (S_cd + n_0 / 2) / (N_c + n_0).
-
-        Raises:
-            NumericsError: A component without data and without prior.
-        """
+        """p_cd = (S_cd + n_0 / 2) / (N_c + n_0)."""
         mass, ones = statistics["mass"], statistics["first"]
-        require_mass(mass, self.prior_count, "model.prior_count=1")
         half, total = self.prior_count / 2, mass[:, None] + self.prior_count
         log_odds = [
             ((n + half) / total).clamp(min=_MARGIN).log() for n in (ones, mass[:, None] - ones)
         ]
-        self.logits.copy_(log_odds[0] - log_odds[1])
+        self.logits.copy_((log_odds[0] - log_odds[1]).where(total > 0, self.logits))
 
     def log_prior(self) -> Float[Tensor, ""]:
         """n_0 / 2 sum_cd log p_cd + log(1 - p_cd), up to a constant, in nats."""

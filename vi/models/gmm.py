@@ -10,7 +10,7 @@ from vi.covariances.base import PRIOR_HINT, Covariance
 from vi.initializations.base import Initialization
 from vi.initializations.kmeans_plus_plus import KMeansPlusPlus
 from vi.models.base import Statistics
-from vi.models.mixture import Mixture, require_mass
+from vi.models.mixture import Mixture
 
 _PLUS_PLUS = KMeansPlusPlus()
 # A dimension whose standard deviation is below this part of its size is constant up to rounding.
@@ -44,6 +44,7 @@ class GMM(Mixture):
     """
 
     origin: Tensor
+    prior_hint = PRIOR_HINT
 
     def __init__(
         self,
@@ -67,6 +68,11 @@ class GMM(Mixture):
         self.covariance = covariance
         self.loc = nn.Parameter(torch.randn(num_components, dim, dtype=torch.float64))
         self.register_buffer("origin", torch.zeros(dim, dtype=torch.float64))
+
+    @property
+    def prior_count(self) -> float:
+        """n_0 of the covariances."""
+        return self.covariance.prior_count
 
     def component_log_prob(self, x: Float[Tensor, "B D"]) -> Float[Tensor, "B C"]:
         """log N(x; mu_c, Sigma_c)."""
@@ -96,13 +102,10 @@ class GMM(Mixture):
     def fit(self, statistics: Statistics) -> None:
         """mu_c = sum_n r_nc x_n / N_c, and Sigma_c from the scatter about it.
 
-        A component without data stays where it is, if its covariance has a prior.
-
         Raises:
-            NumericsError: A component without data, or a covariance that is not positive definite.
+            NumericsError: A covariance that is not positive definite.
         """
         mass = statistics["mass"]
-        require_mass(mass, self.covariance.prior_count, PRIOR_HINT)
         mean = statistics["first"] / mass[:, None]
         loc = mean.where(mass[:, None] > 0, self.loc - self.origin)
         self.covariance.m_step(self._scatter(statistics, loc), mass)

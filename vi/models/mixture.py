@@ -3,6 +3,7 @@
 import math
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import torch
 from jaxtyping import Float, Int
@@ -16,6 +17,7 @@ from vi.initializations.base import Initialization
 from vi.initializations.lloyd import Partition, lloyd, partition, swapped
 from vi.math import Shape
 from vi.models.base import Complete, ExactModel, Statistics
+from vi.models.spare import Spare
 
 _ROWS = 1 << 14
 _START_ROWS = 1 << 14  # of the data, among which centres are sought
@@ -55,6 +57,9 @@ class Mixture(ExactModel):
     """
 
     weight_logits: Tensor
+    prior_count: float
+    """n_0, the pseudo-data of each component."""
+    prior_hint = "model.prior_count=1"
 
     def __init__(
         self,
@@ -100,6 +105,8 @@ class Mixture(ExactModel):
     @abstractmethod
     def fit(self, statistics: Statistics) -> None:
         """Set the parameters of all p(x|c) to the maximum of ``moment_energy`` + ``log_prior``.
+
+        Where neither data nor prior determine a component, it stays where it is.
 
         Raises:
             NumericsError: It does not exist; then nothing has been set.
@@ -158,8 +165,64 @@ class Mixture(ExactModel):
         """The maximum of the components, and pi_c = N_c / N.
 
         Raises:
-            NumericsError: A component has no data or no covariance; then nothing has been set.
+            NumericsError: A component has neither data nor a prior, or no covariance; then
+                nothing has been set.
         """
+        self._require_mass(statistics["mass"])
+        self._maximize(statistics)
+
+    @torch.no_grad()
+    def spare(
+        self, x: Tensor, q: Distribution, sofar: Statistics, before: Spare | None
+    ) -> Spare | None:
+        """See ``ExactModel``; asked for only while there is a component without data."""
+        if not isinstance(q, Point):
+            return None
+        x = self._double(x)
+        if (sofar["mass"] > 0).all():
+            return before or Spare.none(x, self.num_components)
+        found = Spare.of(x, q.mean, (q.mean * self.log_joint_table(x)).sum(-1))
+        return before | found if before else found
+
+    @torch.no_grad()
+    def m_step_refilled(self, statistics: Statistics, spare: Spare | None) -> Statistics:
+        """The M-step in which components without data take each the least probable of another's.
+
+        With fixed weights and no prior the objective cannot fall by it: the datum has its greatest
+        density in a component of its own, and the others are no worse off without it. Where
+        weights are learned, or there is a prior, it may be greater without it; then the components
+        stay without data.
+        """
+        if spare is None or (statistics["mass"] > 0).all():
+            self.m_step(statistics)
+            return statistics
+        self._maximize(statistics)
+        enough = self._objective(statistics) + _STANDS * float(statistics["count"])
+        state = {name: value.clone() for name, value in self.state_dict().items()}
+        refilled = self._refilled(statistics, spare)
+        with suppress(NumericsError):
+            self._maximize(refilled)
+            if self._objective(refilled) > enough:
+                return refilled
+        self.load_state_dict(state)
+        return statistics
+
+    def _refilled(self, statistics: Statistics, spare: Spare) -> Statistics:
+        """With a datum for each component without one, as far as others have more than one."""
+        mass = statistics["mass"]
+        empty = (mass == 0).nonzero()[:, 0].tolist()
+        rich = [c for c in spare.order() if mass[c] > 1]
+        identity = torch.eye(len(mass), dtype=mass.dtype, device=mass.device)
+        for taker, giver in zip(empty, rich, strict=False):
+            x = spare.x[giver, None]
+            taken = self.statistics(x, Point(identity[giver, None]))
+            statistics = statistics - taken + self.statistics(x, Point(identity[taker, None]))
+        return statistics
+
+    def _objective(self, statistics: Statistics) -> float:
+        return float(self.free_energy(statistics) + self.log_prior())
+
+    def _maximize(self, statistics: Statistics) -> None:
         self.fit(statistics)
         if self.learn_weights:
             weights = statistics["mass"] / statistics["count"]
@@ -214,11 +277,12 @@ class Mixture(ExactModel):
             return complete(self.posterior(rows))
 
         self._start(x, centres)
-        statistics, objective, before = self._add_up(x, infer), -math.inf, -math.inf
+        statistics, spare = self._add_up(x, infer)
+        objective = before = -math.inf
         for _ in range(_START_ITERATIONS):
-            self.m_step(statistics)
-            statistics = self._add_up(x, infer)
-            objective = float(self.free_energy(statistics) + self.log_prior())
+            self.m_step_refilled(statistics, spare)
+            statistics, spare = self._add_up(x, infer)
+            objective = self._objective(statistics)
             if objective - before < _STANDS * len(x):
                 break
             before = objective
@@ -273,27 +337,30 @@ class Mixture(ExactModel):
         quick = x.numel() * self.num_components <= _QUICK
         return self.restarts or (_PARTITIONS if quick else 1)
 
-    def _add_up(self, x: Tensor, infer: Callable[[Tensor], Distribution]) -> Statistics:
-        first, *others = (self.statistics(rows, infer(rows)) for rows in x.split(_ROWS))
-        return sum(others, start=first)
+    def _add_up(
+        self, x: Tensor, infer: Callable[[Tensor], Distribution]
+    ) -> tuple[Statistics, Spare | None]:
+        total, spare = None, None
+        for rows in x.split(_ROWS):
+            q = infer(rows)
+            statistics = self.statistics(rows, q)
+            total = statistics if total is None else total + statistics
+            spare = self.spare(rows, q, total, spare)
+        assert total is not None  # there are data
+        return total, spare
+
+    def _require_mass(self, mass: Float[Tensor, " C"]) -> None:
+        """Refuse a component that neither data nor prior determine."""
+        if self.prior_count or (mass > 0).all():
+            return
+        c = int(mass.argmin())
+        raise NumericsError(
+            f"component {c} is empty (weight {mass[c]:.4g} of {mass.sum():.4g} data)",
+            hint=f"{self.prior_hint}, or num_components={len(mass) - 1}",
+        )
 
     def _double(self, x: Tensor) -> Tensor:
         return x.to(self.weight_logits)
-
-
-def require_mass(mass: Float[Tensor, " C"], prior_count: float, hint: str) -> None:
-    """Refuse a component that neither data nor prior determine.
-
-    Raises:
-        NumericsError: A component without data, and no prior.
-    """
-    if prior_count or (mass > 0).all():
-        return
-    c = int(mass.argmin())
-    raise NumericsError(
-        f"component {c} is empty (weight {mass[c]:.4g} of {mass.sum():.4g} data)",
-        hint=f"{hint}, or num_components={len(mass) - 1}",
-    )
 
 
 def require_prior_count(prior_count: float) -> None:

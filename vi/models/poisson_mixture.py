@@ -10,7 +10,7 @@ from torch.distributions import constraints
 from vi.initializations.base import Initialization
 from vi.initializations.kmeans_plus_plus import KMeansPlusPlus
 from vi.models.base import Statistics
-from vi.models.mixture import Mixture, require_mass, require_prior_count
+from vi.models.mixture import Mixture, require_prior_count
 
 _PLUS_PLUS = KMeansPlusPlus()
 # A rate of 0 would have an infinite logarithm. With this one the energy of a datum is too low by
@@ -99,15 +99,11 @@ class PoissonMixture(Mixture):
         return linear - rates - statistics["log_factorial"]
 
     def fit(self, statistics: Statistics) -> None:
-        """lambda_cd = (S_cd + n_0 m_d) / (N_c + n_0).
-
-        Raises:
-            NumericsError: A component without data and without prior.
-        """
+        """lambda_cd = (S_cd + n_0 m_d) / (N_c + n_0)."""
         mass, counts = statistics["mass"], statistics["first"]
-        require_mass(mass, self.prior_count, "model.prior_count=1")
-        rate = (counts + self.prior_count * self.data_mean) / (mass[:, None] + self.prior_count)
-        self.log_rate.copy_(rate.clamp(min=_LEAST_RATE).log())
+        total = mass[:, None] + self.prior_count
+        rate = (counts + self.prior_count * self.data_mean) / total
+        self.log_rate.copy_(rate.clamp(min=_LEAST_RATE).log().where(total > 0, self.log_rate))
 
     def log_prior(self) -> Float[Tensor, ""]:
         """n_0 sum_cd m_d log lambda_cd - lambda_cd, up to a constant, in nats."""

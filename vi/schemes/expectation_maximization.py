@@ -11,8 +11,11 @@ from torch.optim import Optimizer
 
 from vi.bounds.base import Bound, Estimate
 from vi.models.base import LatentVariableModel, Statistics
+from vi.models.spare import Spare
 from vi.schemes.base import Batch
 from vi.schemes.exact import ExactScheme, free_energy_estimate, require_exact
+
+_SPARE = "spare_"  # before the names of what is spared, among the sums of a state
 
 
 class ExpectationMaximization(ExactScheme):
@@ -30,6 +33,7 @@ class ExpectationMaximization(ExactScheme):
     def __init__(self, tolerance: float = 1e-6) -> None:
         super().__init__(tolerance)
         self.statistics: Statistics | None = None
+        self.spare: Spare | None = None
 
     @abstractmethod
     def complete(self, posterior: Distribution) -> Distribution:
@@ -49,6 +53,7 @@ class ExpectationMaximization(ExactScheme):
         q = self.complete(model.posterior(batch.x, **batch.given))
         statistics = exact.statistics(batch.x, q, **batch.given)
         self.statistics = statistics if self.statistics is None else self.statistics + statistics
+        self.spare = exact.spare(batch.x, q, self.statistics, self.spare)
         return free_energy_estimate(exact, q, statistics, batch)
 
     @torch.no_grad()
@@ -57,22 +62,27 @@ class ExpectationMaximization(ExactScheme):
         exact, statistics = require_exact(model), self.statistics
         assert statistics is not None  # an epoch has a batch
         plateau = self.reached(self.account.record("e", exact, statistics, self.ledger))
-        self.statistics = None
+        spare, self.statistics, self.spare = self.spare, None, None
         if plateau and self.monotone and exact.leave_saddle(statistics):
             self.converged = False
             return
-        exact.m_step(statistics)
-        if self.monotone:
-            statistics = exact.reduce(statistics)
+        refilled = exact.m_step_refilled(statistics, spare)
+        self.converged = self.converged and refilled is statistics
+        statistics = exact.reduce(refilled) if self.monotone else refilled
         self.account.record("m", exact, statistics, self.ledger)
 
     def state_dict(self) -> dict[str, Any]:
-        """The sums so far and the objective."""
+        """The sums so far, what could be spared, and the objective."""
         sums = self.statistics.sums if self.statistics else None
+        if sums and self.spare:
+            sums = sums | {_SPARE + name: value for name, value in vars(self.spare).items()}
         return {"sums": sums, "level": self.level, "account": self.account.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from there."""
-        self.statistics = Statistics(state["sums"]) if state["sums"] else None
+        sums = dict(state["sums"] or {})
+        spared = {k.removeprefix(_SPARE): sums.pop(k) for k in list(sums) if k.startswith(_SPARE)}
+        self.statistics = Statistics(sums) if sums else None
+        self.spare = Spare(**spared) if spared else None
         self.level = state["level"]
         self.account.load_state_dict(state["account"])

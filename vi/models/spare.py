@@ -1,0 +1,49 @@
+"""The data that a mixture can spare for a component that has lost its own."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Spare:
+    """Of each component the least probable of its data.
+
+    Args:
+        x: (C, D).
+        log_joint: log p(x, z = c) in nats, (C,); inf where no datum is known.
+
+    >>> spare = Spare(torch.zeros(2, 1), torch.tensor([-1.0, torch.inf]))
+    >>> spare.order()
+    [0]
+    """
+
+    x: Float[Tensor, "C D"]
+    log_joint: Float[Tensor, " C"]
+
+    @classmethod
+    def none(cls, x: Float[Tensor, "B D"], num_components: int) -> "Spare":
+        """No datum of any component."""
+        return cls(
+            x.new_zeros(num_components, x.shape[1]), x.new_full((num_components,), torch.inf)
+        )
+
+    @classmethod
+    def of(
+        cls, x: Float[Tensor, "B D"], z: Float[Tensor, "B C"], log_joint: Float[Tensor, " B"]
+    ) -> "Spare":
+        """Among these data, with z one-hot."""
+        least = log_joint[:, None].where(z > 0, torch.inf).min(0)
+        return cls(x[least.indices], least.values)
+
+    def __or__(self, other: "Spare") -> "Spare":
+        """Among the data of both."""
+        less = other.log_joint < self.log_joint
+        x = other.x.where(less[:, None], self.x)
+        return Spare(x, other.log_joint.where(less, self.log_joint))
+
+    def order(self) -> list[int]:
+        """The components that have a datum, the least probable first."""
+        return [c for c in self.log_joint.argsort().tolist() if self.log_joint[c] < torch.inf]
