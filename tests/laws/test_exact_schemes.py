@@ -51,8 +51,9 @@ MIXTURES = [name for name in KINDS if name not in ("ppca", "factor_analysis")]
 
 
 def start(kind):
-    """A model at its start, and data; linear ones at a poor one, else nothing is left to do."""
+    """A model at its start, and data; at a poor one, else nothing is left to do."""
     model, x = KINDS[kind]()
+    model.restarts = 1
     model.initialize(x)
     if isinstance(model, LinearGaussian):
         with torch.no_grad():

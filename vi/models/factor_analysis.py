@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from vi.errors import require_positive
-from vi.models.linear_gaussian import LinearGaussian
+from vi.models.linear_gaussian import WIDE, LinearGaussian, whole_rows
 
 # An entry whose standard deviation is below this part of its size is constant up to rounding.
 _CONSTANT = 1e-14
@@ -59,6 +59,15 @@ class FactorAnalysis(LinearGaussian):
     def noise_variance(self, variance: Tensor) -> Tensor:
         """Of each entry its own, from the floor up."""
         return torch.maximum(variance, self.least_variance)
+
+    def condensed(self, centred: Float[Tensor, "N D"]) -> Float[Tensor, "n D"]:
+        """See ``LinearGaussian``; of so many random data where N and D are greater.
+
+        The noise of every entry has to be in them, and not the principal axes alone.
+        """
+        if min(centred.shape) > WIDE:
+            centred = centred[torch.randperm(len(centred), device=centred.device)[:WIDE]]
+        return whole_rows(centred)
 
     def begin(self, rows: Float[Tensor, "n D"], variance: Float[Tensor, " D"]) -> None:
         """Where the best of ``restarts`` starts has come to by EM on rows of the same covariance.

@@ -11,14 +11,17 @@ from torch.distributions import Distribution, Independent, MultivariateNormal, N
 
 from vi.errors import ConfigurationError, NumericsError, require_positive
 from vi.models.base import ExactModel, Statistics
+from vi.models.krylov import krylov_rows
 from vi.models.ritz import better_span
 
 # Of the noise in W before the first step: small beside the noise of x, yet off the saddle at 0.
 _START = 0.1
 # What is left of a variance when everything else of it was explained, in double precision.
 _SINGULAR = 1e-13
-# Rows, or dimensions, up to which the start knows the whole covariance.
-_WIDE = 1024
+# Rows, or dimensions, up to which the start takes the whole covariance; beyond, it takes passes
+# over the data if so many blocks fit into it.
+WIDE = 1024
+_FEW = 4
 _BESIDE = 1 << 14  # numbers of the probe: all directions of D <= 128, Z + 8 where D is large
 _RISE = 1e-7  # nats per datum that make a saddle worth leaving
 _ROUNDING = 32  # units of the last place that a sum over data may be wrong by
@@ -208,17 +211,21 @@ class LinearGaussian(ExactModel):
 
     @torch.no_grad()
     def initialize(self, x: Tensor, **given: Tensor) -> None:
-        """Start from the principal axes of the data, in the units of the model; mu is the mean.
-
-        The axes are exact where N or D is at most 1024, and those of 1024 random data beyond.
-        """
+        """Start from the principal axes of the data, in the units of the model; mu is the mean."""
         x = x.to(self.weight.dtype)
         self.origin.copy_(x.mean(0))
         self.loc.copy_(self.origin)
         centred = x - self.origin
         variance = centred.square().mean(0)
         self._set_noise(variance, variance)
-        self.begin(_condensed(centred), variance)
+        self.begin(self.condensed(centred), variance)
+
+    def condensed(self, centred: Float[Tensor, "N D"]) -> Float[Tensor, "n D"]:
+        """Rows R with R'R the covariance S, at least in its principal axes."""
+        fits = _FEW * self.probe.shape[1] <= min(centred.shape)
+        if min(centred.shape) > WIDE and fits:
+            return krylov_rows(centred, self.probe, self.weight.shape[1])
+        return whole_rows(centred)
 
     def begin(self, rows: Float[Tensor, "n D"], variance: Float[Tensor, " D"]) -> None:
         """Set W and Psi from rows R with R'R the covariance, and its diagonal."""
@@ -268,13 +275,11 @@ def _regression(statistics: Statistics) -> tuple[Tensor, Tensor, Tensor]:
     return n, torch.cat([upper, lower[None]]), cross
 
 
-def _condensed(centred: Tensor) -> Float[Tensor, "n D"]:
-    """Rows R with R'R the covariance, or nearly so, at most 1024 of them."""
+def whole_rows(centred: Tensor) -> Float[Tensor, "n D"]:
+    """Rows R with R'R the covariance, no more than D or 1024 of them, if there are more data."""
     n, d = centred.shape
-    if n > _WIDE and d > _WIDE:
-        centred = centred[torch.randperm(n, device=centred.device)[:_WIDE]]
-    if len(centred) <= _WIDE:
-        return centred / math.sqrt(len(centred))
+    if n <= max(d, WIDE):
+        return centred / math.sqrt(n)
     values, axes = torch.linalg.eigh(centred.mT @ centred / n)
     return values.clamp(min=0).sqrt()[:, None] * axes.mT
 

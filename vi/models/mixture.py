@@ -4,6 +4,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Float, Int
@@ -21,7 +22,8 @@ from vi.models.spare import Spare
 
 _ROWS = 1 << 14
 _START_ROWS = 1 << 14  # of the data, among which centres are sought
-_START_ITERATIONS = 10  # of EM, before starts are compared
+_ROUNDS = (10, 20, 60)  # iterations of EM, after each of which the better half goes on
+_LONG = 1 << 19  # numbers times components, up to which there is more than the first round
 _START_NUMBERS = 1 << 22  # in them
 _STANDS = 1e-7  # nats per datum: an iteration that wins less was the last of a start
 _PARTITIONS = 10  # at least, by Lloyd's algorithm; and so many starts of EM where it is quick
@@ -32,6 +34,8 @@ _SAME = 1e-9  # of the inertia, by which two partitions are the same
 # The weight of a component without data, in place of 0. The objective is the same to rounding, and
 # its logarithm times its mass of 0 is 0 and not NaN.
 _LEAST_WEIGHT = 1e-300
+
+Infer = Callable[[Tensor], Distribution]
 
 
 class Mixture(ExactModel):
@@ -46,8 +50,9 @@ class Mixture(ExactModel):
         num_components: C.
         initialization: Chooses the first centres among the data.
         learn_weights: If not, pi_c = 1/C.
-        restarts: So many starts run 10 iterations of EM, and the best goes on; if not given, ten
-            where data times components are at most 2^24 numbers, and one beyond.
+        restarts: So many starts run 10 iterations of EM; up to 2^19 numbers of data times
+            components the better half runs 20 more, and the better half of that 60 more; the
+            best goes on. If not given, ten up to 2^24 numbers, and one beyond.
 
     Raises:
         ConfigurationError: ``num_components`` or ``restarts`` below 1.
@@ -246,47 +251,57 @@ class Mixture(ExactModel):
         """
         x = self._double(x).flatten(1)
         self.calibrate(x)
-        centre = x.mean(0)
-        count = self._num_starts(x)
-        starts = [p.centres + centre for p in self._partitions(x - centre)[:count]]
-        if len(starts) == 1:
-            self._start(x, starts[0])
-        else:
-            self._choose(x, starts, complete)
-
-    def _choose(self, x: Tensor, starts: list[Tensor], complete: Complete) -> None:
-        best, state, failure = -math.inf, None, None
-        for centres in starts:
-            try:
-                objective = self._try_start(x, centres, complete)
-            except NumericsError as error:
-                failure = error
-                continue
-            if objective > best:
-                best = objective
-                state = {name: value.clone() for name, value in self.state_dict().items()}
-        if state is None:
-            assert failure is not None
-            raise failure
-        self.load_state_dict(state)
-
-    def _try_start(self, x: Tensor, centres: Tensor, complete: Complete) -> float:
-        """The objective after a few iterations from a new start, or fewer where it stands."""
 
         def infer(rows: Tensor) -> Distribution:
             return complete(self.posterior(rows))
 
-        self._start(x, centres)
+        starts = self._starts(x, soft=not isinstance(infer(x[:1]), Point))
+        if len(starts) == 1:
+            self._start(x, starts[0])
+        else:
+            self._choose(x, starts, infer)
+
+    def _choose(self, x: Tensor, starts: list[Tensor], infer: Infer) -> None:
+        """Go on with the better half of the starts, and again, until one is left."""
+        rounds = _ROUNDS if x.numel() * self.num_components <= _LONG else _ROUNDS[:1]
+        tried = [self._tried(lambda c=c: self._start(x, c), x, infer, rounds[0]) for c in starts]
+        for iterations in rounds[1:]:
+            best = sorted(tried, key=lambda one: one.objective)[-((len(tried) + 1) // 2) :]
+            tried = [self._further(one, x, infer, iterations) for one in best]
+        best = max(tried, key=lambda one: one.objective)
+        if best.failure:
+            raise best.failure
+        self.load_state_dict(best.state)
+
+    def _further(self, one: "_Tried", x: Tensor, infer: Infer, iterations: int) -> "_Tried":
+        if one.failure or one.stands:
+            return one
+        further = self._tried(lambda: self.load_state_dict(one.state), x, infer, iterations)
+        return one if further.failure else further
+
+    def _tried(
+        self, begin: Callable[[], object], x: Tensor, infer: Infer, iterations: int
+    ) -> "_Tried":
+        try:
+            begin()
+            objective, stands = self._climb(x, infer, iterations)
+        except NumericsError as error:
+            return _Tried(-math.inf, failure=error)
+        state = {name: value.clone() for name, value in self.state_dict().items()}
+        return _Tried(objective, state, stands)
+
+    def _climb(self, x: Tensor, infer: Infer, iterations: int) -> tuple[float, bool]:
+        """The objective after so many iterations, and whether it stood before."""
         statistics, spare = self._add_up(x, infer)
         objective = before = -math.inf
-        for _ in range(_START_ITERATIONS):
+        for _ in range(iterations):
             self.m_step_refilled(statistics, spare)
             statistics, spare = self._add_up(x, infer)
             objective = self._objective(statistics)
             if objective - before < _STANDS * len(x):
-                break
+                return objective, True
             before = objective
-        return objective
+        return objective, False
 
     def _start(self, x: Tensor, centres: Tensor) -> None:
         """The M-step of data that belong to the nearest centre."""
@@ -299,12 +314,23 @@ class Mixture(ExactModel):
         )
         self.m_step(sum(others, start=first))
 
-    def _partitions(self, centred: Tensor) -> list[Partition]:
-        """Different ones, the best first; of some of the data where they are many."""
-        limit = max(min(_START_ROWS, _START_NUMBERS // centred.shape[1]), 64 * self.num_components)
-        if len(centred) > limit:
-            centred = centred[torch.randperm(len(centred), device=centred.device)[:limit]]
+    def _starts(self, x: Tensor, *, soft: bool) -> list[Tensor]:
+        """Centres, those of the least inertia first; of some of the data where they are many.
 
+        Partitions differ little once k-means is easy, and the best of them need not lead to the
+        best of the mixtures. So a soft EM starts from centres before Lloyd's algorithm, too.
+        """
+        centre = x.mean(0)
+        limit = max(min(_START_ROWS, _START_NUMBERS // x.shape[1]), 64 * self.num_components)
+        chosen = torch.randperm(len(x), device=x.device)[:limit] if len(x) > limit else slice(None)
+        centred, count = x[chosen] - centre, self._num_starts(x)
+        starts = [p.centres for p in self._partitions(centred)][:count]
+        while soft and len(starts) < count:
+            starts.append(self.initialization.centres(centred, self.num_components))
+        return [c + centre for c in starts]
+
+    def _partitions(self, centred: Tensor) -> list[Partition]:
+        """Different ones, the best first."""
         found = self._found(centred)
         best = [p for p in found if p.inertia <= found[0].inertia * (1 + _SAME)]
         if len(best) < _ENOUGH_TIMES:
@@ -337,9 +363,7 @@ class Mixture(ExactModel):
         quick = x.numel() * self.num_components <= _QUICK
         return self.restarts or (_PARTITIONS if quick else 1)
 
-    def _add_up(
-        self, x: Tensor, infer: Callable[[Tensor], Distribution]
-    ) -> tuple[Statistics, Spare | None]:
+    def _add_up(self, x: Tensor, infer: Infer) -> tuple[Statistics, Spare | None]:
         total, spare = None, None
         for rows in x.split(_ROWS):
             q = infer(rows)
@@ -361,6 +385,16 @@ class Mixture(ExactModel):
 
     def _double(self, x: Tensor) -> Tensor:
         return x.to(self.weight_logits)
+
+
+@dataclass(frozen=True)
+class _Tried:
+    """Where a start has come to, or why it came to nothing."""
+
+    objective: float
+    state: dict[str, Tensor] = field(default_factory=dict)
+    stands: bool = False
+    failure: NumericsError | None = None
 
 
 def require_prior_count(prior_count: float) -> None:

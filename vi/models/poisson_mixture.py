@@ -30,8 +30,9 @@ class PoissonMixture(Mixture):
         initialization: Chooses the first centres among the data.
         prior_count: n_0, the pseudo-data of each component.
         learn_weights: If not, pi_c = 1/C.
-        restarts: So many starts run 10 iterations of EM, and the best goes on; if not given, ten
-            where data times components are at most 2^24 numbers, and one beyond.
+        restarts: So many starts run 10 iterations of EM; up to 2^19 numbers of data times
+            components the better half runs 20 more, and the better half of that 60 more; the
+            best goes on. If not given, ten up to 2^24 numbers, and one beyond.
 
     Raises:
         ConfigurationError: A negative ``prior_count``.
