@@ -15,22 +15,16 @@ from vi.distributions.one_hot import one_hot
 from vi.distributions.point import Point
 from vi.errors import ConfigurationError, NumericsError, require_positive
 from vi.initializations.base import Initialization
-from vi.initializations.lloyd import Partition, lloyd, partition, swapped
+from vi.initializations.lloyd import partition
 from vi.math import Shape
 from vi.models.base import Complete, ExactModel, Statistics
 from vi.models.spare import Spare
+from vi.models.starts import Starts
 
 _ROWS = 1 << 14
-_START_ROWS = 1 << 14  # of the data, among which centres are sought
 _ROUNDS = (10, 20, 60)  # iterations of EM, after each of which the better half goes on
 _LONG = 1 << 19  # numbers times components, up to which there is more than the first round
-_START_NUMBERS = 1 << 22  # in them
 _STANDS = 1e-7  # nats per datum: an iteration that wins less was the last of a start
-_PARTITIONS = 10  # at least, by Lloyd's algorithm; and so many starts of EM where it is quick
-_QUICK = 1 << 24  # numbers times components
-_ENOUGH_TIMES = 3  # that the best was found, and it is taken for the best of all
-_SWAPPED = 4  # partitions, in which centres are moved where no best is plain
-_SAME = 1e-9  # of the inertia, by which two partitions are the same
 # The weight of a component without data, in place of 0. The objective is the same to rounding, and
 # its logarithm times its mass of 0 is 0 and not NaN.
 _LEAST_WEIGHT = 1e-300
@@ -255,7 +249,8 @@ class Mixture(ExactModel):
         def infer(rows: Tensor) -> Distribution:
             return complete(self.posterior(rows))
 
-        starts = self._starts(x, soft=not isinstance(infer(x[:1]), Point))
+        plan = Starts(self.initialization, self.num_components, self.restarts)
+        starts = plan.centres(x, soft=not isinstance(infer(x[:1]), Point))
         if len(starts) == 1:
             self._start(x, starts[0])
         else:
@@ -313,55 +308,6 @@ class Mixture(ExactModel):
             for rows, own in blocks
         )
         self.m_step(sum(others, start=first))
-
-    def _starts(self, x: Tensor, *, soft: bool) -> list[Tensor]:
-        """Centres, those of the least inertia first; of some of the data where they are many.
-
-        Partitions differ little once k-means is easy, and the best of them need not lead to the
-        best of the mixtures. So a soft EM starts from centres before Lloyd's algorithm, too.
-        """
-        centre = x.mean(0)
-        limit = max(min(_START_ROWS, _START_NUMBERS // x.shape[1]), 64 * self.num_components)
-        chosen = torch.randperm(len(x), device=x.device)[:limit] if len(x) > limit else slice(None)
-        centred, count = x[chosen] - centre, self._num_starts(x)
-        starts = [p.centres for p in self._partitions(centred)][:count]
-        while soft and len(starts) < count:
-            starts.append(self.initialization.centres(centred, self.num_components))
-        return [c + centre for c in starts]
-
-    def _partitions(self, centred: Tensor) -> list[Partition]:
-        """Different ones, the best first."""
-        found = self._found(centred)
-        best = [p for p in found if p.inertia <= found[0].inertia * (1 + _SAME)]
-        if len(best) < _ENOUGH_TIMES:
-            better = [swapped(centred, one, self._many()) for one in found[:_SWAPPED]]
-            found = sorted([*better, *found], key=lambda p: p.inertia)
-        starts = [found[0]]
-        for p in found[1:]:
-            if p.inertia > starts[-1].inertia * (1 + _SAME):
-                starts.append(p)
-        return starts
-
-    def _found(self, centred: Tensor) -> list[Partition]:
-        """By rising inertia; no more than it takes to find the best thrice."""
-        found: list[Partition] = []
-        for _ in range(max(self._many(), self._num_starts(centred))):
-            centres = self.initialization.centres(centred, self.num_components)
-            found.append(lloyd(centred, centres))
-            found.sort(key=lambda p: p.inertia)
-            least = found[:_ENOUGH_TIMES][-1].inertia <= found[0].inertia * (1 + _SAME)
-            if least and len(found) >= max(_ENOUGH_TIMES, self._num_starts(centred)):
-                break
-        return found
-
-    def _many(self) -> int:
-        """Partitions, and swaps of a centre: more where they cost less."""
-        return max(_PARTITIONS, 10 * _PARTITIONS // self.num_components)
-
-    def _num_starts(self, x: Tensor) -> int:
-        """``restarts``; if not given, ten where they are quick."""
-        quick = x.numel() * self.num_components <= _QUICK
-        return self.restarts or (_PARTITIONS if quick else 1)
 
     def _add_up(self, x: Tensor, infer: Infer) -> tuple[Statistics, Spare | None]:
         total, spare = None, None
