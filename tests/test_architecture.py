@@ -43,6 +43,7 @@ GROUND = {
     "cache",
     "inputs",
     "support",
+    "progress",
 }  # files beside the folders: below every floor
 FILES = sorted(PACKAGE.rglob("*.py"))
 

@@ -25,9 +25,9 @@ __getattr__, __dir__ = lazy_exports(
     {
         "as_it_is": "vi.inputs",
         "fit": "vi.training.fit",
-        "impute": "vi.evaluation.imputation",
+        "impute": "vi.training.measured",
         "load": "vi.training.pretrained",
         "save": "vi.training.pretrained",
-        "log_likelihood": "vi.evaluation.log_likelihood",
+        "log_likelihood": "vi.training.measured",
     },
 )

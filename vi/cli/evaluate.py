@@ -30,18 +30,20 @@ def evaluate_run(
     from vi.training.atomic import write_atomically
     from vi.training.build import build
     from vi.training.evaluate import evaluate
+    from vi.training.progress_bar import progress_bar
 
     opened = open_run(run, device=device, data_dir=data_dir, plugins=plugins)
     seed = opened.seed if seed is None else seed
-    numbers = evaluate(
-        opened.model,
-        opened.split(split),
-        opened.bound,
-        build("evaluation", evaluation, plugins=plugins),
-        seed=seed,
-        batch_size=batch_size,
-        limit=limit,
-    )
+    with progress_bar(f"measuring {split}"):
+        numbers = evaluate(
+            opened.model,
+            opened.split(split),
+            opened.bound,
+            build("evaluation", evaluation, plugins=plugins),
+            seed=seed,
+            batch_size=batch_size,
+            limit=limit,
+        )
     result = {f"{split}/{k}": v for k, v in numbers.items()} | {"seed": seed} | opened.data.facts
     path = Path(out) if out else opened.directory / "evaluation.json"
     write_atomically(path, (json.dumps(result, indent=2) + "\n").encode())

@@ -36,18 +36,20 @@ def impute_run(
     from vi.training.imputations_figure import imputations_figure
     from vi.training.impute import imputation_numbers, impute_split
     from vi.training.pictures import save_figure
+    from vi.training.progress_bar import progress_bar
 
     opened = open_run(run, device=device, data_dir=data_dir, plugins=plugins)
     seed, num_samples = opened.seed if seed is None else seed, _num_samples(evaluation, plugins)
-    columns = impute_split(
-        opened.model.eval(),
-        opened.split(split),
-        opened.data.train,
-        num_samples,
-        seed=seed,
-        batch_size=batch_size,
-        limit=limit,
-    )
+    with progress_bar(f"imputing {split}"):
+        columns = impute_split(
+            opened.model.eval(),
+            opened.split(split),
+            opened.data.train,
+            num_samples,
+            seed=seed,
+            batch_size=batch_size,
+            limit=limit,
+        )
     numbers = imputation_numbers(columns) | {"num_samples": num_samples}
     result = {f"{split}/{k}": v for k, v in numbers.items()} | {"seed": seed} | opened.data.facts
     folder = Path(out) if out else opened.directory

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from vi.math import mix
+from vi.progress import watched
 
 _current: ContextVar["_Noise | None"] = ContextVar("datum_noise", default=None)
 
@@ -58,7 +59,7 @@ def groups_of_rows(n: int, size: int) -> Iterator[slice]:
     """
     noise = _current.get()
     draws = noise.draws if noise else 0
-    for start in range(0, n, size):
+    for start in watched(range(0, n, size)):
         rows = slice(start, min(start + size, n))
         if noise is None:
             yield rows

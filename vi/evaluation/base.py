@@ -19,7 +19,10 @@ class Evaluation(Option, ABC):
     """Something that can be measured of a trained model on held-out data.
 
     An implementer writes ``__call__`` and ``summarize``; x is looked at before (``vi.inputs``).
+    ``num_samples`` are its draws for each datum.
     """
+
+    num_samples: int = 1
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

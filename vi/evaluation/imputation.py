@@ -13,6 +13,7 @@ from vi.errors import require_positive
 from vi.evaluation.log_likelihood import DATA_AT_ONCE, chunks
 from vi.inputs import admitting
 from vi.models.base import LatentVariableModel
+from vi.progress import watched
 
 _ROUNDING = 1e-14  # of a difference of sums in double precision
 
@@ -86,7 +87,7 @@ def _impute(
     q = model.posterior(x, observed=observed, **given)
     sums: list[Tensor] = []
     means: list[Tensor] = []
-    for size in chunks(num_samples, x):
+    for size in watched(list(chunks(num_samples, x))):
         z, log_q = draw(q, size)
         p = model.likelihood(z, **given)
         log_w = Observed(p, observed).log_prob(x) + model.prior(**given).log_prob(z) - log_q

@@ -14,6 +14,7 @@ from vi.errors import require_positive
 from vi.evaluation.base import Evaluation, require_samples
 from vi.evaluation.log_likelihood import DATA_AT_ONCE, chunks
 from vi.models.base import LatentVariableModel
+from vi.progress import watched
 from vi.refinement.base import Refinement
 
 
@@ -67,8 +68,9 @@ class InferenceGaps(Evaluation):
         """ELBO(q), ELBO(q*) and log p(x)."""
         said = model.variational_parameters(x, **given)
         best = self.refinement(model, self.bound, x, said, given)
-        elbo, _ = self._means(model, said, x, given)
-        return torch.stack([elbo, *self._means(model, best, x, given)])
+        at = watched((said, best))
+        (elbo, _), refined = (self._means(model, parameters, x, given) for parameters in at)
+        return torch.stack([elbo, *refined])
 
     def _means(
         self,
@@ -79,7 +81,7 @@ class InferenceGaps(Evaluation):
     ) -> tuple[Tensor, Tensor]:
         """The mean of log w and the logarithm of the mean of w, (B,), w = p(x, z) / q(z)."""
         q, sums, log_sums = model.posterior_at(parameters), [], []
-        for size in chunks(self.num_samples, x):
+        for size in watched(list(chunks(self.num_samples, x))):
             z, log_q = draw(q, size)
             log_w = (model.log_joint(x, z, **given) - log_q).double()
             sums.append(log_w.sum(0))

@@ -13,6 +13,7 @@ from vi.distributions.draw import draw
 from vi.errors import require_positive
 from vi.inputs import admitting
 from vi.models.base import LatentVariableModel
+from vi.progress import watched
 
 # Log-weights held at once, and entries of the data that are decoded for them: the activations of a
 # decoder are what needs the memory, and those of two thousand rows still fit a processor's cache.
@@ -87,7 +88,7 @@ def _log_likelihood(
     sizes = list(chunks(num_samples, x))
     # One block for all: small results between large freed ones would hold on to their memory.
     sums = torch.empty(2, len(sizes), len(x), dtype=torch.float64, device=x.device)
-    for number, size in enumerate(sizes):
+    for number, size in enumerate(watched(sizes)):
         z, log_q = draw(q, size)
         log_w = (model.log_joint(x, z, **given) - log_q).double()
         sums[0, number] = log_w.logsumexp(0)

@@ -13,6 +13,7 @@ from vi.training.magnitudes import steadying
 from vi.training.module import TrainingModule
 from vi.training.plain_files import Unreadable, read_json
 from vi.training.pretrained import read_config
+from vi.training.progress_bar import progress_bar
 
 _PLAIN = (bool, int, float, str, type(None))
 _OF_TEST = ("test/count", "test/elbo", "test/kl", "test/reconstruction")
@@ -55,13 +56,15 @@ def measure(
         NumericsError: The numbers on the test data are not finite.
     """
     model, bound, data, seed = module.inferred, module.bound, module.data, module.seed
-    test, val = {}, {}
+    test, val, shown = {}, {}, module.settings.progress_bar
     if not _has(known, "test/"):
         evaluation = evaluation or ImportanceSampling(num_samples=1000)
-        test = evaluate(model, data.test, bound, evaluation, seed=seed)
+        with progress_bar("measuring test", shown=shown):
+            test = evaluate(model, data.test, bound, evaluation, seed=seed)
         _require_finite(test, module)
     if data.val is not None and not _has(known, "val/"):
-        val = evaluate(model, data.val, bound, seed=seed, repeats=1)
+        with progress_bar("measuring val", shown=shown):
+            val = evaluate(model, data.val, bound, seed=seed, repeats=1)
     return {f"test/{k}": v for k, v in test.items()} | {f"val/{k}": v for k, v in val.items()}
 
 

@@ -13,6 +13,7 @@ from vi.errors import require_positive
 from vi.evaluation.base import Evaluation
 from vi.inputs import admitted, as_it_is
 from vi.models.base import LatentVariableModel
+from vi.progress import watched
 from vi.training.means import Means, terms
 
 _DRAWS = 10_000  # at least so many values of the bound in a mean, however few data there are
@@ -56,16 +57,17 @@ def evaluate(
     n = len(split) if limit is None else min(limit, len(split))
     require_positive("limit", n)
     repeats = repeats or -(-_DRAWS // n)
+    draws = repeats + (evaluation.num_samples if evaluation is not None else 0)
     split = split.frozen(seed)
     bounds, columns, exact = Means(), Means(), Means()
     evidence = getattr(model, "log_evidence", None)
     with _evaluating(model, bound), as_it_is():
-        for index in split.spread(n).split(batch_size):
+        for index in watched(split.spread(n).split(batch_size)):
             batch = split.batch(index)
             given = admitted(model, batch.x, **batch.given)
             x = given.pop("x")
             with datum_noise(seed, index):
-                for _ in range(repeats):
+                for _ in watched(range(repeats), repeats / draws):
                     bounds.add(terms(bound(model, x, **given)))
             if evaluation is not None:
                 with datum_noise(seed + 1, index):

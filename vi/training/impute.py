@@ -15,6 +15,7 @@ from vi.evaluation.independent_entries import (
     IndependentEntries,
 )
 from vi.models.base import LatentVariableModel
+from vi.progress import watched
 
 _BLOCK = 4096  # training data that are looked at once
 
@@ -61,7 +62,7 @@ def impute_split(
         )
     independent = _independent(model, train.frozen(seed))
     blocks = []
-    for index in split.spread(n).split(batch_size):
+    for index in watched(split.spread(n).split(batch_size)):
         with datum_noise(seed, index):
             block = _impute_block(model, split, index, num_samples, independent)
         blocks.append({name: column.cpu() for name, column in block.items()})

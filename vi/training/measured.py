@@ -1,0 +1,8 @@
+"""What is measured from Python, with a bar while it takes long."""
+
+from vi.evaluation import imputation
+from vi.evaluation import log_likelihood as importance
+from vi.training.progress_bar import with_progress_bar
+
+log_likelihood = with_progress_bar("log p(x)", importance.log_likelihood)
+impute = with_progress_bar("imputing", imputation.impute)

@@ -1,0 +1,123 @@
+"""A bar with the time that is left, for what is measured once: evaluation and its kind."""
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import wraps
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+from vi.progress import watching
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+PATIENCE = 2.0  # seconds without a bar
+INTERVAL = 0.5  # seconds between two pictures of it, each of which takes about a millisecond
+
+
+def progress_bar(title: str, *, shown: bool = True) -> AbstractContextManager[None]:
+    """Within this block the ``watched`` loops move a bar on the terminal or in the notebook.
+
+    It comes when they have taken two seconds and goes with the block. Nothing is written where
+    standard error is no terminal, nor by another process than the first.
+
+    Args:
+        title: What is being done.
+        shown: False says no to all of it.
+    """
+    first = all(os.environ.get(name, "0") == "0" for name in ("RANK", "LOCAL_RANK"))
+    return _moving(title) if shown and first and _seen() else nullcontext()
+
+
+def with_progress_bar(title: str, function: Callable[P, R]) -> Callable[P, R]:
+    """The same function, which shows how far it is."""
+
+    @wraps(function)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+        with progress_bar(title):
+            return function(*args, **kwargs)
+
+    return wrapper
+
+
+@contextmanager
+def _moving(title: str) -> Iterator[None]:
+    bar = _Bar(title)
+    try:
+        with watching(bar.tell):
+            yield
+    finally:
+        bar.stop()
+
+
+class _Bar:
+    """Made when it is first drawn, as rich takes a tenth of a second to import."""
+
+    def __init__(self, title: str) -> None:
+        self.title = title
+        self.start = time.monotonic()
+        self.next = self.start + PATIENCE
+        self.drawn: Progress | None = None
+
+    def tell(self, reached: float) -> None:
+        """Draw, if it is time."""
+        now = time.monotonic()
+        if now < self.next or not reached:
+            return
+        self.next = now + INTERVAL
+        left = _clock((now - self.start) * (1 - reached) / reached)
+        if self.drawn is None:
+            self.drawn = _line(self.title)
+        (task,) = self.drawn.task_ids
+        self.drawn.update(task, completed=reached, left=left, refresh=True)
+
+    def stop(self) -> None:
+        """Leave the terminal as it was."""
+        if self.drawn is not None:
+            self.drawn.stop()
+
+
+def _line(title: str) -> "Progress":
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
+    left = TextColumn("{task.fields[left]} left")
+    columns = (TextColumn("{task.description}"), BarColumn(30), TaskProgressColumn(), left)
+    line = Progress(*columns, console=_console(), auto_refresh=False, transient=True)
+    line.add_task(title, total=1.0, left="")
+    line.start()
+    return line
+
+
+def _console() -> "Console":
+    """On standard error; in a notebook, too, which understands a carriage return."""
+    from rich.console import Console
+
+    return Console(stderr=True, force_terminal=True, force_jupyter=False, highlight=False)
+
+
+def _seen() -> bool:
+    return sys.stderr.isatty() or _in_notebook()
+
+
+def _in_notebook() -> bool:
+    """Whether this is the kernel of one, without importing anything for it."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython else None
+    return type(shell).__name__ == "ZMQInteractiveShell"
+
+
+def _clock(seconds: float) -> str:
+    """Hours, minutes and seconds.
+
+    >>> _clock(3725.4)
+    '1:02:05'
+    """
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}"
