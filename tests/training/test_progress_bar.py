@@ -170,6 +170,15 @@ def test_a_notebook_has_one(terminal, monkeypatch):
     assert "log p(x)" in terminal.lines()[0]
 
 
+def test_what_is_printed_meanwhile_goes_where_it_went(terminal, capsys):
+    """Caught: a line for a file, on the terminal."""
+    with terminal, progress_bar.progress_bar("measuring"):
+        for _ in watched(range(3)):
+            print("mine")
+    assert capsys.readouterr().out == "mine\n" * 3
+    assert not any("mine" in line for line in terminal.lines())
+
+
 def test_an_error_leaves_the_terminal_as_it_was(terminal):
     def work():
         with progress_bar.progress_bar("measuring"):

@@ -88,7 +88,13 @@ def _line(title: str) -> "Progress":
 
     left = TextColumn("{task.fields[left]} left")
     columns = (TextColumn("{task.description}"), BarColumn(30), TaskProgressColumn(), left)
-    line = Progress(*columns, console=_console(), auto_refresh=False, transient=True)
+    line = Progress(
+        *columns,
+        console=_console(),
+        auto_refresh=False,
+        transient=True,
+        redirect_stdout=sys.stdout.isatty(),  # what is printed into a file stays there
+    )
     line.add_task(title, total=1.0, left="")
     line.start()
     return line
