@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.parts import TOP, part
+from tests.support.parts import part_with
 from vi.cli.compose import composed
 from vi.cli.sweeps import jobs
 from vi.cli.train import main
@@ -16,7 +16,7 @@ from vi.errors import ConfigurationError
 from vi.likelihoods import bernoulli
 from vi.training.build import build
 from vi.training.registry import config_dir, options, resolve, role_of, target_of
-from vi.training.run import Run
+from vi.training.run import SUGGESTED, Run
 
 ROOT = Path(__file__).parent.parent.parent
 GROUPS = sorted(p.name for p in config_dir().iterdir() if p.is_dir() and p.name not in {"hydra"})
@@ -68,7 +68,7 @@ def test_every_option_names_a_class_of_its_role(group, option):
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: "-".join(option for _, option in row))
 def test_every_option_composes(row):
     """Every yaml passes the schema of its class; required values are given."""
-    chosen = [f"{name}={value}" for name, value in TOP.items()]
+    chosen = []
     for group, option in row:
         whole, its_option = NESTED.get(group, (group, option))
         chosen += [f"{whole}={its_option}", *[REQUIRED[o] for o in (option,) if o in REQUIRED]]
@@ -78,7 +78,8 @@ def test_every_option_composes(row):
         node = plain[NESTED[group][0]][group] if group in NESTED else plain[group]
         assert node["_target_"] == target_of(group, option)
         if group not in OVERRIDDEN and option not in REQUIRED:
-            assert part(group, option) == node
+            suggested = {name: plain[name] for name in SUGGESTED}
+            assert part_with(suggested, group, option) == node
 
 
 def test_every_option_is_composed_once():

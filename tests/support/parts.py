@@ -5,18 +5,24 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from vi.training.registry import options
-
-TOP = {"latent_dim": 8, "hidden": [256], "num_components": 3}  # of data=digits, and of three
+from vi.training.registry import config_dir, options
+from vi.training.run import SUGGESTED
 
 
 @cache
 def part(group: str, option: str) -> dict[str, Any]:
-    """As Hydra composes it, which takes a hundred times as long.
+    """As Hydra composes it, which takes a hundred times as long; mixtures of three."""
+    values = OmegaConf.to_container(OmegaConf.load(config_dir() / "train.yaml"))
+    suggested = {name: value for name, value in values.items() if name in SUGGESTED}
+    return part_with({**suggested, "num_components": 3}, group, option)
+
+
+def part_with(suggested: dict[str, Any], group: str, option: str) -> dict[str, Any]:
+    """With these single values of the run.
 
     ``test_every_option_composes`` holds it to what Hydra says.
     """
-    whole = OmegaConf.merge(TOP, {group: _read(group, option)})
+    whole = OmegaConf.merge(suggested, {group: _read(group, option)})
     return OmegaConf.to_container(whole, resolve=True)[group]
 
 

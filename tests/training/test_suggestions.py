@@ -15,8 +15,9 @@ from vi.errors import DataError
 from vi.training.guards import check_data
 from vi.training.settings import TrainerSettings
 
-SHORT = ["trainer.max_steps=2", "hidden=[4]", "latent_dim=2", "trainer.device=cpu"]
+SHORT = ["trainer.max_steps=2", "trainer.device=cpu"]
 SHORT += ["evaluation.num_samples=2", "trainer.progress_bar=false"]
+NETWORKS = ["hidden=[4]", "latent_dim=2"]
 
 torch.manual_seed(0)
 BITS = torch.randint(0, 2, (60, 4)).float()
@@ -158,7 +159,8 @@ def typed(tmp_path, monkeypatch, capsys):
         monkeypatch.setattr(sys, "argv", ["train.py"])
         monkeypatch.setattr("vi.training.evaluate._DRAWS", 2)
         try:
-            train.main([*SHORT, *arguments])
+            networks = [] if "model=gmm" in arguments else NETWORKS
+            train.main([*SHORT, *networks, *arguments])
         except SystemExit as end:
             return end.code, capsys.readouterr().err
         return 0, capsys.readouterr().err

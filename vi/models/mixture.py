@@ -175,11 +175,11 @@ class Mixture(ExactModel):
         self, x: Tensor, q: Distribution, sofar: Statistics, before: Spare | None
     ) -> Spare | None:
         """See ``ExactModel``; asked for only while there is a component without data."""
-        if not isinstance(q, Point):
-            return None
+        if not isinstance(q, Point) or (before and before.needless):
+            return before
         x = self._double(x)
         if (sofar["mass"] > 0).all():
-            return before or Spare.none(x, self.num_components)
+            return Spare.none(x, self.num_components)
         found = Spare.of(x, q.mean, (q.mean * self.log_joint_table(x)).sum(-1))
         return before | found if before else found
 
@@ -192,7 +192,7 @@ class Mixture(ExactModel):
         weights are learned, or there is a prior, it may be greater without it; then the components
         stay without data.
         """
-        if spare is None or (statistics["mass"] > 0).all():
+        if spare is None or spare.needless or (statistics["mass"] > 0).all():
             self.m_step(statistics)
             return statistics
         self._maximize(statistics)

@@ -14,6 +14,8 @@ class Spare:
     Args:
         x: (C, D).
         log_joint: log p(x, z = c) in nats, (C,); inf where no datum is known.
+        needless: Every component has data by now, so that nobody asks any more; it is known on
+            the host, so that no step has to wait for the device.
 
     >>> spare = Spare(torch.zeros(2, 1), torch.tensor([-1.0, torch.inf]))
     >>> spare.order()
@@ -22,12 +24,15 @@ class Spare:
 
     x: Float[Tensor, "C D"]
     log_joint: Float[Tensor, " C"]
+    needless: bool = False
 
     @classmethod
     def none(cls, x: Float[Tensor, "B D"], num_components: int) -> "Spare":
-        """No datum of any component."""
+        """No datum of any component, as every one has some."""
         return cls(
-            x.new_zeros(num_components, x.shape[1]), x.new_full((num_components,), torch.inf)
+            x.new_zeros(num_components, x.shape[1]),
+            x.new_full((num_components,), torch.inf),
+            needless=True,
         )
 
     @classmethod
@@ -43,6 +48,10 @@ class Spare:
         less = other.log_joint < self.log_joint
         x = other.x.where(less[:, None], self.x)
         return Spare(x, other.log_joint.where(less, self.log_joint))
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What a checkpoint keeps."""
+        return {"x": self.x, "log_joint": self.log_joint}
 
     def order(self) -> list[int]:
         """The components that have a datum, the least probable first."""

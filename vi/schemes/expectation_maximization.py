@@ -75,7 +75,7 @@ class ExpectationMaximization(ExactScheme):
         """The sums so far, what could be spared, and the objective."""
         sums = self.statistics.sums if self.statistics else None
         if sums and self.spare:
-            sums = sums | {_SPARE + name: value for name, value in vars(self.spare).items()}
+            sums = sums | {_SPARE + name: value for name, value in self.spare.tensors().items()}
         return {"sums": sums, "level": self.level, "account": self.account.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
