@@ -11,7 +11,7 @@ from torch.distributions import MultivariateNormal, kl_divergence
 import vi
 from tests.laws.conftest import POSTERIORS
 from tests.oracles import FixedNoiseHead, SigmaPoints, sigma_noise, tipping_bishop
-from vi.distributions.point import Point
+from vi.distributions.delta import Delta
 from vi.models.linear_gaussian import LinearGaussian
 
 N, D, Z = 50, 8, 3
@@ -224,7 +224,7 @@ def test_m_step_is_above_its_neighbours(make_model):
 def test_m_step_of_points_is_least_squares(make_model):
     """Hard z: W and mu are those of torch.linalg.lstsq: at most 1e-10."""
     model, x, z = make_model(), _factor_data(N), torch.randn(N, Z)
-    model.m_step(model.statistics(x, Point(z)))
+    model.m_step(model.statistics(x, Delta(z)))
     theta = torch.linalg.lstsq(torch.cat([z, torch.ones(N, 1)], -1), x).solution.mT
     assert (model.weight - theta[:, :-1]).abs().max() <= 1e-10
     assert (model.loc - theta[:, -1]).abs().max() <= 1e-10
@@ -528,7 +528,7 @@ def test_data_without_noise_are_refused_and_leave_the_model_whole(make_model):
 def test_fewer_points_than_factors_are_refused(make_model):
     """Three data on points cannot hold W and mu. Caught: the check left out."""
     model = make_model()
-    statistics = model.statistics(torch.randn(3, D), Point(torch.randn(3, Z)))
+    statistics = model.statistics(torch.randn(3, D), Delta(torch.randn(3, Z)))
     with pytest.raises(vi.NumericsError, match=r"over 3 data are singular \(pivots") as no:
         model.m_step(statistics)
     assert "more than latent_dim=3 data" in no.value.hint

@@ -9,7 +9,7 @@ from sklearn.cluster import KMeans
 
 import vi
 from vi.data.base import Batch
-from vi.distributions.point import Point
+from vi.distributions.delta import Delta
 from vi.models.spare import Spare
 
 N, D, C = 60, 2, 4
@@ -63,7 +63,7 @@ def start(kind):
         x[x[:, 0] != x[:, 1]] = 0.0  # none is as the last two components are sure of
     model.calibrate(x)
     z = torch.nn.functional.one_hot(torch.arange(N) % 2, C).double()
-    model._maximize(model.statistics(x, Point(z)))
+    model._maximize(model.statistics(x, Delta(z)))
     model.weight_logits.zero_()
     for name, far in (("loc", 1e4), ("log_rate", 20.0)):
         if hasattr(model, name):
@@ -133,7 +133,7 @@ def test_with_fixed_weights_a_refill_always_wins(kind):
     model, x = start(kind)
     for _ in range(20):
         z = torch.nn.functional.one_hot(torch.randint(2, (N,)), C).double()
-        statistics = model.statistics(x, Point(z))
+        statistics = model.statistics(x, Delta(z))
         model._maximize(statistics)
         plain = float(model.free_energy(statistics))
         spare = Spare.of(x, z, (z * model.log_joint_table(x)).sum(1))
@@ -149,7 +149,7 @@ def test_one_datum_is_not_taken_from_a_component_of_one():
     """Two data, two of four components have one each: nothing moves and nothing is raised."""
     model, x = start("kmeans")
     z = torch.eye(C)[:2]
-    statistics = model.statistics(x[:2], Point(z))
+    statistics = model.statistics(x[:2], Delta(z))
     spare = Spare.of(x[:2], z, torch.tensor([-1.0, -2.0]))
     assert model.m_step_refilled(statistics, spare) is statistics
 

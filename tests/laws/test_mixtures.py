@@ -25,7 +25,7 @@ from vi.covariances.diagonal import Diagonal
 from vi.covariances.full import Full
 from vi.covariances.spherical import Spherical
 from vi.data.base import LoadedData, Values
-from vi.distributions.point import Point
+from vi.distributions.delta import Delta
 from vi.initializations.random import RandomData
 from vi.models.bernoulli_mixture import BernoulliMixture
 from vi.models.gmm import GMM
@@ -322,7 +322,7 @@ def _precisions(model, option):
 
 def hard(q):
     """All mass on the likeliest component."""
-    return Point(torch.nn.functional.one_hot(q.mean.argmax(-1), q.mean.shape[-1]).double())
+    return Delta(torch.nn.functional.one_hot(q.mean.argmax(-1), q.mean.shape[-1]).double())
 
 
 @cache
@@ -390,7 +390,7 @@ def test_pseudo_data_are_added_to_the_data(make, rate):
     model = make((D,), 2, prior_count=3.0)
     model.calibrate(x)
     z = torch.nn.functional.one_hot(torch.arange(N) % 2).double()
-    model.m_step(model.statistics(x, Point(z)))
+    model.m_step(model.statistics(x, Delta(z)))
     expected = torch.stack([rate(x[i::2], 3.0, x.mean(0)) for i in range(2)])
     assert (model.component_means() - expected).abs().max() <= 1e-12
     assert (model.log_weights().exp() - 0.5).abs().max() <= 1e-12
@@ -471,7 +471,7 @@ def test_units_do_not_matter():
     for y in (x, x * units):
         model = GMM((D,), C, Full(prior_count=1.0))
         model.calibrate(y)
-        model.m_step(model.statistics(y, Point(_thirds())))
+        model.m_step(model.statistics(y, Delta(_thirds())))
         r.append(model.posterior(y).mean)
     assert (r[0] - r[1]).abs().max() <= 1e-9
 
@@ -515,16 +515,16 @@ def test_an_empty_component_needs_the_prior():
         with pytest.raises(
             vi.NumericsError, match="component 2 is empty .weight 0 of 200 "
         ) as told:
-            model.m_step(model.statistics(x, Point(z)))
+            model.m_step(model.statistics(x, Delta(z)))
         assert told.value.exit_code == 5
         assert told.value.hint.startswith("covariance.prior_count=1")
         assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
         model = GMM((D,), C, covariance(option, prior_count=1.0))
         place = model.loc[2].clone()
-        model.m_step(model.statistics(x, Point(z)))
+        model.m_step(model.statistics(x, Delta(z)))
         assert (model.loc[2] - place).abs().max() <= 1e-12
         assert model.log_evidence(x).isfinite().all()
-        assert model.energy(model.statistics(x, Point(z))).isfinite()
+        assert model.energy(model.statistics(x, Delta(z))).isfinite()
 
 
 @pytest.mark.parametrize("make", [BernoulliMixture, PoissonMixture])
@@ -532,10 +532,10 @@ def test_an_empty_component_of_counts_needs_the_prior(make):
     x, z = bits(), _thirds()
     z[:, 2] = 0
     with pytest.raises(vi.NumericsError, match="component 2 is empty") as told:
-        make((D,), C, prior_count=0.0).m_step(make((D,), C).statistics(x, Point(z)))
+        make((D,), C, prior_count=0.0).m_step(make((D,), C).statistics(x, Delta(z)))
     assert told.value.hint.startswith("model.prior_count=1")
     model = make((D,), C)
-    model.m_step(model.statistics(x, Point(z)))
+    model.m_step(model.statistics(x, Delta(z)))
     assert model.log_evidence(x).isfinite().all()
 
 

@@ -11,7 +11,7 @@ from sklearn.mixture import GaussianMixture
 import vi
 from vi.cli.compose import composed
 from vi.data.base import Batch
-from vi.distributions.point import Point
+from vi.distributions.delta import Delta
 from vi.initializations.lloyd import Partition, lloyd, swapped
 from vi.training.build import build
 from vi.training.run import Run
@@ -173,7 +173,7 @@ def test_a_floor_is_the_maximum_above_it(make, tied):
     model = vi.GMM((3,), 2, make(tied=tied, floor=0.05))
     model.calibrate(x)
     z = torch.nn.functional.one_hot(torch.arange(80) // 40).double()
-    statistics = model.statistics(x, Point(z))
+    statistics = model.statistics(x, Delta(z))
     model.m_step(statistics)
     covariance = model.covariance
     best = float(model.energy(statistics).detach())

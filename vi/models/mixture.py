@@ -11,8 +11,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from vi.distributions.delta import Delta
 from vi.distributions.one_hot import one_hot
-from vi.distributions.point import Point
 from vi.errors import ConfigurationError, NumericsError, require_positive
 from vi.initializations.base import Initialization
 from vi.initializations.lloyd import partition
@@ -175,7 +175,7 @@ class Mixture(ExactModel):
         self, x: Tensor, q: Distribution, sofar: Statistics, before: Spare | None
     ) -> Spare | None:
         """See ``ExactModel``; asked for only while there is a component without data."""
-        if not isinstance(q, Point) or (before and before.needless):
+        if not isinstance(q, Delta) or (before and before.needless):
             return before
         x = self._double(x)
         if (sofar["mass"] > 0).all():
@@ -214,8 +214,8 @@ class Mixture(ExactModel):
         identity = torch.eye(len(mass), dtype=mass.dtype, device=mass.device)
         for taker, giver in zip(empty, rich, strict=False):
             x = spare.x[giver, None]
-            taken = self.statistics(x, Point(identity[giver, None]))
-            statistics = statistics - taken + self.statistics(x, Point(identity[taker, None]))
+            taken = self.statistics(x, Delta(identity[giver, None]))
+            statistics = statistics - taken + self.statistics(x, Delta(identity[taker, None]))
         return statistics
 
     def _objective(self, statistics: Statistics) -> float:
@@ -250,7 +250,7 @@ class Mixture(ExactModel):
             return complete(self.posterior(rows))
 
         plan = Starts(self.initialization, self.num_components, self.restarts)
-        starts = plan.centres(x, soft=not isinstance(infer(x[:1]), Point))
+        starts = plan.centres(x, soft=not isinstance(infer(x[:1]), Delta))
         if len(starts) == 1:
             self._start(x, starts[0])
         else:
@@ -304,7 +304,7 @@ class Mixture(ExactModel):
         nearest = partition(x - shift, centres - shift).nearest
         blocks = zip(x.split(_ROWS), nearest.split(_ROWS), strict=True)
         first, *others = (
-            self.statistics(rows, Point(nn.functional.one_hot(own, self.num_components).to(rows)))
+            self.statistics(rows, Delta(nn.functional.one_hot(own, self.num_components).to(rows)))
             for rows, own in blocks
         )
         self.m_step(sum(others, start=first))

@@ -5,7 +5,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from vi.bounds.base import Bound
-from vi.distributions.point import Point
+from vi.distributions.delta import Delta
 from vi.errors import ConfigurationError
 from vi.models.base import LatentVariableModel
 from vi.schemes.exact import require_exact
@@ -34,4 +34,4 @@ class HardEM(ExpectationMaximization):
     def complete(self, posterior: Distribution) -> Distribution:
         """The most probable z."""
         z = posterior.mean
-        return Point(torch.zeros_like(z).scatter_(-1, z.argmax(-1, keepdim=True), 1.0))
+        return Delta(torch.zeros_like(z).scatter_(-1, z.argmax(-1, keepdim=True), 1.0))

@@ -2,7 +2,7 @@
 
 from torch.distributions import Distribution
 
-from vi.distributions.point import Point
+from vi.distributions.delta import Delta
 from vi.schemes.expectation_maximization import ExpectationMaximization
 
 
@@ -21,4 +21,4 @@ class StochasticEM(ExpectationMaximization):
 
     def complete(self, posterior: Distribution) -> Distribution:
         """One draw."""
-        return Point(posterior.sample())
+        return Delta(posterior.sample())

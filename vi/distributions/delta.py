@@ -7,7 +7,7 @@ from torch.distributions import Distribution, register_kl
 from vi.math import Shape
 
 
-class Point(Distribution):
+class Delta(Distribution):
     """q with all its mass on ``value``: what hard and stochastic EM make of a posterior.
 
     Its entropy is 0, as of any discrete distribution that is certain.
@@ -15,7 +15,7 @@ class Point(Distribution):
     Args:
         value: (*batch, Z).
 
-    >>> Point(torch.ones(3, 2)).mean.shape, Point(torch.ones(3, 2)).entropy()
+    >>> Delta(torch.ones(3, 2)).mean.shape, Delta(torch.ones(3, 2)).entropy()
     (torch.Size([3, 2]), tensor([0., 0., 0.]))
     """
 
@@ -49,7 +49,7 @@ class Point(Distribution):
         return self.value.new_zeros(self.batch_shape)
 
 
-@register_kl(Point, Distribution)
-def _kl_point(q: Point, p: Distribution) -> Tensor:
+@register_kl(Delta, Distribution)
+def _kl_delta(q: Delta, p: Distribution) -> Tensor:
     """-log p at the point, for a discrete z."""
     return -p.log_prob(q.value)
