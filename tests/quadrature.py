@@ -9,6 +9,8 @@ from torch import Tensor
 from torch.distributions import Distribution
 from torch.distributions.constraints import Constraint
 
+from vi.distributions.protocols import Piecewise
+
 _CHUNK = 1 << 16  # points at once
 _NODES = 12  # of each Gauss-Legendre panel
 
@@ -66,7 +68,7 @@ def _real(p: Distribution, support: Constraint) -> Points:
         return _mixture(p)
     (dim,) = p.event_shape
     tail = 16 * 4 ** torch.arange(12.0)
-    corners = getattr(p, "piecewise", False)
+    corners = isinstance(p, Piecewise) and p.piecewise
     width = 0.5 if corners or dim == 1 else 1.0
     edges = torch.cat([-tail.flip(0), torch.arange(width - 16, 16, width), tail])
     grid, weight = _product(*_panels(edges, 3 if corners else _NODES), dim)

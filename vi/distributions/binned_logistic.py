@@ -5,10 +5,11 @@ from torch import Tensor
 from torch.distributions import Distribution
 from torch.nn.functional import logsigmoid
 
+from vi.distributions.protocols import CostlyMean
 from vi.math import Shape
 
 
-class BinnedLogistic(Distribution):
+class BinnedLogistic(CostlyMean, Distribution):
     """A logistic variable, rounded to the nearest of 0, 1 / levels, .., 1; one for every entry.
 
     P(x) = F((x + h - loc) / scale) - F((x - h - loc) / scale) with h = 1 / (2 levels) and F the
@@ -27,7 +28,7 @@ class BinnedLogistic(Distribution):
 
     arg_constraints = {}  # pyright: ignore
     inside = 0.0
-    """A value that can be: the mean costs as much as all levels."""
+    """The mean costs as much as all levels."""
 
     def __init__(self, loc: Tensor, scale: Tensor, levels: int) -> None:
         super().__init__(loc.shape, validate_args=False)

@@ -8,6 +8,7 @@ from torch.distributions import Distribution, Independent
 
 from vi.distributions.log_scale import bounded
 from vi.distributions.normal import Normal
+from vi.distributions.protocols import EstimatedMoments, OnePass, ScoredDraws
 from vi.errors import ConfigurationError, require_positive
 from vi.math import Shape
 
@@ -15,7 +16,7 @@ Layers = Generator[Distribution, Tensor, None]
 """Gives the distribution of a layer, is sent what was drawn of it, gives that of the next."""
 
 
-class Chain(Distribution):
+class Chain(OnePass, EstimatedMoments, Distribution):
     """p(z_1, .., z_L) = prod_l p(z_l | the layers before it), z = (z_1, .., z_L) as one vector.
 
     Draws go through all layers once, and so do densities; ``log_prob_layers`` tells them apart.
@@ -37,7 +38,6 @@ class Chain(Distribution):
 
     arg_constraints = {}  # pyright: ignore
     has_rsample = True
-    estimated_moments = True
 
     def __init__(
         self,
@@ -57,7 +57,9 @@ class Chain(Distribution):
 
     def log_prob_layers(self, z: Tensor) -> Tensor:
         """log p(z_l | the layers before it) in nats, (L, *batch)."""
-        conditionals = self.conditionals(z)
+        return self._log_layers(self.conditionals(z), z)
+
+    def _log_layers(self, conditionals: list[Distribution], z: Tensor) -> Tensor:
         parts = zip(conditionals, z.split(self.sizes, -1), strict=True)
         # a layer drawn first may not know all the axes that those after it see
         each = torch.broadcast_tensors(*(p.log_prob(part) for p, part in parts))
@@ -74,15 +76,10 @@ class Chain(Distribution):
         parts, conditionals = self._walk(lambda _, p: _draw(p, sample_shape, self.batch_shape))
         return torch.cat(parts, -1), conditionals
 
-    def rsample_and_log_prob(self, sample_shape: Shape = ()) -> tuple[Tensor, Tensor]:
-        """Draws (*sample_shape, *batch, Z) and their log p, in one pass."""
+    def rsample_and_density(self, sample_shape: Shape = ()) -> ScoredDraws:
+        """Draws (*sample_shape, *batch, Z), and the sum over the layers."""
         z, conditionals = self.rsample_and_conditionals(sample_shape)
-        parts = zip(conditionals, z.split(self.sizes, -1), strict=True)
-        return z, torch.stack([p.log_prob(part) for p, part in parts]).sum(0)
-
-    def rsample(self, sample_shape: Shape = ()) -> Tensor:
-        """Draws (*sample_shape, *batch, Z)."""
-        return self.rsample_and_conditionals(sample_shape)[0]
+        return z, lambda: self._log_layers(conditionals, z).sum(0)
 
     @property
     def mean(self) -> Tensor:

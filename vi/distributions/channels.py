@@ -5,10 +5,11 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from vi.distributions.binned_logistic import BinnedLogistic
+from vi.distributions.protocols import EstimatedMoments
 from vi.math import Shape
 
 
-class LinkedChannels(Distribution):
+class LinkedChannels(EstimatedMoments, Distribution):
     """P(r) P(g|r) P(b|r, g), each a ``BinnedLogistic`` whose loc moves with those before it.
 
     loc_g + c_0 r, and loc_b + c_1 r + c_2 g.
@@ -30,7 +31,6 @@ class LinkedChannels(Distribution):
     """
 
     arg_constraints = {}  # pyright: ignore
-    estimated_moments = True
 
     def __init__(self, loc: Tensor, scale: Tensor, links: Tensor, levels: int) -> None:
         super().__init__(loc.shape[:-1], loc.shape[-1:], validate_args=False)
@@ -81,7 +81,7 @@ class LinkedChannels(Distribution):
         return self.links[..., 1] * red + self.links[..., 2] * green
 
 
-class ChannelsFirst(Distribution):
+class ChannelsFirst(EstimatedMoments, Distribution):
     """Images (C, H, W) from a distribution of images (H, W, C).
 
     >>> from torch.distributions import Independent, Normal
@@ -90,7 +90,6 @@ class ChannelsFirst(Distribution):
     """
 
     arg_constraints = {}  # pyright: ignore
-    estimated_moments = True
 
     def __init__(self, pixels: Distribution) -> None:
         *size, channels = pixels.event_shape

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from vi.distributions.counts import Counts
+from vi.distributions.protocols import Exposable
 from vi.math import Shape
 
 
@@ -27,7 +27,7 @@ def beside(groups: list[Tensor], order: Tensor) -> Tensor:
     return torch.cat(whole, -1).index_select(-1, order.argsort())
 
 
-class Columns(Distribution):
+class Columns(Exposable, Distribution):
     """Independent entries, of which each part gives some: batch_shape (*batch, D).
 
     Args:
@@ -70,5 +70,5 @@ class Columns(Distribution):
 
     def exposed(self, log_exposure: Tensor) -> "Columns":
         """The same with counts over an exposure (``vi.distributions.counts``); others stay."""
-        parts = [p.exposed(log_exposure) if isinstance(p, Counts) else p for p in self.parts]
+        parts = [p.exposed(log_exposure) if isinstance(p, Exposable) else p for p in self.parts]
         return Columns(parts, self.order)

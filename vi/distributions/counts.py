@@ -14,13 +14,14 @@ from torch.distributions.gamma import _standard_gamma
 from torch.nn.functional import logsigmoid
 
 from vi.distributions.moments import known
+from vi.distributions.protocols import Exposable
 from vi.math import Shape
 
 _MOST = 30.0  # of a log rate as it is
 _DISPERSIONS = (1e-2, 1e2)  # where training may start
 
 
-class Counts(Distribution, ABC):
+class Counts(Exposable, Distribution, ABC):
     """An entry 0, 1, 2, .. whose mean is proportional to an exposure.
 
     An implementer writes ``mean``, ``variance``, ``sample``, ``log_prob`` and ``exposed``.
@@ -49,7 +50,7 @@ def exposed(p: Distribution, exposure: Tensor) -> Distribution:
     >>> exposed(p, torch.tensor([1.0, 5.0])).mean[:, 0]
     tensor([1., 5.])
     """
-    if not isinstance(p, Independent) or not hasattr(p.base_dist, "exposed"):
+    if not isinstance(p, Independent) or not isinstance(p.base_dist, Exposable):
         return p
     rank = p.reinterpreted_batch_ndims
     per_datum = exposure.reshape(len(exposure), *[1] * rank)

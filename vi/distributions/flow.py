@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Transform
 
+from vi.distributions.protocols import EstimatedMoments, OnePass, Piecewise, ScoredDraws
 from vi.math import Shape
 from vi.options import Option
 
@@ -45,7 +46,7 @@ class FlowRecipe(Option, ABC):
         """
 
 
-class FlowDistribution(Distribution):
+class FlowDistribution(OnePass, EstimatedMoments, Piecewise, Distribution):
     """z = mu + sigma f(e) with e ~ N(0, I) and f invertible.
 
         log p(z) = log N(e; 0, I) - log |det df/de| - sum_d log sigma_d
@@ -72,7 +73,6 @@ class FlowDistribution(Distribution):
 
     arg_constraints = {}  # pyright: ignore
     has_rsample = True
-    estimated_moments = True
 
     def __init__(
         self, transform: Transform, loc: Tensor, log_scale: Tensor, *, piecewise: bool = False
@@ -82,14 +82,14 @@ class FlowDistribution(Distribution):
         self.piecewise = piecewise
 
     def rsample(self, sample_shape: Shape = ()) -> Tensor:
-        """Draws (*sample_shape, *batch, Z)."""
+        """Draws (*sample_shape, *batch, Z), without the determinant."""
         return self._placed(self.transform(self._noise(sample_shape)))  # pyright: ignore
 
-    def rsample_and_log_prob(self, sample_shape: Shape = ()) -> tuple[Tensor, Tensor]:
-        """Draws (*sample_shape, *batch, Z) and their log p in nats, in one pass through f."""
+    def rsample_and_density(self, sample_shape: Shape = ()) -> ScoredDraws:
+        """Draws (*sample_shape, *batch, Z) and their log p, in one pass through f."""
         noise = self._noise(sample_shape)
         y, log_det = self.transform.call_and_ladj(noise)  # pyright: ignore
-        return self._placed(y), _log_normal(noise) - log_det - self.log_scale.sum(-1)
+        return self._placed(y), lambda: _log_normal(noise) - log_det - self.log_scale.sum(-1)
 
     def log_prob(self, value: Tensor) -> Tensor:
         """In nats, (.., *batch), through the inverse of f."""

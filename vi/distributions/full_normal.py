@@ -1,15 +1,17 @@
 """The Gaussian with a full covariance, by its Cholesky factor."""
 
 import math
+from functools import partial
 
 import torch
 from torch import Tensor
 from torch.distributions import MultivariateNormal
 
+from vi.distributions.protocols import OnePass, ScoredDraws
 from vi.math import Shape
 
 
-class FullNormal(MultivariateNormal):
+class FullNormal(OnePass, MultivariateNormal):
     """N(z; m, L L') with L = diag(s) T, and the density of its own draws without a solution.
 
     What is solved for is T, which does not know the scales.
@@ -35,20 +37,14 @@ class FullNormal(MultivariateNormal):
         )
         return unit.log_prob(y) - self.scale.log().sum(-1)
 
-    def rsample(self, sample_shape: Shape = ()) -> Tensor:
+    def rsample_and_density(self, sample_shape: Shape = ()) -> ScoredDraws:
         """m + L e, e standard normal."""
-        return self._at(self._noise(sample_shape))
-
-    def rsample_and_log_prob(self, sample_shape: Shape = ()) -> tuple[Tensor, Tensor]:
-        """Draws and their log-density in nats, -|e|^2 / 2 - sum log s - (Z / 2) log 2 pi."""
-        noise = self._noise(sample_shape)
-        squares = noise.square().sum(-1) + self.event_shape[0] * math.log(2 * math.pi)
-        return self._at(noise), -0.5 * squares - self.scale.log().sum(-1)
-
-    def _noise(self, sample_shape: Shape) -> Tensor:
         shape = self._extended_shape(torch.Size(sample_shape))
-        return torch.randn(shape, dtype=self.loc.dtype, device=self.loc.device)
-
-    def _at(self, noise: Tensor) -> Tensor:
+        noise = torch.randn(shape, dtype=self.loc.dtype, device=self.loc.device)
         y = torch.einsum("...ij,...j->...i", self.unit_tril, noise)
-        return self.loc + self.scale * y
+        return self.loc + self.scale * y, partial(self._density_of, noise)
+
+    def _density_of(self, noise: Tensor) -> Tensor:
+        """-|e|^2 / 2 - sum log s - (Z / 2) log 2 pi."""
+        squares = noise.square().sum(-1) + self.event_shape[0] * math.log(2 * math.pi)
+        return -0.5 * squares - self.scale.log().sum(-1)

@@ -15,6 +15,7 @@ from torch.distributions import (
 )
 
 from vi.distributions.normal import UnitNormal
+from vi.distributions.protocols import LogScaled
 from vi.errors import ConfigurationError
 
 _MINUS_HALF = torch.tensor(-0.5)  # a number would be made a tensor every time
@@ -123,8 +124,8 @@ def _relative(q: Normal | Laplace, p: Normal) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _log_scale(distribution: Normal | Laplace) -> Tensor:
-    known = getattr(distribution, "log_scale", None)
-    return distribution.scale.log() if known is None else known
+    known = isinstance(distribution, LogScaled)
+    return distribution.log_scale if known else distribution.scale.log()
 
 
 def _kl_full_diagonal(q: MultivariateNormal, p: Normal) -> Tensor:

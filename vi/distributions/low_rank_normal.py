@@ -1,6 +1,7 @@
 """The Gaussian with a few directions beside independent noise."""
 
 import math
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -14,10 +15,11 @@ from torch.distributions import (
 )
 from torch.distributions.utils import lazy_property
 
+from vi.distributions.protocols import OnePass, ScoredDraws
 from vi.math import Shape
 
 
-class LowRankNormal(Distribution):
+class LowRankNormal(OnePass, Distribution):
     """N(z; m, S (I + U U') S) with S = diag(s): the covariance W W' + S^2 with W = S U.
 
     What is inverted is the capacitance I + U' U, (R, R), which does not know the scales: neither
@@ -102,14 +104,10 @@ class LowRankNormal(Distribution):
         """In nats."""
         return self._log_density((value - self.loc) / self.scale)
 
-    def rsample(self, sample_shape: Shape = ()) -> Tensor:
-        """m + S (e + U f), with e and f standard normal."""
-        return self.loc + self.scale * self._standardised(sample_shape)
-
-    def rsample_and_log_prob(self, sample_shape: Shape = ()) -> tuple[Tensor, Tensor]:
-        """Draws and their log-density in nats, which does not go through m and S again."""
+    def rsample_and_density(self, sample_shape: Shape = ()) -> ScoredDraws:
+        """m + S (e + U f), with e and f standard normal; log p does not go through m and S."""
         y = self._standardised(sample_shape)
-        return self.loc + self.scale * y, self._log_density(y)
+        return self.loc + self.scale * y, partial(self._log_density, y)
 
     def entropy(self) -> Tensor:
         """In nats."""

@@ -6,10 +6,11 @@ from torch.distributions import Distribution
 from torch.distributions.constraints import Constraint
 
 from vi.distributions.component_densities import component_log_prob
+from vi.distributions.protocols import CostlyMean
 from vi.math import Shape
 
 
-class FiniteMixture(Distribution):
+class FiniteMixture(CostlyMean, Distribution):
     """p(z) = sum_c w_c p_c(z), of any events.
 
     Args:
@@ -29,16 +30,12 @@ class FiniteMixture(Distribution):
         super().__init__(logits.shape[:-1], components.event_shape, validate_args=False)
         self.log_weights = logits.log_softmax(-1)
         self.components = components
+        self.inside = components.inside if isinstance(components, CostlyMean) else None
 
     @property
     def support(self) -> Constraint:  # pyright: ignore
         """Of the components."""
         return self.components.support  # pyright: ignore
-
-    @property
-    def inside(self) -> float | None:
-        """See ``Observed``."""
-        return getattr(self.components, "inside", None)
 
     @property
     def mean(self) -> Tensor:

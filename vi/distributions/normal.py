@@ -6,12 +6,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from vi.distributions.protocols import LogScaled
 from vi.math import Shape
 
 _LOG_2_PI = math.log(2 * math.pi)
 
 
-class Normal(torch.distributions.Normal):
+class Normal(LogScaled, torch.distributions.Normal):
     """N(x; m, s^2) = exp(-y^2 / 2) / (s sqrt(2 pi)) with y = (x - m) / s.
 
     What is squared is y: torch squares x - m and s, which in single precision leaves nothing of

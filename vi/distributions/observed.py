@@ -5,6 +5,7 @@ from torch import Tensor
 from torch.distributions import Distribution, Independent
 
 from vi.distributions.affine import Affine
+from vi.distributions.protocols import CostlyMean
 from vi.errors import ConfigurationError
 from vi.math import Shape
 
@@ -69,6 +70,6 @@ def _log_prob(entries: Distribution, value: Tensor, observed: Tensor) -> Tensor:
 
 
 def _inside(entries: Distribution) -> Tensor | float:
-    """A value whose log-density has a gradient: ``inside`` where the mean costs much."""
-    inside = getattr(entries, "inside", None)
+    """A value whose log-density has a gradient."""
+    inside = entries.inside if isinstance(entries, CostlyMean) else None
     return entries.mean.detach() if inside is None else inside

@@ -8,11 +8,12 @@ from torch.distributions import Distribution, register_kl
 
 from vi.distributions.discrete import bits, categories, gumbel, largest
 from vi.distributions.kl import closed_form_kl
+from vi.distributions.protocols import StandIn
 from vi.errors import ConfigurationError
 from vi.math import Shape
 
 
-class Relaxed(Distribution):
+class Relaxed(StandIn, Distribution):
     """A discrete q whose ``rsample`` gives a relaxed z, differentiable in the logits.
 
     Mean, variance, ``sample`` and the KL to a prior are those of the discrete q. A relaxed z has

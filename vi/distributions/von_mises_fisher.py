@@ -1,6 +1,7 @@
 """Distributions on the sphere of unit vectors."""
 
 import math
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -8,10 +9,11 @@ from torch.distributions import Distribution, register_kl
 
 from vi.distributions.constraints import sphere
 from vi.distributions.polar_angle import PolarAngle, versine_of
+from vi.distributions.protocols import OnePass, ScoredDraws
 from vi.math import Shape
 
 
-class VonMisesFisherDistribution(Distribution):
+class VonMisesFisherDistribution(OnePass, Distribution):
     """C_d(kappa) exp(kappa mu'z), a density in the area of the sphere of unit vectors z.
 
     A draw is z = cos(theta) mu + sin(theta) v with a uniform v orthogonal to mu: theta is the
@@ -51,15 +53,13 @@ class VonMisesFisherDistribution(Distribution):
         square = self.loc.square()
         return along[..., None] * square + self._each(across)[..., None] * (1 - square)
 
-    def rsample(self, sample_shape: Shape = ()) -> Tensor:
-        """z, (*sample, *batch, d)."""
-        return self._draw(sample_shape)[0]
-
-    def rsample_and_log_prob(self, sample_shape: Shape = ()) -> tuple[Tensor, Tensor]:
-        """z and its log-density in nats, from the angle itself and hence to the last bits."""
+    def rsample_and_density(self, sample_shape: Shape = ()) -> ScoredDraws:
+        """z (*sample, *batch, d); log p from the angle itself and hence to the last bits."""
         z, theta = self._draw(sample_shape)
-        log_p = -self.concentration * versine_of(theta) - self._log_normalizer
-        return z, log_p
+        return z, partial(self._density_of, theta)
+
+    def _density_of(self, theta: Tensor) -> Tensor:
+        return -self.concentration * versine_of(theta) - self._log_normalizer
 
     def log_prob(self, value: Tensor) -> Tensor:
         """In nats, (*batch). The distance of z from mu keeps what mu'z - 1 would round away."""
