@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 import vi
 from vi.data.base import DynamicBits
-from vi.distributions.draw import points
+from vi.distributions.draw import draw
 from vi.distributions.kl import closed_form_kl
 from vi.networks.products import _times
 from vi.schemes.gradient import FUSED_ADAM
@@ -63,7 +63,7 @@ def _step(model: vi.VAE, split: DynamicBits, optimizer: torch.optim.Optimizer) -
     parameters = model.variational_parameters(x)
     clock("encoder")
     q = model.posterior_at(parameters)
-    at = points(q, 1)
+    at = draw(q, 1)
     clock("q(z\\|x) and a draw")
     logits = model.decoder(at.z)
     clock("decoder")

@@ -101,9 +101,9 @@ def test_the_noise_of_a_datum_is_its_own(model):
     """Alone or in a batch, the same draw bit by bit. Caught: noise of shape (B, K, ..)."""
     x = torch.randn(4, 6)
     with datum_noise(0, range(4)):
-        together, _ = draw(model.posterior(x), 3)
+        together = draw(model.posterior(x), 3).z
     with datum_noise(0, [2]):
-        alone, _ = draw(model.posterior(x[2:3]), 3)
+        alone = draw(model.posterior(x[2:3]), 3).z
     assert (together[:, 2:3] - alone).abs().max() <= 1e-12
 
 

@@ -103,7 +103,7 @@ def test_neighbouring_data_have_unrelated_noise():
     """
     q = vi.StandardNormal(1)().expand((5000,))
     with datum_noise(0, range(5000)):
-        z, _ = vi.distributions.draw.draw(q, 1)
+        z = vi.distributions.draw.draw(q, 1).z
     product = (z[0, :-1] * z[0, 1:]).flatten()
     assert product.mean().abs() <= 4 * product.std() / len(product) ** 0.5
     assert abs(z.std() - 1) <= 4 / 10_000**0.5

@@ -138,10 +138,10 @@ def test_the_noise_of_a_datum_is_its_own(size):
     logits = torch.randn(3, 3, 3)
     for num_samples, make in made:
         with datum_noise(0, range(3)):
-            together = draw(make(logits), num_samples)[0]
+            together = draw(make(logits), num_samples).z
         for b in range(3):
             with datum_noise(0, [b]):
-                alone = draw(make(logits[b : b + 1]), num_samples)[0]
+                alone = draw(make(logits[b : b + 1]), num_samples).z
             assert torch.equal(alone[:, 0], together[:, b])
 
 

@@ -12,6 +12,7 @@ import vi
 from tests.support.parts import part
 from vi.cli.compose import composed
 from vi.distributions.datum_noise import datum_noise
+from vi.distributions.draw import draw
 from vi.distributions.flow import zuko
 from vi.distributions.flows.planar import _Planar
 from vi.training.build import build
@@ -350,13 +351,9 @@ def _fitted(head: vi.ConditionalDistribution) -> Distribution:
     optimizer = torch.optim.Adam([params, *head.parameters()], lr=0.03)
     for _ in range(200):
         q = head(params)
-        if hasattr(q, "rsample_and_log_prob"):
-            z, log_q = q.rsample_and_log_prob((64,))
-        else:
-            z = q.rsample((64,))
-            log_q = q.log_prob(z)
+        at = draw(q, 64)
         optimizer.zero_grad()
-        (log_q - _banana(z)).mean().backward()
+        (at.log_q - _banana(at.z)).mean().backward()
         optimizer.step()
     with torch.no_grad():
         return head(params)

@@ -17,9 +17,10 @@ from torch.distributions import (
 import vi
 from vi.diagnostics.mutual_information import mutual_information
 from vi.distributions.datum_noise import datum_noise
-from vi.distributions.draw import draw, points, points_and_log_prob
+from vi.distributions.delta import Delta
+from vi.distributions.draw import draw
+from vi.distributions.full_normal import FullNormal
 from vi.distributions.kl import closed_form_kl
-from vi.distributions.point import Point
 from vi.models.base import LatentVariableModel
 from vi.refinement.posterior_of import PosteriorOf
 
@@ -74,32 +75,50 @@ def test_expectation_over_a_support_is_the_sum():
     q = OneHotCategorical(probs=probs)
     expected = (probs / probs.sum(-1, keepdim=True) * a).sum(-1)
     for num_samples in (1, 7):
-        at = points(q, num_samples)
+        at = draw(q, num_samples, enumerate_support=True)
         assert at.z.shape == (S, 1, S)
         assert (at.mean((at.z * a).sum(-1)) - expected).abs().max() <= 1e-14
-    at, log_q = points_and_log_prob(q, 1)
-    assert at.weights is not None
-    assert torch.equal(log_q.exp(), at.weights)
-    assert (at.weights.sum(0) - 1).abs().max() <= 1e-14
+        assert at.weights is not None
+        assert torch.equal(at.log_q.exp(), at.weights)
+        assert (at.weights.sum(0) - 1).abs().max() <= 1e-14
 
 
 def test_expectation_over_draws_is_their_mean():
-    """The draws are those of ``draw``, and log q is that of the draws; also keyed by datum.
+    """Draws are those of ``rsample``, whoever would enumerate; log q is that of the draws.
 
-    Caught: noise that depends on the batch in points() but not in draw().
+    Also keyed by datum, one by one. Caught: noise that depends on the batch.
     """
     q = Independent(Normal(torch.randn(B, 2), 0.3), 1)
     torch.manual_seed(3)
-    z, log_q = draw(q, 6)
-    torch.manual_seed(3)
-    at, also = points_and_log_prob(q, 6)
-    assert torch.equal(at.z, z)
-    assert torch.equal(also, log_q)
-    assert torch.equal(at.mean(log_q), log_q.mean(0))
+    z = q.rsample((6,))
+    for enumerate_support in (False, True):
+        torch.manual_seed(3)
+        at = draw(q, 6, enumerate_support=enumerate_support)
+        assert torch.equal(at.z, z)
+        assert at.weights is None
+        assert torch.equal(at.log_q, q.log_prob(z))
+        assert torch.equal(at.mean(at.log_q), at.log_q.mean(0))
     with datum_noise(0, range(B)):
-        keyed = points(q, 6).z
-    with datum_noise(0, range(B)):
-        assert torch.equal(draw(q, 6)[0], keyed)
+        keyed = draw(q, 6).z
+    with datum_noise(0, [2]):
+        assert torch.equal(draw(q.__class__(Normal(q.mean[2:3], 0.3), 1), 6).z, keyed[:, 2:3])
+
+
+def test_log_q_is_computed_once_and_only_for_who_asks():
+    """Also of draws that know their density. Caught: a density that every bound pays for."""
+    asked = []
+
+    class Listening(FullNormal):
+        def _density_of(self, noise):
+            asked.append(noise)
+            return super()._density_of(noise)
+
+    q = Listening(torch.randn(B, 2), torch.ones(B, 2), torch.eye(2).expand(B, 2, 2))
+    at = draw(q, 6)
+    assert not asked
+    assert (at.log_q - q.log_prob(at.z)).abs().max() <= 1e-13
+    assert at.log_q is at.log_q
+    assert len(asked) == 1
 
 
 @pytest.mark.parametrize("make", [vi.ELBO, vi.EntropyELBO, vi.LogWeightELBO])
@@ -141,18 +160,18 @@ def test_draw_refuses_a_discrete_q_whose_gradient_is_asked_for(model, x):
     assert "bound=elbo" in caught.value.hint
     with pytest.raises(vi.ConfigurationError, match="no reparameterised sample"):
         vi.IWAE(3)(model, x)
-    z, log_q = draw(OneHotCategoricalStraightThrough(logits=model.encoder(x)), 3)
-    assert z.requires_grad
-    assert log_q.requires_grad
+    at = draw(OneHotCategoricalStraightThrough(logits=model.encoder(x)), 3)
+    assert at.z.requires_grad
+    assert at.log_q.requires_grad
 
 
 def test_draw_gives_a_discrete_q_where_nobody_asks_for_its_gradient(model, x):
     """In an evaluation, and while theta alone is trained. Caught: refused for its type."""
     with torch.no_grad():
-        z, log_q = draw(model.posterior(x), 3)
+        at = draw(model.posterior(x), 3)
         assert vi.IWAE(3)(model, x).value.shape == (B,)
-    assert z.shape == (3, B, S)
-    assert log_q.shape == (3, B)
+    assert at.z.shape == (3, B, S)
+    assert at.log_q.shape == (3, B)
     model.encoder.requires_grad_(False)
     vi.IWAE(3)(model, x).surrogate.sum().backward()
     assert model.loc.grad is not None
@@ -167,7 +186,7 @@ def test_a_point_is_a_certain_distribution():
     Caught: the KL without its minus sign.
     """
     value = torch.eye(S)[torch.tensor([0, 2, 1, 0])]
-    q, p = Point(value), OneHotCategorical(logits=torch.randn(S))
+    q, p = Delta(value), OneHotCategorical(logits=torch.randn(S))
     assert q.batch_shape == (B,)
     assert q.event_shape == (S,)
     assert torch.equal(q.mean, value)
@@ -190,7 +209,7 @@ def test_a_point_is_a_certain_distribution():
 def test_kl_of_a_point_reaches_every_prior(p):
     """No other KL is preferred."""
     value = torch.randn(B, 2)
-    assert (closed_form_kl(Point(value), p()) + p().log_prob(value)).abs().max() <= 1e-14
+    assert (closed_form_kl(Delta(value), p()) + p().log_prob(value)).abs().max() <= 1e-14
 
 
 # Mutual information

@@ -9,7 +9,7 @@ import vi
 from tests.oracles import standard_error
 from vi.covariances.full import Full
 from vi.distributions.datum_noise import datum_noise
-from vi.distributions.draw import draw, points
+from vi.distributions.draw import draw
 from vi.distributions.kl import closed_form_kl
 from vi.distributions.relaxed import RelaxedBits, RelaxedCategories
 
@@ -159,10 +159,10 @@ def test_the_noise_of_a_datum_is_its_own(size):
     )
     for make in makes:
         with datum_noise(0, range(3)):
-            together = points(make(logits), size).z
+            together = draw(make(logits), size).z
         for b in range(3):
             with datum_noise(0, [b]):
-                alone = points(make(logits[b : b + 1]), size).z
+                alone = draw(make(logits[b : b + 1]), size).z
             assert torch.equal(alone[:, 0], together[:, b])
 
 
@@ -190,7 +190,7 @@ def test_refuses_a_density(make_model, data):
     """
     model = make_model()
     q = model.posterior(data)
-    asked = [lambda: q.log_prob(q.rsample()), q.entropy, lambda: draw(q, 3)]
+    asked = [lambda: q.log_prob(q.rsample()), q.entropy, lambda: draw(q, 3).log_q]
     asked += [
         lambda b=b: b(model, data) for b in (vi.IWAE(3), vi.LogWeightELBO(), vi.EntropyELBO())
     ]

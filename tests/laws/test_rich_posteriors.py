@@ -25,5 +25,6 @@ def test_noise_in_what_is_richer_costs_little(make):
     head = make()
     params = torch.cat([torch.zeros(20, 2 * Z), torch.randn(20, sum(head.out_shape) - 2 * Z)], -1)
     q = head(params)
-    z, log_q = draw(q, 1000)
+    at = draw(q, 1000)
+    z, log_q = at.z, at.log_q
     assert (log_q - vi.StandardNormal(Z)().log_prob(z)).mean() <= 0.3

@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from vi.bounds.base import Bound, Estimate, log_weight_terms
-from vi.distributions.draw import points, points_and_log_prob
+from vi.distributions.draw import draw
 from vi.distributions.kl import closed_form_entropy, closed_form_kl
 from vi.errors import require_positive
 from vi.models.base import LatentVariableModel
@@ -30,7 +30,7 @@ class ELBO(Bound):
     def forward(self, model: LatentVariableModel, x: Tensor, **given: Tensor) -> Estimate:
         """See ``Bound``."""
         q = model.posterior(x, **given)
-        at = points(q, self.num_samples)
+        at = draw(q, self.num_samples, enumerate_support=True)
         reconstruction = at.mean(model.likelihood(at.z, **given).log_prob(x))
         kl = closed_form_kl(q, model.prior(**given))
         elbo = reconstruction - kl
@@ -56,7 +56,7 @@ class EntropyELBO(Bound):
     def forward(self, model: LatentVariableModel, x: Tensor, **given: Tensor) -> Estimate:
         """See ``Bound``."""
         q = model.posterior(x, **given)
-        at = points(q, self.num_samples)
+        at = draw(q, self.num_samples, enumerate_support=True)
         log_joint, log_prior = model.log_joint_and_prior(x, at.z, **given)
         energy, entropy = at.mean(log_joint), closed_form_entropy(q)
         elbo = energy + entropy
@@ -81,7 +81,8 @@ class LogWeightELBO(Bound):
     def forward(self, model: LatentVariableModel, x: Tensor, **given: Tensor) -> Estimate:
         """See ``Bound``."""
         q = model.posterior(x, **given)
-        at, log_q = points_and_log_prob(q, self.num_samples)
-        log_joint, log_prior = model.log_joint_and_prior(x, at.z, **given)
+        at = draw(q, self.num_samples, enumerate_support=True)
+        z, log_q = at.z, at.log_q
+        log_joint, log_prior = model.log_joint_and_prior(x, z, **given)
         elbo = at.mean(log_joint - log_q)
         return Estimate(elbo, elbo, log_weight_terms(at, log_joint - log_prior, elbo))

@@ -7,7 +7,7 @@ from torch.distributions import Distribution
 from vi.bounds.base import Bound, Estimate
 from vi.distributions.chain import Chain
 from vi.distributions.datum_noise import keyed_draw
-from vi.distributions.draw import Points, points
+from vi.distributions.draw import Points, draw
 from vi.distributions.kl import closed_form_kl
 from vi.errors import ConfigurationError, require_positive
 from vi.models.base import LatentVariableModel
@@ -40,7 +40,8 @@ class LayeredELBO(Bound):
         if isinstance(q, Chain):
             at, of_q, of_p = self._layers(q, p)
         else:
-            at, of_q, of_p = points(q, self.num_samples), [q], [p]
+            at = draw(q, self.num_samples, enumerate_support=True)
+            of_q, of_p = [q], [p]
         reconstruction = at.mean(model.likelihood(at.z, **given).log_prob(x))
         draws = (len(at.z), len(x))
         kls = [
@@ -64,4 +65,4 @@ class LayeredELBO(Bound):
             )
         with keyed_draw(self.num_samples, q.batch_shape):
             z, of_q = q.rsample_and_conditionals((self.num_samples,))
-        return Points(z), of_q, p.conditionals(z)
+        return Points(z, lambda: q.log_prob(z)), of_q, p.conditionals(z)

@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from vi.bounds.base import Bound, Estimate, log_weight_terms
-from vi.distributions.draw import Points, draw
+from vi.distributions.draw import draw
 from vi.errors import require_positive
 from vi.math import log_mean_exp
 from vi.models.base import LatentVariableModel
@@ -28,9 +28,10 @@ class IWAE(Bound):
     def forward(self, model: LatentVariableModel, x: Tensor, **given: Tensor) -> Estimate:
         """See ``Bound``."""
         q = model.posterior(x, **given)
-        z, log_q = draw(q, self.num_samples)
+        at = draw(q, self.num_samples)
+        z, log_q = at.z, at.log_q
         log_joint, log_prior = model.log_joint_and_prior(x, z, **given)
         log_w = log_joint - log_q
         value = log_mean_exp(log_w, 0)
-        terms = log_weight_terms(Points(z), log_joint - log_prior, log_w.mean(0))
+        terms = log_weight_terms(at, log_joint - log_prior, at.mean(log_w))
         return Estimate(value, value, terms)

@@ -29,5 +29,5 @@ def kl_per_layer(
             f"{type(q).__name__} and {type(p).__name__} are not both made of layers",
             hint="posterior=chain prior=chain, or model=ladder",
         )
-    z, _ = draw(q, num_samples)
+    z = draw(q, num_samples).z
     return (q.log_prob_layers(z) - p.log_prob_layers(z)).mean((1, 2))

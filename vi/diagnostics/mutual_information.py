@@ -19,6 +19,6 @@ def mutual_information(
     Reference: Hoffman and Johnson, 2016; He et al., 2019, https://arxiv.org/abs/1901.05534
     """
     q = model.posterior(x, **given)
-    z, log_q = draw(q, num_samples)
-    log_mixture = log_mean_exp(q.log_prob(z.unsqueeze(2)), 2)
-    return (log_q - log_mixture).mean().item()
+    at = draw(q, num_samples)
+    log_mixture = log_mean_exp(q.log_prob(at.z.unsqueeze(2)), 2)
+    return (at.log_q - log_mixture).mean().item()

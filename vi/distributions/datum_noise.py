@@ -37,7 +37,7 @@ def datum_noise(seed: int, index: Sequence[int] | Tensor) -> Iterator[None]:
     >>> from vi.distributions.draw import draw
     >>> def noise(*index: int) -> Tensor:
     ...     with datum_noise(0, index):
-    ...         return draw(Normal(torch.zeros(len(index)), 1.0), 3)[0]
+    ...         return draw(Normal(torch.zeros(len(index)), 1.0), 3).z
     >>> torch.equal(noise(4, 5, 6)[:, 1:2], noise(5))
     True
     """

@@ -88,9 +88,9 @@ def _impute(
     sums: list[Tensor] = []
     means: list[Tensor] = []
     for size in watched(list(chunks(num_samples, x))):
-        z, log_q = draw(q, size)
-        p = model.likelihood(z, **given)
-        log_w = Observed(p, observed).log_prob(x) + model.prior(**given).log_prob(z) - log_q
+        at = draw(q, size)
+        p = model.likelihood(at.z, **given)
+        log_w = Observed(p, observed).log_prob(x) + model.prior(**given).log_prob(at.z) - at.log_q
         log_v = log_w + Observed(p, held_out).log_prob(x)
         sums.append(_log_sums(log_w.double(), log_v.double()))
         means.append(_weighted(log_w.softmax(0), p.mean))

@@ -82,8 +82,8 @@ class InferenceGaps(Evaluation):
         """The mean of log w and the logarithm of the mean of w, (B,), w = p(x, z) / q(z)."""
         q, sums, log_sums = model.posterior_at(parameters), [], []
         for size in watched(list(chunks(self.num_samples, x))):
-            z, log_q = draw(q, size)
-            log_w = (model.log_joint(x, z, **given) - log_q).double()
+            at = draw(q, size)
+            log_w = (model.log_joint(x, at.z, **given) - at.log_q).double()
             sums.append(log_w.sum(0))
             log_sums.append(log_w.logsumexp(0))
         log_mean = torch.stack(log_sums).logsumexp(0) - math.log(self.num_samples)

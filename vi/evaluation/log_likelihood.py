@@ -89,8 +89,8 @@ def _log_likelihood(
     # One block for all: small results between large freed ones would hold on to their memory.
     sums = torch.empty(2, len(sizes), len(x), dtype=torch.float64, device=x.device)
     for number, size in enumerate(watched(sizes)):
-        z, log_q = draw(q, size)
-        log_w = (model.log_joint(x, z, **given) - log_q).double()
+        at = draw(q, size)
+        log_w = (model.log_joint(x, at.z, **given) - at.log_q).double()
         sums[0, number] = log_w.logsumexp(0)
         sums[1, number] = (2 * log_w).logsumexp(0)
     log_sum, log_sum_squares = sums.logsumexp(1)

@@ -113,9 +113,9 @@ class ReweightedWakeSleep(WakeTheta):
     def _wake_loss(self, model: LatentVariableModel, batch: Batch) -> Tensor:
         q = model.posterior(batch.x, **batch.given)
         with torch.no_grad():
-            z, log_q = draw(q, self.num_samples)
-            log_w = model.log_joint(batch.x, z, **batch.given) - log_q
-        return -(log_w.softmax(0) * q.log_prob(z)).sum(0).mean()
+            at = draw(q, self.num_samples)
+            log_w = model.log_joint(batch.x, at.z, **batch.given) - at.log_q
+        return -(log_w.softmax(0) * q.log_prob(at.z)).sum(0).mean()
 
 
 def _dream_loss(model: LatentVariableModel, batch: Batch) -> Tensor:
