@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from torch import Tensor
-from torch.distributions import Distribution
+from torch.distributions import Distribution, transform_to
 from torch.distributions.constraints import Constraint
 
 from vi.distributions.protocols import Piecewise
@@ -19,7 +19,8 @@ Points = tuple[Tensor, Tensor]
 
 def dimensions(support: Constraint) -> list[int]:
     """The sizes of an event over whose support this file can sum."""
-    return {"Sphere": [2, 3], "OneHot": [2, 4], "Boolean": [1, 4]}.get(kind(support), [1, 2])
+    known = {"OneHot": [2, 4], "Boolean": [1, 4]}
+    return known.get(kind(support), [2, 3] if support.event_dim else [1, 2])
 
 
 def kind(support: Constraint) -> str:
@@ -37,7 +38,7 @@ def expectation(
         support: Of one entry of the event, or of the event where its entries hang together.
         f: (S, *batch, *event) -> (S, *batch).
     """
-    x, weight = _SUPPORTS[kind(support)](p, support)
+    x, weight = _SUPPORTS.get(kind(support), _transformed)(p, support)
     total = torch.zeros(p.batch_shape)
     for points, weights in zip(x.split(_CHUNK), weight.split(_CHUNK), strict=True):
         values = 1.0 if f is None else f(points)
@@ -91,13 +92,15 @@ def _mixture(p: Distribution) -> Points:
     return x.flatten(0, 1), weight.flatten(0, 1)
 
 
-def _interval(p: Distribution, support: Constraint) -> Points:
-    """From 0 to 1, through the logit: panels that crowd towards both ends."""
-    (dim,) = p.event_shape
-    logit, weight = _panels(torch.arange(-36.0, 37.0))
-    x = logit.sigmoid()
-    grid, weight = _product(x, weight * x * (-logit).sigmoid(), dim)
-    return _for_each(grid, weight, p)
+def _transformed(p: Distribution, support: Constraint) -> Points:
+    """All real numbers, through torch's transform: panels that crowd towards the ends."""
+    to_support = transform_to(support)
+    (dim,) = to_support.inverse_shape(p.event_shape)
+    real, weight = _product(*_panels(torch.arange(-36.0, 37.0)), dim)
+    x = to_support(real)
+    log_slope = to_support.log_abs_det_jacobian(real, x)  # of an entry, or of the whole event
+    log_slope = log_slope.sum(-1) if log_slope.ndim == real.ndim else log_slope
+    return _for_each(x, weight * log_slope.exp(), p)
 
 
 def _states(values: Tensor, p: Distribution) -> Points:
@@ -144,10 +147,9 @@ def _sphere(p: Distribution, support: Constraint) -> Points:
     return _for_each(circle, weight, p)
 
 
+# What torch has no bijection to the real numbers for, and the real numbers themselves.
 _SUPPORTS: dict[str, Callable[[Distribution, Constraint], Points]] = {
     "Real": _real,
-    "Interval": _interval,
-    "OpenUnitInterval": _interval,
     "Boolean": lambda p, support: _states(torch.tensor([0.0, 1.0]), p),
     "IntegerGreaterThan": _counts,
     "Grid": _grid,

@@ -2,11 +2,13 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from enum import Enum
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from vi.distributions.draw import Points
+from vi.errors import require_positive
 from vi.inputs import admitting
 from vi.models.base import LatentVariableModel
 from vi.options import Option
@@ -28,6 +30,16 @@ class Estimate:
     terms: dict[str, Float[Tensor, " B"]]
 
 
+class Need(Enum):
+    """What a bound may ask of q(z|x) and p(z)."""
+
+    KL = "a closed-form KL(q || p)"
+    LAYER_KL = "a closed-form KL of every layer"
+    ENTROPY = "a closed-form entropy of q"
+    DENSITY = "log q of its draws"
+    DRAWS = "draws of q with a pathwise gradient, as a support is not summed over"
+
+
 class Bound(Option, nn.Module, ABC):
     """A lower bound of log p(x), to be maximised.
 
@@ -36,6 +48,12 @@ class Bound(Option, nn.Module, ABC):
 
     warmup_steps: int = 0
     """Optimiser steps during which the objective still changes; nothing stops early before."""
+    needs: frozenset[Need] = frozenset()
+    """What it refuses to do without."""
+    is_elbo: bool = False
+    """Whether its value is E_q[log p(x, z) - log q(z|x)] in expectation, for every K."""
+    is_mean_of_weights: bool = False
+    """Whether it is some mean of the log-weights: log p(x), where q is the exact posterior."""
 
     @admitting
     def __call__(self, model: LatentVariableModel, x: Tensor, **given: Tensor) -> Estimate:
@@ -55,6 +73,19 @@ class Bound(Option, nn.Module, ABC):
     def at_step(self, step: int) -> None:
         """Told before each training step how many optimiser steps were taken."""
         del step
+
+
+class SampledBound(Bound):
+    """A bound that takes E_q over draws.
+
+    Args:
+        num_samples: K, the draws in the Monte-Carlo mean for each datum.
+    """
+
+    def __init__(self, num_samples: int = 1) -> None:
+        super().__init__()
+        require_positive("num_samples", num_samples)
+        self.num_samples = num_samples
 
 
 def log_weight_terms(

@@ -31,7 +31,7 @@ class Beta(Bound):
         super().__init__()
         require_positive("beta", beta)
         require_positive("warmup_steps", warmup_steps, -1)
-        self.bound = bound
+        self.bound, self.needs = bound, bound.needs
         self.beta = beta
         self.start = start
         self.warmup_steps = max(warmup_steps, bound.warmup_steps)

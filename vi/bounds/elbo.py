@@ -2,19 +2,17 @@
 
 from torch import Tensor
 
-from vi.bounds.base import Bound, Estimate, log_weight_terms
+from vi.bounds.base import Estimate, Need, SampledBound, log_weight_terms
 from vi.distributions.draw import draw
 from vi.distributions.kl import closed_form_entropy, closed_form_kl
-from vi.errors import require_positive
 from vi.models.base import LatentVariableModel
 
 
-class ELBO(Bound):
+class ELBO(SampledBound):
     """E_q[log p(x|z)] - KL(q(z|x) || p(z)), with the KL in closed form.
 
     Args:
-        num_samples: K, the draws in the Monte-Carlo mean of the first term; a discrete z is summed
-            over instead.
+        num_samples: K; a discrete z of few states is summed over instead.
 
     Raises:
         ConfigurationError: The KL has no closed form, or q no reparameterised sample.
@@ -22,10 +20,8 @@ class ELBO(Bound):
     Reference: Kingma and Welling, 2014, https://arxiv.org/abs/1312.6114, equation 7
     """
 
-    def __init__(self, num_samples: int = 1) -> None:
-        super().__init__()
-        require_positive("num_samples", num_samples)
-        self.num_samples = num_samples
+    needs = frozenset({Need.KL})
+    is_elbo = True
 
     def forward(self, model: LatentVariableModel, x: Tensor, **given: Tensor) -> Estimate:
         """See ``Bound``."""
@@ -37,21 +33,16 @@ class ELBO(Bound):
         return Estimate(elbo, elbo, {"elbo": elbo, "kl": kl, "reconstruction": reconstruction})
 
 
-class EntropyELBO(Bound):
+class EntropyELBO(SampledBound):
     """E_q[log p(x, z)] + H(q), with the entropy in closed form: the form of EM.
 
     Its terms add ``energy`` and ``entropy``.
 
-    Args:
-        num_samples: K, the draws in the Monte-Carlo mean of the first term.
-
     Reference: Neal and Hinton, 1998, https://doi.org/10.1007/978-94-011-5014-9_12
     """
 
-    def __init__(self, num_samples: int = 1) -> None:
-        super().__init__()
-        require_positive("num_samples", num_samples)
-        self.num_samples = num_samples
+    needs = frozenset({Need.ENTROPY})
+    is_elbo = True
 
     def forward(self, model: LatentVariableModel, x: Tensor, **given: Tensor) -> Estimate:
         """See ``Bound``."""
@@ -64,19 +55,15 @@ class EntropyELBO(Bound):
         return Estimate(elbo, elbo, terms | {"energy": energy, "entropy": entropy})
 
 
-class LogWeightELBO(Bound):
+class LogWeightELBO(SampledBound):
     """E_q[log p(x, z) - log q(z|x)]: nothing in closed form, the mean of the log-weights.
-
-    Args:
-        num_samples: K, the draws in the Monte-Carlo mean.
 
     Reference: Ranganath, Gerrish and Blei, 2014, https://arxiv.org/abs/1401.0118
     """
 
-    def __init__(self, num_samples: int = 1) -> None:
-        super().__init__()
-        require_positive("num_samples", num_samples)
-        self.num_samples = num_samples
+    needs = frozenset({Need.DENSITY})
+    is_elbo = True
+    is_mean_of_weights = True
 
     def forward(self, model: LatentVariableModel, x: Tensor, **given: Tensor) -> Estimate:
         """See ``Bound``."""

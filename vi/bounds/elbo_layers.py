@@ -4,23 +4,20 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from vi.bounds.base import Bound, Estimate
+from vi.bounds.base import Estimate, Need, SampledBound
 from vi.distributions.chain import Chain
 from vi.distributions.datum_noise import keyed_draw
 from vi.distributions.draw import Points, draw
 from vi.distributions.kl import closed_form_kl
-from vi.errors import ConfigurationError, require_positive
+from vi.errors import ConfigurationError
 from vi.models.base import LatentVariableModel
 
 
-class LayeredELBO(Bound):
+class LayeredELBO(SampledBound):
     """E_q[log p(x|z) - sum_l KL(q(z_l|z_>l, x) || p(z_l|z_>l))].
 
     Only the layers above z_l are drawn for its KL, so that less is left to chance than in the mean
     of log-weights; with one layer it is the ``ELBO``. Its terms add ``kl_layer_1``, ....
-
-    Args:
-        num_samples: K, the draws in the Monte-Carlo mean.
 
     Raises:
         ConfigurationError: q and p draw their layers in different orders, or a layer has no
@@ -29,10 +26,8 @@ class LayeredELBO(Bound):
     Reference: Sonderby, Raiko, Maaloe, Sonderby and Winther, 2016, https://arxiv.org/abs/1602.02282
     """
 
-    def __init__(self, num_samples: int = 1) -> None:
-        super().__init__()
-        require_positive("num_samples", num_samples)
-        self.num_samples = num_samples
+    needs = frozenset({Need.LAYER_KL})
+    is_elbo = True
 
     def forward(self, model: LatentVariableModel, x: Tensor, **given: Tensor) -> Estimate:
         """See ``Bound``."""

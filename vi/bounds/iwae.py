@@ -2,28 +2,25 @@
 
 from torch import Tensor
 
-from vi.bounds.base import Bound, Estimate, log_weight_terms
+from vi.bounds.base import Estimate, Need, SampledBound, log_weight_terms
 from vi.distributions.draw import draw
-from vi.errors import require_positive
 from vi.math import log_mean_exp
 from vi.models.base import LatentVariableModel
 
 
-class IWAE(Bound):
+class IWAE(SampledBound):
     """E[log (1/K) sum_k p(x, z_k) / q(z_k|x)], z_k ~ q(z|x): rises with K towards log p(x).
 
     Its value is the bound itself; its terms tell the ELBO of the same samples.
 
-    Args:
-        num_samples: K.
-
     Reference: Burda, Grosse and Salakhutdinov, 2016, https://arxiv.org/abs/1509.00519
     """
 
+    needs = frozenset({Need.DENSITY, Need.DRAWS})
+    is_mean_of_weights = True
+
     def __init__(self, num_samples: int = 8) -> None:
-        super().__init__()
-        require_positive("num_samples", num_samples)
-        self.num_samples = num_samples
+        super().__init__(num_samples)
 
     def forward(self, model: LatentVariableModel, x: Tensor, **given: Tensor) -> Estimate:
         """See ``Bound``."""

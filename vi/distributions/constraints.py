@@ -1,6 +1,7 @@
 """Supports that torch.distributions lacks."""
 
 from torch import Tensor
+from torch.distributions import SigmoidTransform, biject_to, transform_to
 from torch.distributions.constraints import Constraint
 
 
@@ -62,6 +63,12 @@ class OpenUnitInterval(Constraint):
     def __repr__(self) -> str:
         """Its name."""
         return type(self).__name__
+
+
+@biject_to.register(OpenUnitInterval)
+@transform_to.register(OpenUnitInterval)
+def _sigmoid(support: OpenUnitInterval) -> SigmoidTransform:
+    return SigmoidTransform()
 
 
 sphere = Sphere()
