@@ -3,14 +3,15 @@
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Unpack, get_origin
 
 
 class Option:
     """Mixin of every part that a file in ``configs/`` can name.
 
     Comes for free: ``arguments``, the values its ``__init__`` received with defaults filled in, so
-    that a model built in Python can be saved by option names and plain values.
+    that a model built in Python can be saved by option names and plain values. An ``__init__``
+    that hands ``**rest: Unpack[..]`` on to the class before it takes by name what that one takes.
 
     >>> class Scaled(Option):
     ...     def __init__(self, scale: float = 2.0) -> None: ...
@@ -22,11 +23,27 @@ class Option:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        cls.__init__ = _remember_arguments(cls.__init__)
+        cls.__init__ = _remember_arguments(cls.__init__, _signature(cls))
 
 
-def _remember_arguments(init: Callable[..., None]) -> Callable[..., None]:
-    signature = inspect.signature(init)
+def _signature(cls: type) -> inspect.Signature:
+    """Of ``__init__``, with the parameters that it hands on."""
+    own = inspect.signature(cls.__init__)
+    *before, last = own.parameters.values()
+    if get_origin(last.annotation) is not Unpack:
+        return own
+    inherited = inspect.signature(super(cls, cls).__init__).parameters.items()
+    handed_on = [
+        p.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+        for name, p in inherited
+        if name not in own.parameters
+    ]
+    return own.replace(parameters=[*before, *handed_on])
+
+
+def _remember_arguments(
+    init: Callable[..., None], signature: inspect.Signature
+) -> Callable[..., None]:
     named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     names = {n for n, p in signature.parameters.items() if p.kind in named} - {"self"}
 
@@ -44,4 +61,5 @@ def _remember_arguments(init: Callable[..., None]) -> Callable[..., None]:
             }
         init(self, *args, **kwargs)
 
+    vars(wrapper)["__signature__"] = signature
     return wrapper

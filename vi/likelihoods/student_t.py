@@ -4,21 +4,19 @@ import math
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, Independent, constraints
+from torch.distributions import Distribution, constraints
 from torch.distributions.gamma import _standard_gamma
-from torch.nn.functional import softplus
 
-from vi.distributions.conditional import ConditionalDistribution
-from vi.distributions.moments import before_softplus, mean_of, spread_of
+from vi.distributions.moments import mean_of, spread_of
 from vi.distributions.positive import PositiveParameter
-from vi.errors import require_positive
+from vi.likelihoods.location_scale import OwnScaleLikelihood
 from vi.math import Shape
 
 _LEAST_DF = 2.01  # at 2 the variance becomes infinite
 _MANY_DF = 100.0
 
 
-class StudentT(ConditionalDistribution):
+class StudentT(OwnScaleLikelihood):
     """p(x|z) = prod_d t(x_d; df, mu_d(z), s_d(z)), with one learned df for all entries and data.
 
     An outlier costs (df + 1) log |x - mu| nats and not a square. s = floor + softplus(output of
@@ -41,31 +39,19 @@ class StudentT(ConditionalDistribution):
     0.375
     """
 
-    support = constraints.real
-
     def __init__(self, df: float = 10.0, floor: float = 1e-2) -> None:
-        super().__init__()
-        require_positive("floor", floor)
+        super().__init__(floor)
         self.df = PositiveParameter("df", df, floor=_LEAST_DF)
-        self.floor = floor
 
-    @property
-    def param_shapes(self) -> tuple[Shape, ...]:
-        """mu and the scale before softplus."""
-        return (self.event_shape, self.event_shape)
-
-    def forward(self, params: Tensor) -> Distribution:
-        """(*batch, *out_shape) -> p(x|z) with batch_shape (*batch)."""
-        loc, raw_scale = self.split(params)
-        t = _StudentT(self.df(), loc, self.floor + softplus(raw_scale))
-        return Independent(t, len(self.event_shape))
+    def entries(self, loc: Tensor, scale: Tensor) -> Distribution:
+        """See ``OwnScaleLikelihood``."""
+        return _StudentT(self.df(), loc, scale)
 
     @torch.no_grad()
-    def start_at(self, x: Tensor, exposure: Tensor | None = None) -> tuple[Tensor, ...]:
+    def moments(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Means, and scales from the standard deviations."""
         df = self.df().double()
-        scale = spread_of(x) * ((df - 2) / df).sqrt()
-        return mean_of(x), before_softplus(scale, self.floor)
+        return mean_of(x), spread_of(x) * ((df - 2) / df).sqrt()
 
 
 class _StudentT(Distribution):

@@ -1,16 +1,13 @@
 """The mean-field Gaussian posterior."""
 
 from torch import Tensor
-from torch.distributions import Distribution, Independent, constraints
+from torch.distributions import Distribution, Independent
 
-from vi.distributions.conditional import ConditionalDistribution
-from vi.distributions.log_scale import bounded
 from vi.distributions.normal import Normal
-from vi.errors import require_positive
-from vi.math import Shape
+from vi.posteriors.location_scale import LocationScalePosterior
 
 
-class DiagonalGaussian(ConditionalDistribution):
+class DiagonalGaussian(LocationScalePosterior):
     """q(z|x) = prod_d N(z_d; mu_d(x), sigma_d(x)^2), with sigma = exp of the network's output.
 
     Args:
@@ -24,19 +21,6 @@ class DiagonalGaussian(ConditionalDistribution):
     (torch.Size([5]), torch.Size([2]), tensor(2.8379))
     """
 
-    support = constraints.real
-
-    def __init__(self, latent_dim: int) -> None:
-        require_positive("latent_dim", latent_dim)
-        super().__init__((latent_dim,))
-
-    @property
-    def param_shapes(self) -> tuple[Shape, ...]:
-        """mu and log sigma."""
-        return (self.event_shape, self.event_shape)
-
-    def forward(self, params: Tensor) -> Distribution:
-        """(*batch, 2 Z) -> q with batch_shape (*batch) and event_shape (Z,)."""
-        loc, log_scale = self.split(params)
-        log_scale = bounded(log_scale, training=self.training)
+    def placed(self, loc: Tensor, log_scale: Tensor) -> Distribution:
+        """See ``LocationScalePosterior``."""
         return Independent(Normal(loc, log_scale.exp(), log_scale), 1)

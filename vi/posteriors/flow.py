@@ -1,16 +1,15 @@
 """The posterior through a normalising flow."""
 
 from torch import Tensor
-from torch.distributions import Distribution, constraints
+from torch.distributions import Distribution
 
-from vi.distributions.conditional import ConditionalDistribution
 from vi.distributions.flow import FlowDistribution, FlowRecipe
-from vi.distributions.log_scale import bounded
 from vi.errors import require_positive
 from vi.math import Shape
+from vi.posteriors.location_scale import LocationScalePosterior
 
 
-class FlowPosterior(ConditionalDistribution):
+class FlowPosterior(LocationScalePosterior):
     """q(z|x): z = mu(x) + sigma(x) f(e; h(x)) with e ~ N(0, I), f a normalising flow.
 
     f is near the identity at first, and q near the mean-field Gaussian. A draw and its log q take
@@ -35,23 +34,18 @@ class FlowPosterior(ConditionalDistribution):
     (torch.Size([7, 5, 3]), torch.Size([7, 5]))
     """
 
-    support = constraints.real
-
     def __init__(self, latent_dim: int, flow: FlowRecipe, summary_dim: int = 16) -> None:
-        require_positive("latent_dim", latent_dim)
+        super().__init__(latent_dim)
         require_positive("summary_dim", summary_dim)
-        super().__init__((latent_dim,))
         self.summary_dim = summary_dim
         self.transform = flow(latent_dim, summary_dim)
         self.piecewise = flow.piecewise
 
     @property
-    def param_shapes(self) -> tuple[Shape, ...]:
-        """mu, log sigma and h."""
-        return (self.event_shape, self.event_shape, (self.summary_dim,))
+    def further_shapes(self) -> tuple[Shape, ...]:
+        """h."""
+        return ((self.summary_dim,),)
 
-    def forward(self, params: Tensor) -> Distribution:
-        """(*batch, 2 Z + H) -> q with batch_shape (*batch) and event_shape (Z,)."""
-        loc, log_scale, summary = self.split(params)
-        log_scale = bounded(log_scale, training=self.training)
+    def placed(self, loc: Tensor, log_scale: Tensor, summary: Tensor) -> Distribution:
+        """See ``LocationScalePosterior``."""
         return FlowDistribution(self.transform(summary), loc, log_scale, piecewise=self.piecewise)

@@ -2,16 +2,14 @@
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, constraints
+from torch.distributions import Distribution
 
-from vi.distributions.conditional import ConditionalDistribution
 from vi.distributions.full_normal import FullNormal
-from vi.distributions.log_scale import bounded
-from vi.errors import require_positive
 from vi.math import Shape
+from vi.posteriors.location_scale import LocationScalePosterior
 
 
-class FullGaussian(ConditionalDistribution):
+class FullGaussian(LocationScalePosterior):
     """q(z|x) = N(z; mu(x), L(x) L(x)'), L = diag(s) T, with T unit lower triangular and s an exp.
 
     The network gives T, the rows of L in units of s, so that no covariance is hard to invert; and
@@ -28,29 +26,25 @@ class FullGaussian(ConditionalDistribution):
     (torch.Size([5]), torch.Size([3]), tensor(4.2568))
     """
 
-    support = constraints.real
     entries: Tensor
 
     def __init__(self, latent_dim: int) -> None:
-        require_positive("latent_dim", latent_dim)
-        super().__init__((latent_dim,))
+        super().__init__(latent_dim)
         numbers = torch.arange(latent_dim**2).view(latent_dim, latent_dim)
         rows, columns = torch.tril_indices(latent_dim, latent_dim, -1)
         entries = torch.cat([numbers.diagonal(), numbers[rows, columns]])
         self.register_buffer("entries", entries, persistent=False)
 
     @property
-    def param_shapes(self) -> tuple[Shape, ...]:
-        """mu, log s, and n times what is below the diagonal of T, row by row."""
+    def further_shapes(self) -> tuple[Shape, ...]:
+        """n times what is below the diagonal of T, row by row."""
         (z,) = self.event_shape
-        return (self.event_shape, self.event_shape, (z * (z - 1) // 2,))
+        return ((z * (z - 1) // 2,),)
 
-    def forward(self, params: Tensor) -> Distribution:
-        """(*batch, 2 Z + Z (Z - 1) / 2) -> q with batch_shape (*batch) and event_shape (Z,)."""
-        loc, log_scale, below = self.split(params)
-        log_scale = bounded(log_scale, training=self.training)
+    def placed(self, loc: Tensor, log_scale: Tensor, below: Tensor) -> Distribution:
+        """See ``LocationScalePosterior``."""
         below = below / max(1, below.shape[-1])
         (z,) = self.event_shape
-        flat = params.new_zeros(*loc.shape[:-1], z * z)
+        flat = loc.new_zeros(*loc.shape[:-1], z * z)
         flat = flat.index_copy(-1, self.entries, torch.cat([torch.ones_like(loc), below], -1))
         return FullNormal(loc, log_scale.exp(), flat.unflatten(-1, (z, z)))

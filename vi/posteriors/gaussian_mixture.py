@@ -4,16 +4,16 @@ import math
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, constraints
+from torch.distributions import Distribution
 
-from vi.distributions.conditional import ConditionalDistribution
 from vi.distributions.log_scale import bounded
 from vi.distributions.normal_mixture import NormalMixture
 from vi.errors import require_positive
 from vi.math import Shape
+from vi.posteriors.location_scale import LocationScalePosterior
 
 
-class GaussianMixturePosterior(ConditionalDistribution):
+class GaussianMixturePosterior(LocationScalePosterior):
     """q(z|x) = sum_c w_c(x) N(z; mu_c(x), diag(s_c(x)^2)), for posteriors of several modes.
 
     The network gives one mu and log s, and how the components differ from it, in units of s:
@@ -35,19 +35,16 @@ class GaussianMixturePosterior(ConditionalDistribution):
     (torch.Size([5]), torch.Size([2]), tensor(-1.8379))
     """
 
-    support = constraints.real
-
     def __init__(self, latent_dim: int, num_components: int) -> None:
-        require_positive("latent_dim", latent_dim)
+        super().__init__(latent_dim)
         require_positive("num_components", num_components)
-        super().__init__((latent_dim,))
         self.num_components = num_components
 
     @property
-    def param_shapes(self) -> tuple[Shape, ...]:
-        """mu, log s, l, a and b."""
+    def further_shapes(self) -> tuple[Shape, ...]:
+        """l, a and b."""
         of_each = (self.num_components, *self.event_shape)
-        return (self.event_shape, self.event_shape, (self.num_components,), of_each, of_each)
+        return ((self.num_components,), of_each, of_each)
 
     def starting_parameters(self, like: Tensor) -> Tensor:
         """With the components apart: where they are all the same, they would stay so."""
@@ -57,10 +54,9 @@ class GaussianMixturePosterior(ConditionalDistribution):
         away.copy_(n / 2 * torch.cos(math.pi / n * place * torch.arange(1, dim + 1)))
         return start
 
-    def forward(self, params: Tensor) -> Distribution:
-        """(*batch, 2 Z + C (1 + 2 Z)) -> q with batch_shape (*batch) and event_shape (Z,)."""
-        loc, log_scale, *differences = self.split(params)
-        logits, away, wider = (d / self.num_components for d in differences)
-        log_scale = bounded(log_scale, training=self.training).unsqueeze(-2)
+    def placed(self, loc: Tensor, log_scale: Tensor, *further: Tensor) -> Distribution:
+        """See ``LocationScalePosterior``."""
+        logits, away, wider = (d / self.num_components for d in further)
+        log_scale = log_scale.unsqueeze(-2)
         scale = bounded(log_scale + wider, training=self.training).exp()
         return NormalMixture(logits, loc.unsqueeze(-2) + log_scale.exp() * away, scale)

@@ -3,16 +3,15 @@
 import math
 
 from torch import Tensor
-from torch.distributions import Distribution, constraints
+from torch.distributions import Distribution
 
-from vi.distributions.conditional import ConditionalDistribution
-from vi.distributions.log_scale import bounded
 from vi.distributions.low_rank_normal import LowRankNormal
 from vi.errors import require_positive
 from vi.math import Shape
+from vi.posteriors.location_scale import LocationScalePosterior
 
 
-class LowRankGaussian(ConditionalDistribution):
+class LowRankGaussian(LocationScalePosterior):
     """q(z|x) = N(z; mu(x), W(x) W(x)' + diag(s(x)^2)), with W = diag(s) U and s an exp.
 
     The network gives U, the directions in units of s, so that every covariance of this form can
@@ -31,22 +30,17 @@ class LowRankGaussian(ConditionalDistribution):
     (torch.Size([5]), torch.Size([3]), tensor(4.2568))
     """
 
-    support = constraints.real
-
     def __init__(self, latent_dim: int, rank: int) -> None:
-        require_positive("latent_dim", latent_dim)
+        super().__init__(latent_dim)
         require_positive("rank", rank)
-        super().__init__((latent_dim,))
         self.rank = rank
 
     @property
-    def param_shapes(self) -> tuple[Shape, ...]:
-        """mu, log s and sqrt(R Z) U."""
-        return (self.event_shape, self.event_shape, (*self.event_shape, self.rank))
+    def further_shapes(self) -> tuple[Shape, ...]:
+        """sqrt(R Z) U."""
+        return ((*self.event_shape, self.rank),)
 
-    def forward(self, params: Tensor) -> Distribution:
-        """(*batch, (2 + R) Z) -> q with batch_shape (*batch) and event_shape (Z,)."""
-        loc, log_scale, factor = self.split(params)
-        log_scale = bounded(log_scale, training=self.training)
+    def placed(self, loc: Tensor, log_scale: Tensor, factor: Tensor) -> Distribution:
+        """See ``LocationScalePosterior``."""
         length = math.sqrt(self.rank * self.event_shape[0])
         return LowRankNormal(loc, log_scale.exp(), factor / length)

@@ -1,7 +1,7 @@
 """The encoder to its optimum before every M-step, until the latent carries enough."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 from torch import Tensor
 from torch.optim import Optimizer
@@ -12,10 +12,8 @@ from vi.errors import require_positive
 from vi.models.base import LatentVariableModel
 from vi.schemes.base import Batch
 from vi.schemes.gradient import (
-    FUSED_ADAM,
+    GradientOptions,
     GradientScheme,
-    OptimizerFactory,
-    ScheduleFactory,
     frozen,
     loss,
     parameters_of,
@@ -34,9 +32,7 @@ class Aggressive(GradientScheme):
     Args:
         window: Batches over which the bound is averaged to see whether it rises.
         max_e_steps: The most E-steps before an M-step.
-        optimizer: Makes an optimiser from parameters; phi and theta have one each.
-        schedule: Makes the learning-rate schedule from an optimiser; constant if not given.
-        gradient_clip_norm: The norm of the gradient is clipped to this; None leaves it.
+        **options: See ``GradientScheme``.
 
     Reference: He, Spokoyny, Neubig and Berg-Kirkpatrick, 2019, https://arxiv.org/abs/1901.05534
     """
@@ -45,11 +41,9 @@ class Aggressive(GradientScheme):
         self,
         window: int = 10,
         max_e_steps: int = 100,
-        optimizer: OptimizerFactory = FUSED_ADAM,
-        schedule: ScheduleFactory | None = None,
-        gradient_clip_norm: float | None = None,
+        **options: Unpack[GradientOptions],
     ) -> None:
-        super().__init__(optimizer, schedule, gradient_clip_norm)
+        super().__init__(**options)
         require_positive("window", window)
         require_positive("max_e_steps", max_e_steps)
         self.rising = Rising(window, max_e_steps)

@@ -1,7 +1,7 @@
 """E-steps and M-steps in turn, by gradients."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 from torch import Tensor
 from torch.optim import Optimizer
@@ -11,10 +11,8 @@ from vi.errors import require_positive
 from vi.models.base import LatentVariableModel
 from vi.schemes.base import Batch
 from vi.schemes.gradient import (
-    FUSED_ADAM,
+    GradientOptions,
     GradientScheme,
-    OptimizerFactory,
-    ScheduleFactory,
     frozen,
     loss,
     parameters_of,
@@ -32,9 +30,7 @@ class Alternating(GradientScheme):
         m_steps: M-steps in a cycle; None goes on until the bound stops rising.
         window: Batches over which the bound is averaged to see whether it rises.
         max_steps: The most steps of a phase that has no number.
-        optimizer: Makes an optimiser from parameters; phi and theta have one each.
-        schedule: Makes the learning-rate schedule from an optimiser; constant if not given.
-        gradient_clip_norm: The norm of the gradient is clipped to this; None leaves it.
+        **options: See ``GradientScheme``.
 
     Reference: Neal and Hinton, 1998, https://doi.org/10.1007/978-94-011-5014-9_12
     """
@@ -45,11 +41,9 @@ class Alternating(GradientScheme):
         m_steps: int | None = 1,
         window: int = 10,
         max_steps: int = 100,
-        optimizer: OptimizerFactory = FUSED_ADAM,
-        schedule: ScheduleFactory | None = None,
-        gradient_clip_norm: float | None = None,
+        **options: Unpack[GradientOptions],
     ) -> None:
-        super().__init__(optimizer, schedule, gradient_clip_norm)
+        super().__init__(**options)
         for name, steps in (("e_steps", e_steps), ("m_steps", m_steps)):
             if steps is not None:
                 require_positive(name, steps)

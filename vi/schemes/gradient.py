@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from itertools import chain
+from typing import TypedDict
 
 from torch import Tensor
 from torch.nn import Parameter
@@ -23,14 +24,23 @@ FUSED_ADAM = partial(Adam, fused=True)
 """One pass over the parameters a step, where torch's default makes a dozen."""
 
 
+class GradientOptions(TypedDict, total=False):
+    """What every scheme of gradient steps takes by name: see ``GradientScheme``."""
+
+    optimizer: OptimizerFactory
+    schedule: ScheduleFactory | None
+    gradient_clip_norm: float | None
+
+
 class GradientScheme(Scheme):
     """Optimisers of torch, one for each group of parameters.
 
     An implementer writes ``step``, which calls ``descend``; and ``parameter_groups`` where it is
-    not one optimiser for phi and one for theta.
+    not one optimiser for phi and one for theta. One with options of its own hands
+    ``**options: Unpack[GradientOptions]`` on.
 
     Args:
-        optimizer: Makes an optimiser from parameters.
+        optimizer: Makes an optimiser from parameters, for each group.
         schedule: Makes the learning-rate schedule from an optimiser; constant if not given.
         gradient_clip_norm: The norm of the gradient of a group is clipped to this; None leaves it.
     """

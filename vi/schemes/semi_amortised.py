@@ -1,6 +1,7 @@
 """Start at the encoder's answer, refine it, and learn from where that ends."""
 
 from collections.abc import Callable, Sequence
+from typing import Unpack
 
 from jaxtyping import Integer
 from torch import Tensor
@@ -14,10 +15,8 @@ from vi.refinement.posterior_of import PosteriorOf
 from vi.refinement.refined import Refined
 from vi.schemes.base import Batch
 from vi.schemes.gradient import (
-    FUSED_ADAM,
+    GradientOptions,
     GradientScheme,
-    OptimizerFactory,
-    ScheduleFactory,
     frozen,
     inference_and_generative,
     loss,
@@ -34,9 +33,7 @@ class SemiAmortised(GradientScheme):
     Args:
         refinement: The steps on q.
         through: Differentiate through them; costs second derivatives.
-        optimizer: Makes an optimiser from parameters.
-        schedule: Makes the learning-rate schedule from an optimiser; constant if not given.
-        gradient_clip_norm: The norm of the gradient is clipped to this; None leaves it.
+        **options: See ``GradientScheme``.
 
     Reference: Kim, Wiseman, Miller, Sontag and Rush, 2018, https://arxiv.org/abs/1802.02550
     """
@@ -46,11 +43,9 @@ class SemiAmortised(GradientScheme):
         refinement: Refinement,
         *,
         through: bool = True,
-        optimizer: OptimizerFactory = FUSED_ADAM,
-        schedule: ScheduleFactory | None = None,
-        gradient_clip_norm: float | None = None,
+        **options: Unpack[GradientOptions],
     ) -> None:
-        super().__init__(optimizer, schedule, gradient_clip_norm)
+        super().__init__(**options)
         self.refinement = refinement
         self.through = through
 

@@ -1,7 +1,7 @@
 """One free q for every training datum."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 from jaxtyping import Integer
@@ -17,10 +17,8 @@ from vi.refinement.posterior_of import PosteriorOf
 from vi.refinement.refined import Refined
 from vi.schemes.base import Batch
 from vi.schemes.gradient import (
-    FUSED_ADAM,
+    GradientOptions,
     GradientScheme,
-    OptimizerFactory,
-    ScheduleFactory,
     inference_and_generative,
     loss,
 )
@@ -37,9 +35,7 @@ class SVI(GradientScheme):
     Args:
         refinement: The steps on the q of the training data, at every visit.
         fit_factor: Unseen data get so many times as many steps as a visit.
-        optimizer: Makes an optimiser from parameters.
-        schedule: Makes the learning-rate schedule from an optimiser; constant if not given.
-        gradient_clip_norm: The norm of the gradient is clipped to this; None leaves it.
+        **options: See ``GradientScheme``.
 
     Reference: Hoffman, Blei, Wang and Paisley, 2013, https://jmlr.org/papers/v14/hoffman13a.html
     """
@@ -48,11 +44,9 @@ class SVI(GradientScheme):
         self,
         refinement: Refinement,
         fit_factor: int = 10,
-        optimizer: OptimizerFactory = FUSED_ADAM,
-        schedule: ScheduleFactory | None = None,
-        gradient_clip_norm: float | None = None,
+        **options: Unpack[GradientOptions],
     ) -> None:
-        super().__init__(optimizer, schedule, gradient_clip_norm)
+        super().__init__(**options)
         self.refinement = refinement
         require_positive("fit_factor", fit_factor)
         self.fit_factor = fit_factor

@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from typing import Unpack
 
 import torch
 from torch import Tensor
@@ -13,10 +14,8 @@ from vi.errors import ConfigurationError, require_positive
 from vi.models.base import LatentVariableModel
 from vi.schemes.base import Batch
 from vi.schemes.gradient import (
-    FUSED_ADAM,
+    GradientOptions,
     GradientScheme,
-    OptimizerFactory,
-    ScheduleFactory,
     frozen,
     loss,
     parameters_of,
@@ -76,9 +75,7 @@ class ReweightedWakeSleep(WakeTheta):
     Args:
         num_samples: K of the wake gradient, at least 2.
         sleep_weight: s, from 0 to 1.
-        optimizer: Makes an optimiser from parameters; phi and theta have one each.
-        schedule: Makes the learning-rate schedule from an optimiser; constant if not given.
-        gradient_clip_norm: The norm of the gradient is clipped to this; None leaves it.
+        **options: See ``GradientScheme``.
 
     Reference: Bornschein and Bengio, 2015, https://arxiv.org/abs/1406.2751
     """
@@ -87,11 +84,9 @@ class ReweightedWakeSleep(WakeTheta):
         self,
         num_samples: int = 8,
         sleep_weight: float = 0.0,
-        optimizer: OptimizerFactory = FUSED_ADAM,
-        schedule: ScheduleFactory | None = None,
-        gradient_clip_norm: float | None = None,
+        **options: Unpack[GradientOptions],
     ) -> None:
-        super().__init__(optimizer, schedule, gradient_clip_norm)
+        super().__init__(**options)
         require_positive("num_samples", num_samples, least=1)
         if not 0 <= sleep_weight <= 1:
             raise ConfigurationError(

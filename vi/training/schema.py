@@ -6,7 +6,7 @@ import inspect
 import math
 import types
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, Unpack, get_args, get_origin, get_type_hints
 
 from vi.errors import ConfigurationError
 
@@ -66,7 +66,9 @@ def _hints(target: Any) -> dict[str, Any]:
     function = inspect.unwrap(target.__init__ if inspect.isclass(target) else target)
     if function is object.__init__:  # a class without arguments
         return {}
-    return get_type_hints(function, localns=_Names(function.__globals__))
+    hints = get_type_hints(function, localns=_Names(function.__globals__))
+    handed_on = [get_args(h)[0] for h in hints.values() if get_origin(h) is Unpack]
+    return hints | {k: v for options in handed_on for k, v in get_type_hints(options).items()}
 
 
 def parameters(target: Any) -> dict[str, inspect.Parameter]:

@@ -1,0 +1,57 @@
+"""Options that a part hands on to the class before it are options of its own."""
+
+import inspect
+from typing import TypedDict, Unpack, get_type_hints
+
+import pytest
+
+import vi
+from vi.options import Option
+from vi.schemes.gradient import GradientOptions, GradientScheme
+from vi.training.schema import parameters, validate
+
+
+class Lengths(TypedDict, total=False):
+    """What ``Lengthy`` takes."""
+
+    length: int
+
+
+class Lengthy(Option):
+    """A part with one option."""
+
+    def __init__(self, length: int = 3) -> None:
+        self.length = length
+
+
+class Wide(Lengthy):
+    """A part with one more."""
+
+    def __init__(self, width: float, **options: Unpack[Lengths]) -> None:
+        super().__init__(**options)
+        self.width = width
+
+
+def test_they_are_remembered_with_their_defaults():
+    """Caught: the arguments without what was handed on, so that a saved part forgets it."""
+    assert Wide(2.0).arguments == {"width": 2.0, "length": 3}
+    assert Wide(2.0, length=5).arguments == {"width": 2.0, "length": 5}
+    assert Wide(2.0, length=5).length == 5
+
+
+def test_others_are_refused_by_name():
+    """In Python and in a configuration. Caught: any name taken."""
+    with pytest.raises(TypeError, match="Wide: got an unexpected keyword argument 'lenght'"):
+        Wide(2.0, lenght=5)  # pyright: ignore
+    validate(Wide, {"width": 2.0, "length": 5}, "part")
+    for wrong in ({"lenght": 5}, {"length": 0.5}, {"options": {}}):
+        with pytest.raises(vi.ConfigurationError, match="part.(lenght|length|options)"):
+            validate(Wide, wrong, "part")
+
+
+def test_the_options_of_gradient_schemes_are_those_of_their_class():
+    """Caught: a name or a type that only one of the two knows."""
+    init = inspect.unwrap(GradientScheme.__init__)
+    hints = {k: v for k, v in get_type_hints(init).items() if k != "return"}
+    assert get_type_hints(GradientOptions) == hints
+    assert set(hints) <= set(parameters(vi.Alternating))
