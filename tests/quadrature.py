@@ -96,7 +96,9 @@ def _transformed(p: Distribution, support: Constraint) -> Points:
     """All real numbers, through torch's transform: panels that crowd towards the ends."""
     to_support = transform_to(support)
     (dim,) = to_support.inverse_shape(p.event_shape)
-    real, weight = _product(*_panels(torch.arange(-36.0, 37.0)), dim)
+    tail = torch.arange(48.0, 181, 12)
+    edges = torch.cat([-tail.flip(0), torch.arange(-36.0, 37.0), tail])
+    real, weight = _product(*_panels(edges), dim)
     x = to_support(real)
     log_slope = to_support.log_abs_det_jacobian(real, x)  # of an entry, or of the whole event
     log_slope = log_slope.sum(-1) if log_slope.ndim == real.ndim else log_slope
