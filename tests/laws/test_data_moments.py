@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from torch.distributions import NegativeBinomial, constraints
+from torch.distributions import NegativeBinomial, constraints, transform_to
 
 import vi
 from tests.laws.conftest import LIKELIHOODS
@@ -41,7 +41,9 @@ def _plain(support: constraints.Constraint) -> torch.Tensor:
     if isinstance(support, type(constraints.cat([constraints.real]))):
         columns = [_plain(one)[:, i] for i, one in enumerate(support.cseq)]
         return torch.stack(columns, -1)
-    return torch.logspace(-2, 4, D) * torch.randn(N, D) + torch.linspace(-5, 1e5, D)
+    if support is constraints.real:
+        return torch.logspace(-2, 4, D) * torch.randn(N, D) + torch.linspace(-5, 1e5, D)
+    return transform_to(support)(torch.randn(N, D) / 2 + spread)
 
 
 def _best(make, x: torch.Tensor) -> float:

@@ -45,6 +45,9 @@ class GradientScheme(Scheme):
         gradient_clip_norm: The norm of the gradient of a group is clipped to this; None leaves it.
     """
 
+    needs_encoder: bool = True
+    """Whether a model without parameters of q(z|x) is refused."""
+
     def __init__(
         self,
         optimizer: OptimizerFactory = FUSED_ADAM,

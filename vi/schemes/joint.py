@@ -16,6 +16,7 @@ class Joint(GradientScheme):
     """One optimiser climbs the bound in theta and phi at once."""
 
     repeats = True
+    needs_encoder = False
 
     def parameter_groups(self, model: LatentVariableModel, bound: Bound) -> list[list[Parameter]]:
         """All in one."""
