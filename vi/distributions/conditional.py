@@ -31,6 +31,8 @@ class ConditionalDistribution(Option, nn.Module, ABC):
     """Of one entry of the event."""
     needs: str = "real numbers"
     """The support in words, for messages."""
+    unbiased: bool = True
+    """Whether the pathwise gradient of its draws is that of their expectations."""
 
     def __init__(self, event_shape: Shape = ()) -> None:
         super().__init__()

@@ -11,6 +11,7 @@ from torch.distributions import (
     Laplace,
     MultivariateNormal,
     Normal,
+    TransformedDistribution,
     kl_divergence,
 )
 
@@ -149,6 +150,7 @@ def _kl_whitened(tril: Tensor, shift: Tensor) -> Tensor:
 
 
 def _name(distribution: Distribution) -> str:
-    base = getattr(distribution, "base_dist", None)
     name = type(distribution).__name__
-    return name if base is None else f"{name}({type(base).__name__})"
+    if isinstance(distribution, Independent | TransformedDistribution):
+        return f"{name}({type(distribution.base_dist).__name__})"
+    return name
