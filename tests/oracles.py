@@ -154,8 +154,9 @@ class FixedNoise(Independent):
         self.noise = noise
 
     def rsample(self, sample_shape: Shape = ()) -> Tensor:
-        assert tuple(sample_shape) == self.noise.shape[:1], "as many draws as there is noise"
-        return self.base_dist.loc + self.base_dist.scale * self.noise
+        (size,) = sample_shape
+        assert size <= len(self.noise), "at most as many draws as there is noise"
+        return self.base_dist.loc + self.base_dist.scale * self.noise[:size]
 
 
 class FixedNoiseHead(ConditionalDistribution):
@@ -178,7 +179,7 @@ class FixedNoiseHead(ConditionalDistribution):
 
 def fix_noise(model: VAE, noise: Tensor) -> VAE:
     """The same model, with a diagonal Gaussian q whose draws use this noise (K, B, Z)."""
-    model.posterior_head = FixedNoiseHead(model.posterior_head.event_shape[0], noise)
+    model.inference.head = FixedNoiseHead(model.inference.head.event_shape[0], noise)
     return model
 
 

@@ -16,10 +16,11 @@ FLOORS = {
     "posteriors": 1,
     "priors": 1,
     "likelihoods": 1,
+    "refinement": 1,  # steps on any objective
+    "inference": 1.5,
     "models": 2,
     "bounds": 3,
     "diagnostics": 3,
-    "refinement": 3,
     "optimizers": 3,
     "schemes": 4,
     "evaluation": 4,
@@ -30,9 +31,10 @@ FLOORS = {
 # What a floor sees of the floors below it, where that is not everything.
 SEES = {
     1: {0},
-    2: {0},
-    3: {0, 2},
-    4: {0, 2, 3},
+    1.5: {0, 1},
+    2: {0, 1, 1.5},
+    3: {0, 1.5, 2},
+    4: {0, 1, 1.5, 2, 3},
     4.5: set(),
 }
 GROUND = {

@@ -104,7 +104,7 @@ def admitted(model: Any, x: Any, **others: Any) -> dict[str, Any]:
 
 def _like(model: Any) -> Tensor:
     """A parameter by which precision and device are known; else an empty tensor."""
-    parameters = model.inference_parameters() or model.parameters()
+    parameters = model.inference.own_parameters() or model.parameters()
     floating = (p for p in parameters if p.is_floating_point())
     return next(floating, torch.empty(0))
 
@@ -198,7 +198,7 @@ def _mask(name: str, mask: Tensor, before: Tensor, x: Tensor) -> Tensor:
 
 def _check_values(model: Any, x: Tensor, masks: Mapping[str, Tensor]) -> None:
     known = reduce(or_, masks.values()).expand(x.shape) if masks else None
-    head = getattr(model, "likelihood_head", None)
+    head = model.data_head()
     finite = x.isfinite()
     bad = torch.zeros_like(finite) if head is None else outside(head.support, x, known)
     if known is not None and model.takes_missing:

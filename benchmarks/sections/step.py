@@ -60,9 +60,9 @@ def _step(model: vi.VAE, split: DynamicBits, optimizer: torch.optim.Optimizer) -
     clock = _Clock()
     x = split.batch(index).x
     clock("rows and bits")
-    parameters = model.variational_parameters(x)
+    parameters = model.inference.parameters_of(model, x)
     clock("encoder")
-    q = model.posterior_at(parameters)
+    q = model.inference.at(model, parameters)
     at = draw(q, 1)
     clock("q(z\\|x) and a draw")
     logits = model.decoder(at.z)

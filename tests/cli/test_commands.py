@@ -73,7 +73,8 @@ def test_the_configuration_beside_the_weights_names_options_only(run):
     assert "_target_" not in text
     assert "vi." not in json.dumps(config["model"])
     assert config["model"]["option"] == "vae"
-    assert config["model"]["encoder"] == {
+    assert config["model"]["inference"]["option"] == "amortized"
+    assert config["model"]["inference"]["encoder"] == {
         "option": "mlp",
         "hidden": [16],
         "activation": {"option": "relu", "inplace": False},

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import vi
+from tests.support.inference import amortized
 from vi.data.arrays import NPZ
 from vi.data.base import LoadedData, Values
 from vi.data.precision import floating
@@ -205,7 +206,7 @@ def test_networks_that_do_not_standardise_refuse_by_column(tmp_path, column, sai
 
 def test_an_encoder_of_an_exact_model_refuses_too(tmp_path):
     """It reads data as they are. Caught: NaN at step 1 for times in seconds since 1970."""
-    model = vi.Amortized(vi.PPCA((2,), 1), vi.MLP([4]), vi.DiagonalGaussian(1))
+    model = amortized(vi.PPCA((2,), 1), vi.MLP([4]), vi.DiagonalGaussian(1))
     with pytest.raises(DataError, match="column 'a' of the training data holds 1.7e") as refusal:
         checked(csv(tmp_path, a=TIMES, b=NORMAL), model)
     assert "exact_em" in refusal.value.hint

@@ -7,6 +7,7 @@ from torch.distributions import MultivariateNormal
 
 import vi
 from tests.oracles import standard_error
+from tests.support.inference import q_at, said
 from vi.diagnostics.kl_per_layer import kl_per_layer
 from vi.distributions.chain import diagonal_gaussian
 from vi.distributions.datum_noise import datum_noise
@@ -135,11 +136,11 @@ def test_the_ladder_tells_q_relative_to_p():
     model, x, z = _ladder(), torch.randn(4, 6), torch.randn(4, 5)
     a, log_b = torch.tensor([1.0, -2.0, 0.0]), torch.tensor([0.0, 0.5, -100.0])
     with torch.no_grad():
-        for network in model.differences:
+        for network in model.inference.differences:
             for p in network.parameters():
                 p.zero_()
         assert (model.posterior(x).log_prob(z) - model.prior().log_prob(z)).abs().max() <= 1e-12
-        model.differences[1].layers[-1].bias.copy_(torch.cat([a, log_b]))
+        model.inference.differences[1].layers[-1].bias.copy_(torch.cat([a, log_b]))
         (q, q_above), (p, p_above) = (
             d.conditionals(z) for d in (model.posterior(x), model.prior())
         )
@@ -160,7 +161,7 @@ def test_higher_layers_of_the_ladder_see_higher_features():
 
     before = densities()
     with torch.no_grad():
-        for p in model.upwards.parameters():
+        for p in model.inference.upwards.parameters():
             p.mul_(2)
     after = densities()
     assert torch.equal(after[0], before[0])
@@ -206,16 +207,16 @@ def test_every_parameter_of_the_ladder_learns():
     model = _ladder()
     vi.LayeredELBO()(model, torch.randn(9, 6)).surrogate.mean().backward()
     assert all(p.grad.abs().max() > 0 for p in model.parameters())
-    assert len(model.inference_parameters()) + len(model.generative_parameters()) == len(
+    assert len(model.inference.own_parameters()) + len(model.generative_parameters()) == len(
         list(model.parameters())
     )
 
 
 def test_refined_parameters_give_the_posterior_of_the_ladder():
-    """``posterior_at(variational_parameters(x))`` is ``posterior(x)``."""
+    """``at(parameters_of(x))`` is ``posterior(x)``."""
     model, x = _ladder(), torch.randn(4, 6)
     z = torch.randn(4, 5)
-    again = model.posterior_at(model.variational_parameters(x))
+    again = q_at(model, said(model, x))
     assert torch.equal(again.log_prob(z), model.posterior(x).log_prob(z))
 
 
@@ -251,7 +252,7 @@ def test_a_linear_chain_reaches_its_exact_evidence():
         posterior=vi.ChainPosterior([1, 1], hidden=[]), prior=vi.ChainPrior([1, 1], hidden=[]),
     )  # fmt: skip
     x = torch.randn(500, 1) * torch.randn(6) + 0.3 * torch.randn(500, 6)
-    constant = [model.prior_module.downwards[0], model.posterior_head.upwards[0], model.encoder]
+    constant = [model.prior_module.downwards[0], model.inference.head.upwards[0], model.encoder]
     optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
     decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 3000)
     for _ in range(3000):

@@ -14,7 +14,7 @@ from vi.distributions.chain import Chain
 from vi.distributions.draw import draw
 from vi.distributions.kl import closed_form_entropy, closed_form_kl
 from vi.distributions.protocols import StandIn
-from vi.models.base import support_name
+from vi.distributions.support import support_name
 from vi.training.build import build
 
 LATENT_DIM, B = 3, 5

@@ -146,7 +146,7 @@ def test_the_encoder_reads_the_logarithm(small_vae, make):
     """
     model, x = small_vae(likelihood=make()), torch.tensor([[0.0, 1.0, 10.0, 1e3, 1e6, 0.0]])
     gaussian = small_vae()
-    gaussian.encoder = model.encoder
+    gaussian.inference.encoder = model.inference.encoder
     assert torch.equal(model.posterior(x).mean, gaussian.posterior(x.asinh()).mean)
     assert vi.ELBO()(model, x).terms["kl"] < 1e4
     observed = torch.tensor([[True, True, True, True, False, True]])

@@ -9,6 +9,7 @@ from torch.distributions import Bernoulli, Categorical, Distribution, Independen
 
 import vi
 from tests.oracles import standard_error
+from tests.support.inference import amortized
 from vi.covariances.full import Full
 from vi.distributions.datum_noise import datum_noise
 from vi.distributions.discrete import bits, categories, gumbel, largest
@@ -272,7 +273,7 @@ def test_a_learned_prior_goes_where_q_goes(latent, small_vae, data):
 def test_with_the_exact_mixture():
     """q over the components of a GMM: log p(x) = ELBO + gap, at most 1e-10, far from all too."""
     exact = vi.GMM((2,), 4, Full())
-    model = vi.Amortized(exact, vi.MLP([5]), vi.CategoricalPosterior(4))
+    model = amortized(exact, vi.MLP([5]), vi.CategoricalPosterior(4))
     for far in (1.0, 1e3):
         x = far * torch.randn(50, 2)
         for make in ELBOS:

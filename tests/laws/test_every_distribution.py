@@ -8,6 +8,7 @@ from torch.distributions import Distribution
 
 import vi
 from tests.laws.conftest import distribution_of
+from tests.support.inference import q_at
 from vi.diagnostics.mutual_information import mutual_information
 from vi.distributions.conditional import ConditionalDistribution
 from vi.distributions.observed import Observed
@@ -37,7 +38,7 @@ def _ladder_posterior() -> ConditionalDistribution:
         param_shapes = ((8,),)  # pyright: ignore
 
         def forward(self, params: torch.Tensor) -> Distribution:
-            return model.posterior_at(params)
+            return q_at(model, params)
 
     return Head((3,))
 

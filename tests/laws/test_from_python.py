@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import vi
+from tests.support.inference import amortized
 from vi.errors import ConfigurationError, DataError, ViError, require_whole
 from vi.inputs import as_it_is
 
@@ -39,7 +40,7 @@ def _ladder() -> vi.Ladder:
 def _started(model: vi.ExactModel) -> vi.ExactModel:
     torch.manual_seed(0)
     x = torch.randn(50, WIDTH, dtype=torch.float64)
-    model.initialize((x > 0).to(x) if hasattr(model, "likelihood_head") else x)
+    model.initialize((x > 0).to(x) if model.data_head() else x)
     return model
 
 
@@ -49,7 +50,7 @@ MODELS = {
     "ppca": lambda: _started(vi.PPCA((WIDTH,), 2)),
     "gmm": lambda: _started(vi.GMM((WIDTH,), 2, vi.Diagonal())),
     "bernoulli_mixture": lambda: _started(vi.BernoulliMixture((WIDTH,), 2)),
-    "amortized": lambda: vi.Amortized(
+    "amortized": lambda: amortized(
         _started(vi.PPCA((WIDTH,), 2)), vi.MLP([4]), vi.FullGaussian(2)
     ),
 }
@@ -303,7 +304,7 @@ def test_a_network_is_a_recipe(part, network):
     "make",
     [
         lambda: vi.Ladder((WIDTH,), FINISHED, vi.MLP([4]), vi.Bernoulli(), 2),
-        lambda: vi.Amortized(vi.PPCA((WIDTH,), 2), FINISHED, vi.FullGaussian(2)),
+        lambda: amortized(vi.PPCA((WIDTH,), 2), FINISHED, vi.FullGaussian(2)),
     ],
     ids=["ladder", "amortized"],
 )

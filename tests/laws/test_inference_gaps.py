@@ -5,6 +5,7 @@ import torch
 
 import vi
 from tests.laws.test_semi_amortised import _SigmaFullGaussian
+from tests.support.inference import amortized
 from vi.distributions.kl import closed_form_kl
 from vi.evaluation.inference_gaps import InferenceGaps
 
@@ -12,13 +13,13 @@ WEIGHT = [[1.0, 0.9], [0.9, 1.0], [0.3, 0.2], [0.0, 0.5], [0.5, 0.0]]
 CLIMB = vi.GradientAscent(num_steps=400, lr=0.05, momentum=0.8)
 
 
-def amortized(posterior):
+def ppca(posterior):
     """PPCA with unit noise, latents that hang together given x, and an encoder at its start."""
     exact = vi.PPCA((5,), 2)
     with torch.no_grad():
         exact.log_scale.zero_()
         exact.weight.copy_(torch.tensor(WEIGHT))
-    return vi.Amortized(exact, vi.MLP([]), posterior)
+    return amortized(exact, vi.MLP([]), posterior)
 
 
 def test_a_family_with_the_posterior_has_no_approximation_gap():
@@ -26,10 +27,10 @@ def test_a_family_with_the_posterior_has_no_approximation_gap():
 
     Caught: the two gaps exchanged, the ELBO of the encoder's q for both.
     """
-    model = amortized(_SigmaFullGaussian(2))
+    model = ppca(_SigmaFullGaussian(2))
     x = model.sample(20)
     found = InferenceGaps(CLIMB, num_samples=4, num_draws=4)(model, x)
-    kl = closed_form_kl(model.posterior(x), model.exact.posterior(x)).detach()
+    kl = closed_form_kl(model.posterior(x), model.exact_posterior(x)).detach()
     assert kl.min() >= 1e-2
     assert (found["log_likelihood"] - model.log_evidence(x)).abs().max() <= 1e-8
     assert found["approximation_gap"].abs().max() <= 1e-8
@@ -42,16 +43,16 @@ def test_the_best_diagonal_gaussian_has_the_gap_of_mean_field():
     The mean of 40 data, 0.22 nats, to 0.05, which holds what noisy steps leave; both together,
     6.3 nats, to 0.1. Caught: a q* that is the encoder's q.
     """
-    model = amortized(vi.DiagonalGaussian(2))
+    model = ppca(vi.DiagonalGaussian(2))
     x = model.sample(40)
-    precision = model.exact.posterior(x).precision_matrix[0]
+    precision = model.exact_posterior(x).precision_matrix[0]
     gap = 0.5 * (precision.diagonal().log().sum() - precision.logdet())
     assert gap >= 0.05
     evaluation = InferenceGaps(vi.AdamAscent(500, lr=0.02), num_samples=2000, num_draws=50)
     columns = evaluation(model, x)
     numbers = evaluation.summarize(columns)
     whole = (model.log_evidence(x) - columns["refined_elbo"] + columns["amortization_gap"]).mean()
-    kl = closed_form_kl(model.posterior(x), model.exact.posterior(x)).mean()
+    kl = closed_form_kl(model.posterior(x), model.exact_posterior(x)).mean()
     assert abs(numbers["approximation_gap"] - gap) <= 0.05
     assert abs(whole - kl) <= 0.1
 

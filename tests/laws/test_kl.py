@@ -19,7 +19,7 @@ from tests.laws.conftest import POSTERIORS, PRIORS, distribution_of
 from tests.quadrature import dimensions, expectation
 from vi.distributions.kl import closed_form_kl
 from vi.distributions.protocols import StandIn
-from vi.models.base import support_name
+from vi.distributions.support import support_name
 
 
 def _pair(posterior: str, prior: str, dim: int):

@@ -5,6 +5,7 @@ import torch
 
 import vi
 from tests.oracles import SigmaPoints
+from tests.support.inference import amortized
 from vi.data.base import Batch
 from vi.schemes.ledger import Ledger
 
@@ -25,7 +26,7 @@ def model():
     exact = vi.PPCA((D,), Z)
     with torch.no_grad():
         exact.weight.normal_()
-    return vi.Amortized(exact, vi.MLP([]), _SigmaFullGaussian(Z))
+    return amortized(exact, vi.MLP([]), _SigmaFullGaussian(Z))
 
 
 @pytest.fixture
@@ -57,7 +58,7 @@ def watched(scheme, model, x):
     return scheme, step
 
 
-ASCENT = vi.GradientAscent(num_steps=3)
+ASCENT = vi.GradientAscent(num_steps=3, num_draws=2 * Z)
 SCHEMES = {
     "joint": vi.Joint,
     "alternating": lambda: vi.Alternating(2, 1),
@@ -142,7 +143,7 @@ def test_exact_steps_know_what_they_won(model, x, size, make):
     No measurement is made, and no phase of maximum likelihood ever loses. Caught: the sum over
     data in place of the mean; log p(theta) counted as won.
     """
-    exact, scheme = model.exact, make(tolerance=0.0)
+    exact, scheme = vi.PPCA((D,), Z), make(tolerance=0.0)
     exact.initialize(x)
     with torch.no_grad():  # away from where it starts, which is where EM would end
         for parameter in exact.parameters():

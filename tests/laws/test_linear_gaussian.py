@@ -1,5 +1,6 @@
 """PPCA and factor analysis: exact models, their EM, and an encoder in place of their posterior."""
 
+import copy
 import math
 from functools import partial
 from itertools import pairwise
@@ -11,6 +12,7 @@ from torch.distributions import MultivariateNormal, kl_divergence
 import vi
 from tests.laws.conftest import POSTERIORS
 from tests.oracles import FixedNoiseHead, SigmaPoints, sigma_noise, tipping_bishop
+from tests.support.inference import amortized, q_at, said
 from vi.distributions.delta import Delta
 from vi.models.linear_gaussian import LinearGaussian
 
@@ -318,16 +320,19 @@ def test_the_slope_of_the_evidence_is_that_of_the_energy(make_model):
 # An encoder in place of the posterior
 
 
-def _sigma_amortized(model: LinearGaussian) -> vi.Amortized:
+def _sigma_amortized(model: LinearGaussian) -> LinearGaussian:
     """With a diagonal q whose draws are sigma points."""
-    return vi.Amortized(model, vi.MLP([5], torch.nn.Tanh()), FixedNoiseHead(Z, sigma_noise(Z)))
+    return amortized(model, vi.MLP([5], torch.nn.Tanh()), FixedNoiseHead(Z, sigma_noise(Z)))
 
 
-def _set_exactly(amortized: vi.Amortized, tail: torch.Tensor) -> None:
+def _set_exactly(model: LinearGaussian, tail: torch.Tensor) -> None:
     """Make a linear encoder give the exact posterior's mean, and the same tail for every x."""
-    model, (layer,) = amortized.exact, amortized.encoder.layers
+    (layer,) = model.inference.encoder.layers
     with torch.no_grad():
-        gain = model.posterior(torch.eye(D)).mean - model.posterior(torch.zeros(1, D)).mean
+        unit, zero = (
+            model.exact_posterior(rows).mean for rows in (torch.eye(D), torch.zeros(1, D))
+        )
+        gain = unit - zero
         layer.weight.copy_(torch.cat([gain.mT, torch.zeros(len(tail), D)]))
         layer.bias.copy_(torch.cat([-model.loc @ gain, tail]))
 
@@ -349,16 +354,16 @@ def test_best_diagonal_q_has_the_gap_of_the_correlations(make_model):
 
     No other diagonal q is better: 100 perturbations. Caught: variances (M^-1)_dd.
     """
-    model = vi.Amortized(make_model(), vi.MLP([]), vi.DiagonalGaussian(Z))
-    precision, x = _precision(model.exact), torch.randn(N, D)
+    model = amortized(make_model(), vi.MLP([]), vi.DiagonalGaussian(Z))
+    precision, x = _precision(model), torch.randn(N, D)
     _set_exactly(model, -precision.diagonal().log() / 2)
     best = (precision.diagonal().log().sum() - precision.logdet()) / 2
     assert best > 0.01
     assert (model.gap(x) - best).abs().max() <= 1e-10
-    parameters = model.variational_parameters(x)
+    parameters = said(model, x)
     for size in torch.logspace(-3, 0, 100):
-        other = model.posterior_at(parameters + size * torch.randn_like(parameters))
-        worse = vi.distributions.kl.closed_form_kl(other, model.exact.posterior(x))
+        other = q_at(model, parameters + size * torch.randn_like(parameters))
+        worse = vi.distributions.kl.closed_form_kl(other, model.exact_posterior(x))
         assert (worse > best).all()
 
 
@@ -377,12 +382,12 @@ def test_a_trained_linear_encoder_ends_at_the_best_gap_of_its_family(make_model,
     Measured 1e-8 or less. Caught: the last row of L not read.
     """
     head = SigmaFullGaussian(Z) if full else FixedNoiseHead(Z, sigma_noise(Z))
-    model = vi.Amortized(make_model(), vi.MLP([]), head)
+    model = amortized(make_model(), vi.MLP([]), head)
     x, bound = model.sample(N), vi.ELBO(2 * Z)
-    precision = _precision(model.exact).detach()
+    precision = _precision(model).detach()
     best = 0.0 if full else (precision.diagonal().log().sum() - precision.logdet()).item() / 2
     optimizer = torch.optim.LBFGS(
-        model.inference_parameters(), max_iter=1000, line_search_fn="strong_wolfe"
+        model.inference.own_parameters(), max_iter=1000, line_search_fn="strong_wolfe"
     )
 
     def loss():
@@ -398,8 +403,8 @@ def test_a_trained_linear_encoder_ends_at_the_best_gap_of_its_family(make_model,
 
 def test_full_q_of_a_linear_encoder_leaves_no_gap(make_model, make_log_weight_bound):
     """Set to the exact posterior: the gap at most 1e-10, and log-weights that are constant."""
-    model, x = vi.Amortized(make_model(), vi.MLP([]), vi.FullGaussian(Z)), torch.randn(N, D)
-    tril = model.exact.posterior(x).scale_tril[0].detach()
+    model, x = amortized(make_model(), vi.MLP([]), vi.FullGaussian(Z)), torch.randn(N, D)
+    tril = model.exact_posterior(x).scale_tril[0].detach()
     rows, columns = torch.tril_indices(Z, Z, -1)
     unit = tril / tril.diagonal()[:, None]
     below = len(rows) * unit[rows, columns]
@@ -412,17 +417,18 @@ def test_full_q_of_a_linear_encoder_leaves_no_gap(make_model, make_log_weight_bo
 def test_an_amortized_model_is_the_exact_one_but_for_q(make_model):
     """Prior, likelihood, log-joint, evidence and samples; parameters fall into two groups."""
     exact, x, z = make_model(), torch.randn(N, D), torch.randn(4, N, Z)
-    model = vi.Amortized(exact, vi.MLP([5]), vi.DiagonalGaussian(Z))
+    model = amortized(copy.deepcopy(exact), vi.MLP([5]), vi.DiagonalGaussian(Z))
     assert torch.equal(model.log_joint(x, z), exact.log_joint(x, z))
     assert torch.equal(model.log_evidence(x), exact.log_evidence(x))
     assert torch.equal(model.likelihood(z).mean, exact.likelihood(z).mean)
     assert torch.equal(model.prior().log_prob(z), exact.prior().log_prob(z))
     assert model.sample(7).shape == (7, D)
-    assert {id(p) for p in model.generative_parameters()} == {id(p) for p in exact.parameters()}
-    assert len(model.inference_parameters()) == 4
-    assert exact.inference_parameters() == []
+    theta = sum(p.numel() for p in exact.parameters())
+    assert sum(p.numel() for p in model.generative_parameters()) == theta
+    assert len(model.inference.own_parameters()) == 4
+    assert exact.inference.own_parameters() == []
     model.initialize(x + 5)
-    assert (exact.loc - x.mean(0) - 5).abs().max() <= 1e-12
+    assert (model.loc - x.mean(0) - 5).abs().max() <= 1e-12
 
 
 def test_every_bound_trains_an_amortized_model(make_bound, make_model, make_gaussian):
@@ -431,12 +437,12 @@ def test_every_bound_trains_an_amortized_model(make_bound, make_model, make_gaus
     Caught: q left in the precision of the encoder.
     """
     torch.set_default_dtype(torch.float32)
-    model = vi.Amortized(make_model(), vi.MLP([5], torch.nn.Tanh()), make_gaussian(Z))
+    model = amortized(make_model(), vi.MLP([5], torch.nn.Tanh()), make_gaussian(Z))
     x = torch.randn(N, D)
     estimate = make_bound(num_samples=3)(model, x)
     estimate.surrogate.mean().backward()
     assert (estimate.value.shape, estimate.value.dtype) == ((N,), torch.float64)
-    assert model.variational_parameters(x).dtype == torch.float32
+    assert said(model, x).dtype == torch.float32
     assert model.posterior(x).mean.dtype == model.gap(x).dtype == torch.float64
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name
@@ -446,12 +452,12 @@ def test_every_bound_trains_an_amortized_model(make_bound, make_model, make_gaus
 # Files and refusals
 
 
-@pytest.mark.parametrize("amortized", [False, True])
-def test_saved_and_loaded(make_model, make_gaussian, tmp_path, amortized):
+@pytest.mark.parametrize("encoder", [False, True])
+def test_saved_and_loaded(make_model, make_gaussian, tmp_path, encoder):
     """The same bits, evidence and q, but for rounding; the floor and the origin travel along."""
     model, x = make_model(), torch.randn(N, D)
     model.initialize(x)
-    model = vi.Amortized(model, vi.MLP([5]), make_gaussian(Z)) if amortized else model
+    model = amortized(model, vi.MLP([5]), make_gaussian(Z)) if encoder else model
     again = vi.load(vi.save(model, tmp_path))
     assert type(again) is type(model)
     close = partial(torch.testing.assert_close, rtol=1e-12, atol=1e-12)
@@ -463,7 +469,7 @@ def test_saved_and_loaded(make_model, make_gaussian, tmp_path, amortized):
 def test_loading_keeps_the_precision_of_encoder_and_model(make_model, tmp_path):
     """An encoder in single, the model within in double: both as they were, bit for bit."""
     torch.set_default_dtype(torch.float32)
-    model = vi.Amortized(make_model(), vi.MLP([5]), vi.FullGaussian(Z))
+    model = amortized(make_model(), vi.MLP([5]), vi.FullGaussian(Z))
     again = vi.load(vi.save(model, tmp_path)).state_dict()
     assert {k: v.dtype for k, v in again.items()} == {
         k: v.dtype for k, v in model.state_dict().items()
@@ -471,15 +477,16 @@ def test_loading_keeps_the_precision_of_encoder_and_model(make_model, tmp_path):
 
 
 def test_an_option_gets_the_shape_of_the_data_wherever_it_stands(make_model):
-    """model=amortized: data_shape reaches the model within, encoder and posterior their groups."""
+    """Encoder and posterior come from their groups, by way of the inference."""
     from vi.cli.compose import composed
     from vi.training.build import build
     from vi.training.run import Run
 
-    options = ["model=amortized", "posterior=full_gaussian", "latent_dim=3", "hidden=[5]"]
+    options = ["model=ppca", "inference=amortized", "posterior=full_gaussian"]
+    options += ["latent_dim=3", "hidden=[5]"]
     plain = composed("train", options, Run)
     model = build("model", plain["model"], supply={**plain, "data_shape": (1, 4, 4)})
-    assert (type(model.exact), model.data_shape) == (vi.PPCA, (16,))
+    assert (type(model), model.data_shape) == (vi.PPCA, (16,))
     assert model.gap(torch.randn(2, 16)).shape == (2,)
     name = {vi.PPCA: "ppca", vi.FactorAnalysis: "factor_analysis"}[type(make_model())]
     plain = composed("train", [f"model={name}"], Run)
@@ -536,7 +543,7 @@ def test_fewer_points_than_factors_are_refused(make_model):
 
 def test_refuses_a_posterior_of_another_size(make_model):
     with pytest.raises(vi.ConfigurationError, match=r"latent shape \(2,\), prior has \(3,\)"):
-        vi.Amortized(make_model(), vi.MLP([5]), vi.DiagonalGaussian(2))
+        amortized(make_model(), vi.MLP([5]), vi.DiagonalGaussian(2))
 
 
 def test_refuses_a_posterior_on_another_support(make_model):
@@ -544,4 +551,4 @@ def test_refuses_a_posterior_on_another_support(make_model):
         support = torch.distributions.constraints.boolean
 
     with pytest.raises(vi.ConfigurationError, match="lives on Boolean, prior Independent on Real"):
-        vi.Amortized(make_model(), vi.MLP([5]), Bits(Z))
+        amortized(make_model(), vi.MLP([5]), Bits(Z))

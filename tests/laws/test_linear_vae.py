@@ -9,6 +9,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 
 import vi
 from tests.oracles import LinearGaussian, exact_diagonal, fix_noise, sigma_noise, tipping_bishop
+from tests.support.inference import amortized
 
 STEPS = 20_000
 
@@ -90,7 +91,7 @@ def test_amortized_ppca_reaches_it_with_a_full_covariance(batch):
     nats/datum (measured 3e-5 and 5e-4, seed 0).
     """
     x, steps = _ppca_data(200), 5_000
-    model, bound = vi.Amortized(vi.PPCA((8,), 3), vi.MLP([]), vi.FullGaussian(3)), vi.ELBO()
+    model, bound = amortized(vi.PPCA((8,), 3), vi.MLP([]), vi.FullGaussian(3)), vi.ELBO()
     model.initialize(x)
     scheme = vi.Joint(lambda p: Adam(p, lr=0.02), lambda o: CosineAnnealingLR(o, steps))
     optimizers, (schedule,) = scheme.configure(model, bound)

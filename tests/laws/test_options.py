@@ -58,7 +58,7 @@ def test_remembering_registers_nothing_twice(small_vae):
     model = small_vae()
     assert not [k for k in model.state_dict() if "arguments" in k]
     names = [name for name, _ in model.named_children()]
-    assert names == ["encoder", "decoder", "posterior_head", "prior_module", "likelihood_head"]
+    assert names == ["inference", "decoder", "prior_module", "likelihood_head"]
 
 
 def test_the_outermost_class_knows_what_was_written():

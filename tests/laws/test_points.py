@@ -21,10 +21,22 @@ from vi.distributions.delta import Delta
 from vi.distributions.draw import draw
 from vi.distributions.full_normal import FullNormal
 from vi.distributions.kl import closed_form_kl
+from vi.inference.base import Inference
+from vi.inference.given import with_q
 from vi.models.base import LatentVariableModel
-from vi.refinement.posterior_of import PosteriorOf
 
 B, S, D = 4, 3, 5
+
+
+class Answers(Inference):
+    """q(z|x), linear in x."""
+
+    def __init__(self):
+        super().__init__()
+        self.encoder = nn.Linear(D, S)
+
+    def forward(self, model, x, **given):
+        return OneHotCategorical(logits=self.encoder(x))
 
 
 class Switch(LatentVariableModel):
@@ -35,19 +47,17 @@ class Switch(LatentVariableModel):
         self.data_shape = (D,)
         self.loc = nn.Parameter(torch.randn(S, D))
         self.logits = nn.Parameter(torch.randn(S))
-        self.encoder = nn.Linear(D, S)
+        self.inference = Answers()
+
+    @property
+    def encoder(self):
+        return self.inference.encoder
 
     def prior(self, **given):
         return OneHotCategorical(logits=self.logits)
 
     def likelihood(self, z, **given):
         return Independent(Normal(z @ self.loc, 0.8), 1)
-
-    def posterior(self, x, **given):
-        return OneHotCategorical(logits=self.encoder(x))
-
-    def inference_parameters(self):
-        return list(self.encoder.parameters())
 
     def elbo(self, x):
         """sum_s q_s (log p(x|s) + log p_s - log q_s), (B,)."""
@@ -221,7 +231,7 @@ def carried(small_vae):
 
     def measure(q, num_samples=1):
         x = torch.zeros(*q.batch_shape, 6)
-        return mutual_information(PosteriorOf(small_vae(), q), x, num_samples)
+        return mutual_information(with_q(small_vae(), q), x, num_samples)
 
     return measure
 

@@ -7,6 +7,7 @@ from torch.autograd import gradcheck
 
 import vi
 from tests.oracles import standard_error
+from tests.support.inference import amortized
 from vi.covariances.full import Full
 from vi.distributions.datum_noise import datum_noise
 from vi.distributions.draw import draw
@@ -210,7 +211,7 @@ def test_evaluation_is_that_of_the_discrete_q(heads, make_model, data):
     """
     model = make_model().eval()
     before = _measured(model, data)
-    model.posterior_head = heads[1]()
+    model.inference.head = heads[1]()
     for one, other in zip(before, _measured(model, data), strict=True):
         assert torch.equal(one, other)
 
@@ -234,7 +235,7 @@ def _bias(model: vi.VAE, discrete, x: Tensor, replicates: int) -> tuple[Tensor, 
     estimated = torch.stack(
         [_gradient(vi.ELBO(500)(model, x).surrogate.mean(), weight) for _ in range(replicates)]
     )
-    model.posterior_head = discrete
+    model.inference.head = discrete
     error = estimated - _gradient(vi.ELBO()(model, x).surrogate.mean(), weight)
     return error.mean(0), standard_error(error)
 
@@ -291,9 +292,9 @@ def test_with_the_exact_mixture(hard):
     """
     exact = vi.GMM((2,), 4, Full())
     head = vi.GumbelSoftmax(4, temperature=0.1, hard=hard)
-    model = vi.Amortized(exact, vi.MLP([5]), head)
+    model = amortized(exact, vi.MLP([5]), head)
     with torch.no_grad():
-        model.encoder.layers[-1].bias.copy_(torch.tensor([200.0, 0.0, -200.0, 0.0]))
+        model.inference.encoder.layers[-1].bias.copy_(torch.tensor([200.0, 0.0, -200.0, 0.0]))
     vi.ELBO()(model, 30 * torch.randn(50, 2)).surrogate.mean().backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name
@@ -317,7 +318,7 @@ def test_saved_and_loaded_bit_by_bit(make_model, data, tmp_path):
     model = make_model(temperature=0.3, hard=True).eval()
     again = vi.load(vi.save(model, tmp_path))
     assert torch.equal(again.posterior(data).mean, model.posterior(data).mean)
-    assert again.posterior_head.arguments == model.posterior_head.arguments
+    assert again.inference.head.arguments == model.inference.head.arguments
     assert again.posterior(data).has_enumerate_support
 
 

@@ -102,7 +102,7 @@ class Watch:
         self._look()
 
     def _look(self):
-        self.phi = flat(self.model.inference_parameters())
+        self.phi = flat(self.model.inference.own_parameters())
         self.theta = flat(self.model.generative_parameters())
 
     def enter(self, phase):
@@ -254,7 +254,7 @@ def test_alternating_is_two_adams_by_hand(small_vae, x, e_steps, m_steps):
     scheme, optimizers = ready(vi.Alternating(e_steps, m_steps, optimizer=adam), model, bound)
     seen = list(itertools.islice(batches(x), 12))
     take(scheme, optimizers, bound, model, seen)
-    phi = adam(by_hand.inference_parameters())
+    phi = adam(by_hand.inference.own_parameters())
     theta = adam(by_hand.generative_parameters())
     turns = itertools.cycle([phi] * e_steps + [theta] * m_steps)
     for step, (batch, optimizer) in enumerate(zip(seen, turns, strict=False)):
@@ -373,7 +373,7 @@ def test_joint_steps_of_aggressive_clip_phi_and_theta_apart(small_vae, x):
     scheme = vi.Aggressive(optimizer=partial(SGD, lr=1.0), gradient_clip_norm=1e-3)
     scheme, optimizers = ready(scheme, model, bound)
     scheme.aggressive = False
-    groups = model.inference_parameters(), model.generative_parameters()
+    groups = model.inference.own_parameters(), model.generative_parameters()
     before = [flat(group) for group in groups]
     take(scheme, optimizers, bound, model, itertools.islice(batches(x), 1))
     norms = [(flat(g) - b).norm().item() for g, b in zip(groups, before, strict=True)]
@@ -396,7 +396,7 @@ def test_evaluations_are_what_arithmetic_says(small_vae, x):
 
     Caught: the rows of a batch counted once for all draws.
     """
-    refinement, k = vi.GradientAscent(num_steps=4), vi.ELBO(3)
+    refinement, k = vi.GradientAscent(num_steps=4, num_draws=3), vi.ELBO(3)
     cost = lambda scheme, steps=1: _cost(scheme, small_vae(), x, k, steps)
     assert cost(vi.Joint()) == (1, 3)
     assert cost(vi.Alternating(2, 1), steps=6) == (6, 18)

@@ -11,12 +11,11 @@ from torch.optim import SGD
 
 import vi
 from tests.oracles import SigmaPoints, fix_noise
+from tests.support.inference import amortized, at_lambda, climbing, climbing_elbo, q_at, said
 from tests.support.parts import part
 from vi.data.base import Batch
 from vi.distributions.flows.planar import PlanarFlow
 from vi.distributions.kl import closed_form_kl
-from vi.refinement.posterior_of import PosteriorOf
-from vi.refinement.refined import Refined
 from vi.training.build import build
 from vi.training.registry import options
 
@@ -68,11 +67,6 @@ def moved(scheme, bound, model, batch):
     return flat(model.parameters()) - before, estimate
 
 
-def at_lambda(model, parameters):
-    """The model with the q of these variational parameters."""
-    return PosteriorOf(model, model.posterior_at(parameters))
-
-
 SGD1 = partial(SGD, lr=1.0)
 
 
@@ -122,10 +116,10 @@ def test_one_datum_never_disturbs_another(make_refinement, vae, x, clip_norm):
     clipped = "clip_norm" in make_refinement().arguments
     refinement = make_refinement(num_steps=5, **({"clip_norm": clip_norm} if clipped else {}))
     start = torch.randn(B, 2 * Z)
-    together = refinement(vae, vi.ELBO(K), x, start, {})
+    together = refinement(climbing(vae, vi.ELBO(K), x), start)
     for n in range(B):
-        alone = fix_noise(copy.deepcopy(vae), vae.posterior_head.noise[:, n : n + 1])
-        one = refinement(alone, vi.ELBO(K), x[n : n + 1], start[n : n + 1], {})
+        alone = fix_noise(copy.deepcopy(vae), vae.inference.head.noise[:, n : n + 1])
+        one = refinement(climbing(alone, vi.ELBO(K), x[n : n + 1]), start[n : n + 1])
         assert ((one - together[n]) / (1 + together[n].abs())).abs().max() <= 1e-13
 
 
@@ -135,7 +129,7 @@ def test_clipping_holds_the_norm_of_each_datum(vae, x):
     Caught: small gradients magnified to c.
     """
     start, bound = torch.zeros(B, 2 * Z), vi.ELBO(K)
-    step = lambda c: vi.GradientAscent(1, lr=1.0, clip_norm=c)(vae, bound, x, start, {})
+    step = lambda c: vi.GradientAscent(1, lr=1.0, clip_norm=c)(climbing(vae, bound, x), start)
     free = step(None).norm(dim=1)
     c = free.sort().values[1:3].mean().item()
     assert (step(c).norm(dim=1) - free.clamp(max=c)).abs().max() <= 1e-12
@@ -147,16 +141,16 @@ def test_refinement_is_cut_off_unless_it_is_to_be_differentiated(make_refinement
     Caught: backward() in place of autograd.grad, which fills the gradients of theta.
     """
     refinement, bound = make_refinement(num_steps=3), vi.ELBO(K)
-    start = vae.variational_parameters(x)
+    start = said(vae, x)
     with torch.no_grad():
-        cut = refinement(vae, bound, x, start, {})
-    kept = refinement(vae, bound, x, start, {}, differentiable=True)
+        cut = refinement(climbing(vae, bound, x), start)
+    kept = refinement(climbing(vae, bound, x), start, differentiable=True)
     assert not cut.requires_grad
     assert kept.requires_grad
     assert torch.equal(cut, kept)
     assert all(p.grad is None for p in vae.parameters())
-    longer = refinement(vae, bound, x, start, {}, factor=3)
-    assert torch.equal(longer, make_refinement(num_steps=9)(vae, bound, x, start, {}))
+    longer = refinement(climbing(vae, bound, x), start, factor=3)
+    assert torch.equal(longer, make_refinement(num_steps=9)(climbing(vae, bound, x), start))
 
 
 class _SigmaFullGaussian(vi.FullGaussian):
@@ -173,22 +167,22 @@ def linear():
     exact = vi.PPCA((5,), 2)
     with torch.no_grad():
         exact.weight.normal_()
-    return vi.Amortized(exact, vi.MLP([]), _SigmaFullGaussian(2))
+    return amortized(exact, vi.MLP([]), _SigmaFullGaussian(2))
 
 
 def test_refinement_climbs_to_the_exact_posterior(linear):
     """Each of 20 data gains in each of 30 steps, and ends with KL(q || p(z|x)) <= 1e-10."""
     x, bound = linear.sample(20), vi.ELBO(4)
-    at, gaps = linear.variational_parameters(x).detach(), []
-    exact = linear.exact.posterior(x)
+    at, gaps = said(linear, x).detach(), []
+    exact = linear.exact_posterior(x)
     slow = vi.GradientAscent(num_steps=1, lr=0.02, momentum=0.0)
     for _ in range(31):
-        gaps.append(closed_form_kl(linear.posterior_at(at), exact))
-        at = slow(linear, bound, x, at, {})
+        gaps.append(closed_form_kl(q_at(linear, at), exact))
+        at = slow(climbing(linear, bound, x), at)
     assert (torch.stack(gaps).diff(dim=0) < 0).all()
     fast = vi.GradientAscent(num_steps=400, lr=0.05, momentum=0.8)
-    at = fast(linear, bound, x, at, {})
-    assert closed_form_kl(linear.posterior_at(at), exact).max() <= 1e-10
+    at = fast(climbing(linear, bound, x), at)
+    assert closed_form_kl(q_at(linear, at), exact).max() <= 1e-10
 
 
 def test_adam_stays_near_the_exact_posterior(linear):
@@ -198,24 +192,25 @@ def test_adam_stays_near_the_exact_posterior(linear):
     """
     x = 3 * linear.sample(20)
     refinement = vi.AdamAscent(num_steps=300, lr=0.05)
-    at = refinement(linear, vi.ELBO(4), x, torch.zeros(20, 5), {})
-    assert closed_form_kl(linear.posterior_at(at), linear.exact.posterior(x)).max() <= 1e-2
+    at = refinement(climbing(linear, vi.ELBO(4), x), torch.zeros(20, 5))
+    assert closed_form_kl(q_at(linear, at), linear.exact_posterior(x)).max() <= 1e-2
 
 
-def test_a_refined_model_refines_when_it_is_asked(make_refinement, vae, x):
+def test_a_refined_inference_refines_when_it_is_asked(make_refinement, vae, x):
     """From the encoder's answer, or from lambda = 0; also where gradients are switched off.
 
-    Caught: a start at 0 for both; the factor left out.
+    What it climbs is the ELBO of one draw. Caught: a start at 0 for both; the factor left out.
     """
-    refinement, bound = make_refinement(), vi.ELBO(K)
-    start = vae.variational_parameters(x)
-    for amortized, origin in ((True, start), (False, 0 * start)):
-        model = Refined(vae, bound, refinement, factor=2, amortized=amortized)
-        expected = refinement(vae, bound, x, origin, {}, factor=2)
+    refinement, start = make_refinement(), said(vae, x)
+    for kind, origin in ((vi.Refined, start), (vi.PerDatum, 0 * start)):
+        model = vae.with_inference(kind(vae.inference, refinement, factor=2))
+        expected = refinement(climbing_elbo(vae, x), origin, factor=2)
         with torch.no_grad():
-            assert torch.equal(model.variational_parameters(x), expected)
-            assert torch.equal(model.posterior(x).mean, vae.posterior_at(expected).mean)
-        assert model.inference_parameters() == vae.inference_parameters()
+            assert torch.equal(said(model, x), expected)
+            assert torch.equal(model.posterior(x).mean, q_at(vae, expected).mean)
+            assert torch.equal(model.inference.first(model, x).mean, vae.posterior(x).mean)
+        assert model.inference.own_parameters() == vae.inference.own_parameters()
+        assert model.generative_parameters() == vae.generative_parameters()
 
 
 # Semi-amortised
@@ -234,16 +229,18 @@ def test_a_refined_model_refines_when_it_is_asked(make_refinement, vae, x):
 def test_the_gradient_goes_through_every_step(vae, x, make, refinement):
     """N9: encoder and decoder by central differences of the bound at lambda_T, noise fixed: 1e-7.
 
-    In eight directions, each of which moves all parameters.
+    In eight directions, each of which moves all parameters; lambda climbs the ELBO, whatever the
+    bound is.
 
-    Caught: a detached lambda_0; a detached velocity; first derivatives without a graph.
+    Caught: the bound climbed by lambda; a detached lambda_0; a detached velocity; first
+    derivatives without a graph.
     """
     bound = make(K)
     step, estimate = moved(vi.SemiAmortised(refinement, optimizer=SGD1), bound, vae, Batch(x, {}))
 
     def objective(theta):
         nn.utils.vector_to_parameters(theta, vae.parameters())
-        end = refinement(vae, bound, x, vae.variational_parameters(x), {})
+        end = refinement(climbing_elbo(vae, x), said(vae, x))
         with torch.no_grad():
             return bound(at_lambda(vae, end), x).value
 
@@ -266,13 +263,13 @@ def test_without_through_theta_climbs_at_the_end_and_phi_at_the_start(make_refin
     refinement, bound = make_refinement(num_steps=3), vi.ELBO(K)
     scheme = vi.SemiAmortised(refinement, through=False, optimizer=SGD1)
     step, estimate = moved(scheme, bound, vae, Batch(x, {}))
-    start = vae.variational_parameters(x)
-    at_end = bound(at_lambda(vae, refinement(vae, bound, x, start, {})), x).value
+    start = said(vae, x)
+    at_end = bound(at_lambda(vae, refinement(climbing_elbo(vae, x), start)), x).value
     at_start = bound(at_lambda(vae, start), x).value
-    phi = torch.autograd.grad(at_start.mean(), vae.inference_parameters(), retain_graph=True)
+    phi = torch.autograd.grad(at_start.mean(), vae.inference.own_parameters(), retain_graph=True)
     theta = torch.autograd.grad(at_end.mean(), vae.generative_parameters())
     expected = torch.cat([g.flatten() for g in (*phi, *theta)])
-    order = [*vae.inference_parameters(), *vae.generative_parameters()]
+    order = [*vae.inference.own_parameters(), *vae.generative_parameters()]
     assert [id(p) for p in order] == [id(p) for p in vae.parameters()]
     assert torch.equal(estimate.value, at_end)
     assert (step - expected).abs().max() <= 1e-14
@@ -312,11 +309,11 @@ def test_every_datum_keeps_its_lambda_and_goes_on_from_it(svi, vae):
 
     Caught: rows addressed by their place in the batch; a visit that starts at 0 again.
     """
-    (scheme, bound, step), x = svi, torch.randn(10, D)
+    (scheme, _, step), x = svi, torch.randn(10, D)
     rows, others = torch.tensor([7, 2, 0, 9]), torch.tensor([1, 2, 3, 4])
     expected = torch.zeros(10, 2 * Z)
     for visited in (rows, others, rows):
-        end = scheme.refinement(vae, bound, x[visited], expected[visited], {})
+        end = scheme.refinement(climbing_elbo(vae, x[visited]), expected[visited])
         expected[visited] = end
         step(visited, x)
         assert torch.equal(scheme.table, expected)
@@ -327,12 +324,12 @@ def test_every_datum_keeps_its_lambda_and_goes_on_from_it(svi, vae):
 def test_theta_climbs_at_the_refined_lambda_and_phi_rests(svi, vae):
     """Caught: the bound at the lambda before the refinement."""
     (scheme, bound, step), x, rows = svi, torch.randn(10, D), torch.arange(B)
-    before = flat(vae.inference_parameters()), flat(vae.generative_parameters())
-    end = scheme.refinement(vae, bound, x[rows], torch.zeros(B, 2 * Z), {})
+    before = flat(vae.inference.own_parameters()), flat(vae.generative_parameters())
+    end = scheme.refinement(climbing_elbo(vae, x[rows]), torch.zeros(B, 2 * Z))
     value = bound(at_lambda(vae, end), x[rows]).value
     gradients = torch.autograd.grad(value.mean(), vae.generative_parameters())
     assert torch.equal(step(rows, x).value, value)
-    assert torch.equal(flat(vae.inference_parameters()), before[0])
+    assert torch.equal(flat(vae.inference.own_parameters()), before[0])
     theta = before[1] + torch.cat([g.flatten() for g in gradients])
     assert (flat(vae.generative_parameters()) - theta).abs().max() <= 1e-14
 
@@ -345,10 +342,10 @@ def test_training_data_have_their_q_and_unseen_data_get_one(svi, vae):
     (scheme, bound, step), x, rows = svi, torch.randn(10, D), torch.tensor([7, 2, 0, 9])
     step(rows, x)
     known = scheme.inference(vae, bound, rows).posterior(x[rows])
-    assert torch.equal(known.mean, vae.posterior_at(scheme.table[rows]).mean)
+    assert torch.equal(known.mean, q_at(vae, scheme.table[rows]).mean)
     unseen = scheme.inference(vae, bound).posterior(x[:B])
-    fitted = scheme.refinement(vae, bound, x[:B], torch.zeros(B, 2 * Z), {}, factor=3)
-    assert torch.equal(unseen.mean, vae.posterior_at(fitted).mean)
+    fitted = scheme.refinement(climbing_elbo(vae, x[:B]), torch.zeros(B, 2 * Z), factor=3)
+    assert torch.equal(unseen.mean, q_at(vae, fitted).mean)
 
 
 def test_the_table_survives_a_file(svi, vae):
@@ -362,7 +359,7 @@ def test_the_table_survives_a_file(svi, vae):
     again.load_state_dict(torch.load(file, weights_only=True))
     assert torch.equal(again.table, scheme.table)
     q = again.inference(vae, bound, rows).posterior(x[rows])
-    assert torch.equal(q.mean, vae.posterior_at(scheme.table[rows]).mean)
+    assert torch.equal(q.mean, q_at(vae, scheme.table[rows]).mean)
 
 
 @pytest.mark.parametrize(
@@ -403,20 +400,20 @@ def test_what_all_free_q_share_is_trained(make):
     """And the encoder is not. Caught: a flow that stays as it was made."""
     _, model, before = free(make())
     for name, p in model.named_parameters():
-        assert torch.equal(p, before[name]) == name.startswith("encoder."), name
+        assert torch.equal(p, before[name]) == name.startswith("inference.encoder."), name
 
 
 def test_a_free_mixture_does_not_stay_one_gaussian():
     """Caught: components that begin at the same place and so never part."""
     scheme, model, _ = free(vi.GaussianMixturePosterior(2, 3))
-    locs = model.posterior_at(scheme.table).loc  # (N, C, Z)
+    locs = q_at(model, scheme.table).loc  # (N, C, Z)
     assert (locs.diff(dim=-2).abs() > 0.1).all()
 
 
 def test_a_free_direction_turns():
     """Caught: the start at 0, where no direction is."""
     scheme, model, _ = free(vi.VonMisesFisher(3), vi.UniformSphere(3))
-    assert (model.posterior_at(scheme.table).mean[:, 1:].abs() > 1e-6).all()
+    assert (q_at(model, scheme.table).mean[:, 1:].abs() > 1e-6).all()
 
 
 def test_an_implicit_gradient_is_not_differentiated():
@@ -434,11 +431,12 @@ def test_an_implicit_gradient_is_not_differentiated():
             scheme.step(bound, model, batch, optimizers, torch.Tensor.backward)
 
 
-def test_a_refined_model_says_what_its_model_is(make_refinement):
-    """Caught: missing entries refused, and a baseline of the wrong kind."""
+def test_a_refined_model_is_the_same_but_for_q(make_refinement):
+    """Caught: missing entries refused, and a likelihood of the wrong kind."""
     network = vi.MLP([4])
     parts = (vi.DiagonalGaussian(2), vi.StandardNormal(2), vi.Bernoulli())
     model = vi.VAE((D,), network, network, *parts, context_dim=3)
-    refined = vi.Refined(model, vi.ELBO(), make_refinement(num_steps=1))
+    refined = model.with_inference(vi.Refined(model.inference, make_refinement(num_steps=1)))
     assert (refined.takes_missing, refined.context_dim) == (True, 3)
-    assert refined.likelihood_head is model.likelihood_head
+    assert refined.data_head() is model.data_head()
+    assert model.inference is refined.inference.inference

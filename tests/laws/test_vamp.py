@@ -190,4 +190,4 @@ def test_wake_sleep_dreams_of_it(small_vae, data, batch):
     estimate = scheme.step(bound, model, batch(data), optimizers, torch.Tensor.backward)
     assert estimate.value.isfinite().all()
     moved = {name for name, p in model.named_parameters() if not torch.equal(p, before[name])}
-    assert {"prior_module.inputs", "encoder.layers.0.weight"} <= moved
+    assert {"prior_module.inputs", "inference.encoder.layers.0.weight"} <= moved

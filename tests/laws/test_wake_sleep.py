@@ -11,6 +11,7 @@ from torch.optim import SGD
 import vi
 from tests.oracles import standard_error
 from vi.data.base import Batch
+from vi.inference.base import Inference
 from vi.models.base import LatentVariableModel
 
 Z, X = 3, 4
@@ -18,6 +19,17 @@ CAUSES = torch.tensor([1, 2, 3]).double() / 6
 EFFECTS = torch.tensor([[1, 2, 3, 4], [4, 3, 2, 1], [2, 5, 2, 1]]).double() / 10
 ANSWERS = torch.tensor([[1, 2, 5], [4, 2, 2], [3, 3, 2], [1, 6, 1]]).double() / 8
 DREAMS, WEIGHTS = 60, 8  # multiples of the denominators
+
+
+class Answers(Inference):
+    """q(z|x), a table."""
+
+    def __init__(self):
+        super().__init__()
+        self.answers = nn.Parameter(ANSWERS.log())
+
+    def forward(self, model, x, **given):
+        return OneHotCategorical(logits=x @ self.answers)
 
 
 class Tables(LatentVariableModel):
@@ -28,19 +40,17 @@ class Tables(LatentVariableModel):
         self.data_shape = (X,)
         self.causes = nn.Parameter(CAUSES.log())
         self.effects = nn.Parameter(EFFECTS.log())
-        self.answers = nn.Parameter(ANSWERS.log())
+        self.inference = Answers()
+
+    @property
+    def answers(self):
+        return self.inference.answers
 
     def prior(self, **given):
         return OneHotCategorical(logits=self.causes)
 
     def likelihood(self, z, **given):
         return OneHotCategorical(logits=z @ self.effects)
-
-    def posterior(self, x, **given):
-        return OneHotCategorical(logits=x @ self.answers)
-
-    def inference_parameters(self):
-        return [self.answers]
 
     def log_joint_table(self):
         """log p(x, z), (X, Z)."""
@@ -194,7 +204,7 @@ def test_a_step_is_one_of_theta_and_then_one_of_phi(model, batch, monkeypatch, m
             parameter += gradient
     gradient = _gradient(phi_loss(by_hand, batch.x), by_hand.answers)
     with torch.no_grad():
-        by_hand.answers -= gradient
+        by_hand.inference.answers -= gradient
     for one, other in zip(model.parameters(), by_hand.parameters(), strict=True):
         assert (one - other).abs().max() <= 1e-14
 

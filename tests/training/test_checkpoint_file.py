@@ -209,7 +209,9 @@ HOSTILE = {
     "no_optimizers": put("optimizer_states", value=[]),
     "schedules_junk": put("lr_schedulers", value=[{"step": 3}]),
     "weights_list": put("state_dict", value=[1, 2]),
-    "weights_nan": put("state_dict", "model.encoder.body.0.bias", value=lambda t: t * torch.nan)
+    "weights_nan": put(
+        "state_dict", "model.inference.encoder.body.0.bias", value=lambda t: t * torch.nan
+    )
     and (lambda saved: next(iter(saved["state_dict"].values())).mul_(torch.nan)),
     "weights_dtype": lambda saved: saved["state_dict"].update(
         {k: v.double() for k, v in saved["state_dict"].items()}

@@ -10,6 +10,7 @@ import torch
 from torch.optim import Adam, AdamW
 
 import vi
+from tests.support.inference import said
 from vi.data.base import Batch
 from vi.math import mix
 from vi.schemes.gradient import FUSED_ADAM
@@ -56,15 +57,15 @@ def small_vae() -> vi.VAE:
 def test_bf16_is_autocast_inside_the_networks_and_nowhere_else():
     """Bit-equal to autocast by hand. Caught: outputs left in bf16, and hooks that stay."""
     model, x = small_vae(), torch.rand(64, 20).round()
-    plain = model.variational_parameters(x)
+    plain = said(model, x)
     with torch.autocast("cpu", torch.bfloat16):
         by_hand = model.encoder(x)
     assert by_hand.dtype == torch.bfloat16
     with computing_in("bf16", model, CPU):
         torch.manual_seed(1)
         estimate = vi.IWAE(5)(model, x)
-        inside = model.variational_parameters(x)
-        copied = copy.deepcopy(model).variational_parameters(x)
+        inside = said(model, x)
+        copied = said(copy.deepcopy(model), x)
         assert inside.dtype == model.decoder(torch.zeros(2, 3)).dtype == torch.float32
         assert torch.equal(inside, by_hand.float())
         assert torch.equal(inside, copied)
@@ -74,7 +75,7 @@ def test_bf16_is_autocast_inside_the_networks_and_nowhere_else():
     assert len(estimate.value.bfloat16().unique()) < len(estimate.value.unique())
     estimate.surrogate.sum().backward()
     assert all(p.grad is not None and p.grad.dtype == torch.float32 for p in model.parameters())
-    assert torch.equal(model.variational_parameters(x), plain)
+    assert torch.equal(said(model, x), plain)
 
 
 def test_the_precision_of_products_ends_with_the_networks():
@@ -195,8 +196,9 @@ def ladder() -> vi.Ladder:
     return vi.Ladder((20,), vi.MLP([32]), vi.MLP([32]), vi.Bernoulli(), [3, 2], width=16)
 
 
-def refined() -> vi.Refined:
-    return vi.Refined(small_vae(), vi.ELBO(), vi.GradientAscent(2))
+def refined() -> vi.VAE:
+    model = small_vae()
+    return model.with_inference(vi.Refined(model.inference, vi.GradientAscent(2)))
 
 
 @pytest.mark.parametrize("make", [ladder, refined])
@@ -207,7 +209,7 @@ def test_every_model_of_networks_has_its_precision(make, precision):
 
     def parameters():
         torch.manual_seed(1)  # a refinement draws
-        return model.variational_parameters(x)
+        return said(model, x)
 
     plain = parameters()
     with computing_in(precision, model, CPU):

@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 
 import vi
 from tests import tiny
+from tests.support.inference import amortized
 from vi.errors import CheckpointError
 from vi.training.pretrained import load_weights, read_config
 
@@ -65,7 +66,7 @@ def test_a_whole_model_may_have_another_precision(tmp_path):
     """Each in the one it was saved in; also where a part of the model is always double."""
     exact = vi.PPCA((6,), 2)
     models = [tiny.vae().double(), tiny.vae().bfloat16(), tiny.mixture()]
-    models.append(vi.Amortized(exact, vi.MLP([4]), vi.FullGaussian(2)))
+    models.append(amortized(exact, vi.MLP([4]), vi.FullGaussian(2)))
     for number, model in enumerate(models):
         ours, theirs = model, vi.load(vi.save(model, tmp_path / str(number)))
         for a, b in zip(ours.state_dict().values(), theirs.state_dict().values(), strict=True):

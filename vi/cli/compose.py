@@ -25,6 +25,7 @@ from vi.training.schema import did_you_mean, parameters, validate
 
 _NEEDED = {*(ROLES.keys() - SETS), "hydra"}
 _TAKEN = re.compile(r"\$\{(\w+)\}")
+_OLDER = {"refined": "inference=refined", "amortized": "model=ppca inference=amortized"}
 
 
 def composed(name: str, overrides: Sequence[str], main: Callable[..., Any]) -> dict[str, Any]:
@@ -80,6 +81,7 @@ def checked(
     _require_typed_plugins(plain, typed)
     check_values(plain, main)
     if "model" in plain:
+        _warn_of_older_names(typed)
         _refuse_idle(plain, config, typed)
     return plain
 
@@ -212,6 +214,18 @@ def _require_set(name: str, members: Any) -> None:
 def _what_to_give(name: str) -> str:
     known = options(name) if name in groups() else {}
     return f"choose one of {name}={'|'.join(known)}" if known else f"give {name}=..."
+
+
+def _warn_of_older_names(typed: Sequence[Override]) -> None:
+    for override in typed:
+        name = override.value() if override.key_or_group == "model" else None
+        if isinstance(name, str) and name in _OLDER:
+            warnings.warn(
+                f"model={name} is an older name, which the next version will not know: "
+                f"write {_OLDER[name]}",
+                FutureWarning,
+                stacklevel=2,
+            )
 
 
 def _refuse_idle(plain: Mapping[str, Any], config: DictConfig, typed: Sequence[Override]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 from torch.distributions import Distribution
 
+from vi.inference.base import Parametric
 from vi.models.base import LatentVariableModel
 
 
@@ -32,20 +33,21 @@ def counted(model: LatentVariableModel, evaluations: Evaluations) -> Iterator[No
 
     def encoded(result: Tensor | Distribution) -> None:
         rows = result.batch_shape if isinstance(result, Distribution) else result.shape[:1]
-        evaluations.encoder += model.training * rows.numel()
+        evaluations.encoder += model.training * model.inference.passes * rows.numel()
 
     def decoded(result: Distribution) -> None:
         evaluations.decoder += model.training * result.batch_shape.numel()
 
-    encoder = "variational_parameters" if model.inference_parameters() else "posterior"
-    watched = {encoder: encoded, "likelihood": decoded}
-    for name, count in watched.items():
-        vars(model)[name] = _then(getattr(model, name), count)
+    asked = [(model, "posterior", encoded), (model, "likelihood", decoded)]
+    if isinstance(model.inference, Parametric):
+        asked[0] = (model.inference.family, "parameters_of", encoded)
+    for part, name, count in asked:
+        vars(part)[name] = _then(getattr(part, name), count)
     try:
         yield
     finally:
-        for name in watched:
-            del vars(model)[name]
+        for part, name, _ in asked:
+            del vars(part)[name]
 
 
 def _then(function: Callable[..., Any], count: Callable[[Any], None]) -> Callable[..., Any]:

@@ -84,11 +84,20 @@ def _support(q: Distribution) -> Points:
 
 def _without_gradient(q: Distribution, z: Tensor) -> Points:
     log_q = q.log_prob(z)
-    if log_q.requires_grad:
+    require_pathwise(q, log_q)
+    return Points(z, lambda: log_q)
+
+
+def require_pathwise(q: Distribution, log_q: Tensor) -> None:
+    """Refuse draws without a gradient where one is asked for.
+
+    Raises:
+        ConfigurationError: q has no ``rsample``, and its gradient is asked for.
+    """
+    if not q.has_rsample and log_q.requires_grad:
         raise ConfigurationError(
             f"{type(q).__name__} has no reparameterised sample, and this bound needs one",
             hint="scheme=reweighted_wake_sleep needs none; bound=elbo sums over up to 1024 states "
             "of a discrete z (latent_dim=10 bits); posterior=relaxed_bernoulli, gumbel_softmax "
             "and diagonal_gaussian have one",
         )
-    return Points(z, lambda: log_q)

@@ -13,6 +13,8 @@ from vi.distributions.draw import draw
 from vi.errors import require_positive
 from vi.evaluation.base import Evaluation, require_samples
 from vi.evaluation.log_likelihood import DATA_AT_ONCE, chunks
+from vi.inference.base import require_parametric
+from vi.inference.given import with_q
 from vi.models.base import LatentVariableModel
 from vi.progress import watched
 from vi.refinement.base import Refinement
@@ -66,8 +68,14 @@ class InferenceGaps(Evaluation):
         self, model: LatentVariableModel, x: Tensor, given: Mapping[str, Tensor]
     ) -> Float[Tensor, "3 B"]:
         """ELBO(q), ELBO(q*) and log p(x)."""
-        said = model.variational_parameters(x, **given)
-        best = self.refinement(model, self.bound, x, said, given)
+        inference = require_parametric(model.inference, type(self).__name__)
+        said = inference.parameters_of(model, x, **given)
+
+        def climbed(parameters: Tensor) -> Tensor:
+            q = inference.at(model, parameters)
+            return self.bound(with_q(model, q), x, **given).surrogate
+
+        best = self.refinement(climbed, said)
         at = watched((said, best))
         (elbo, _), refined = (self._means(model, parameters, x, given) for parameters in at)
         return torch.stack([elbo, *refined])
@@ -80,14 +88,16 @@ class InferenceGaps(Evaluation):
         given: Mapping[str, Tensor],
     ) -> tuple[Tensor, Tensor]:
         """The mean of log w and the logarithm of the mean of w, (B,), w = p(x, z) / q(z)."""
-        q, sums, log_sums = model.posterior_at(parameters), [], []
+        inference = require_parametric(model.inference, type(self).__name__)
+        q, sums, log_sums, drawn = inference.at(model, parameters), [], [], 0
         for size in watched(list(chunks(self.num_samples, x))):
             at = draw(q, size)
             log_w = (model.log_joint(x, at.z, **given) - at.log_q).double()
+            drawn += len(log_w)
             sums.append(log_w.sum(0))
             log_sums.append(log_w.logsumexp(0))
-        log_mean = torch.stack(log_sums).logsumexp(0) - math.log(self.num_samples)
-        return torch.stack(sums).sum(0) / self.num_samples, log_mean
+        log_mean = torch.stack(log_sums).logsumexp(0) - math.log(drawn)
+        return torch.stack(sums).sum(0) / drawn, log_mean
 
     def summarize(self, columns: Mapping[str, Float[Tensor, " N"]]) -> dict[str, float]:
         """See ``Evaluation``; with what another test set of the same size would change."""

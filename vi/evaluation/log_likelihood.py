@@ -61,7 +61,7 @@ def log_likelihood(
     Args:
         model: Gives p(x, z) and q(z|x).
         x: Data (B, *event).
-        num_samples: K.
+        num_samples: K; of an ensemble of encoders that of each.
         **given: What the model conditions on.
 
     Returns:
@@ -88,14 +88,16 @@ def _log_likelihood(
     sizes = list(chunks(num_samples, x))
     # One block for all: small results between large freed ones would hold on to their memory.
     sums = torch.empty(2, len(sizes), len(x), dtype=torch.float64, device=x.device)
+    drawn = 0  # of an ensemble so many times K as it has encoders
     for number, size in enumerate(watched(sizes)):
         at = draw(q, size)
         log_w = (model.log_joint(x, at.z, **given) - at.log_q).double()
+        drawn += len(log_w)
         sums[0, number] = log_w.logsumexp(0)
         sums[1, number] = (2 * log_w).logsumexp(0)
     log_sum, log_sum_squares = sums.logsumexp(1)
     ess = (2 * log_sum - log_sum_squares).exp()
-    relative_variance = (1 / ess - 1 / num_samples).clamp_min(0)
-    if num_samples == 1:
+    relative_variance = (1 / ess - 1 / drawn).clamp_min(0)
+    if drawn == 1:
         relative_variance = torch.full_like(ess, math.nan)
-    return LogLikelihood(log_sum - math.log(num_samples), relative_variance.sqrt(), ess)
+    return LogLikelihood(log_sum - math.log(drawn), relative_variance.sqrt(), ess)

@@ -1,9 +1,9 @@
 """The role of a model: p(x, z | given) and q(z | x, given)."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -11,9 +11,12 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 from torch.distributions.constraints import Constraint
 
-from vi.distributions.conditional import ConditionalDistribution
+from vi.distributions.kl import closed_form_kl
 from vi.distributions.prior import Prior
-from vi.errors import ConfigurationError, SupportMismatch, require_whole
+from vi.errors import require_whole
+from vi.inference.base import Inference
+from vi.inference.exact import Exact
+from vi.inference.given import Written
 from vi.inputs import admitting, as_it_is
 from vi.math import Shape
 from vi.models.spare import Spare
@@ -25,17 +28,36 @@ _READ_DATA = {
     "log_evidence",
     "log_joint",
     "log_joint_and_prior",
+    "exact_posterior",
     "posterior",
     "statistics",
-    "variational_parameters",
 }
 
 
-class LatentVariableModel(Option, nn.Module, ABC):
-    """A joint distribution of data x and latents z, with a way to infer z from x.
+_OF_INFERENCE = ("encoder", "posterior")  # arguments of a model that makes its inference of them
 
-    An implementer writes ``prior``, ``likelihood`` and ``posterior``, and sets ``data_shape`` (the
-    event shape of x). Comes for free: ``log_joint``, ``sample``, ``encode``, ``reconstruct``.
+
+@runtime_checkable
+class DataHead(Protocol):
+    """Which x are possible: a likelihood's head, or a model that is its own."""
+
+    @property
+    def support(self) -> Constraint:
+        """Of one entry of x."""
+        ...
+
+    @property
+    def needs(self) -> str:
+        """The support in words."""
+        ...
+
+
+class LatentVariableModel(Option, nn.Module, ABC):
+    """A joint distribution of data x and latents z, and a part that infers z from x.
+
+    An implementer writes ``prior`` and ``likelihood``, sets ``data_shape`` (the event shape of x)
+    and ``inference``; or writes ``posterior`` instead. Comes for free: ``posterior``,
+    ``log_joint``, ``sample``, ``encode``, ``reconstruct``.
 
     ``given`` holds whatever the model conditions on, by name (``context``: (B, C)); a model that
     conditions on nothing ignores it.
@@ -48,6 +70,16 @@ class LatentVariableModel(Option, nn.Module, ABC):
     """Whether it reads data in double precision, so that they need not be cast before."""
     context_dim = 0
     """Width of ``given["context"]`` on which it conditions."""
+    knows_posterior = False
+    """Whether there is an ``exact_posterior``."""
+    latent_dtype: torch.dtype | None = None
+    """Of z, where it is not that of the networks."""
+    inference: Inference
+    """How q(z|x) is found."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inference = Written()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -64,9 +96,10 @@ class LatentVariableModel(Option, nn.Module, ABC):
     def likelihood(self, z: Tensor, **given: Tensor) -> Distribution:
         """p(x|z) for z (K, B, *Z) or (B, *Z); its batch_shape is what precedes Z."""
 
-    @abstractmethod
+    @admitting
     def posterior(self, x: Tensor, **given: Tensor) -> Distribution:
         """q(z|x) for x (B, *event), with batch_shape (B,)."""
+        return self.inference(self, x, **given)
 
     @admitting
     def log_joint(self, x: Tensor, z: Tensor, **given: Tensor) -> Tensor:
@@ -79,40 +112,72 @@ class LatentVariableModel(Option, nn.Module, ABC):
         log_prior = self.prior(**given).log_prob(z)
         return self.likelihood(z, **given).log_prob(x) + log_prior, log_prior
 
-    def variational_parameters(self, x: Tensor, **given: Tensor) -> Tensor:
-        """lambda(x), (B, *P): what the encoder says of x, before it becomes a distribution.
+    def infer_with(self, inference: Inference | None) -> None:
+        """Take another q(z|x), which is told of the data and the latents; None keeps the present.
 
         Raises:
-            ConfigurationError: The model has no encoder.
+            ConfigurationError: It lives on another space than p(z).
         """
-        del x, given
-        raise self._no_encoder()
+        if inference is not None:
+            inference.set_up(self, self.latent())
+            vars(self)["arguments"] = self._told(inference)
+            self.inference = inference
 
-    def posterior_at(self, parameters: Tensor) -> Distribution:
-        """The q with variational parameters (B, *P).
+    def with_inference(self, inference: Inference) -> "LatentVariableModel":
+        """The same p(x, z), with the very same parameters, and another q(z|x)."""
+        other = object.__new__(type(self))
+        vars(other).update(vars(self))
+        vars(other)["_modules"] = {**self._modules, "inference": inference}
+        vars(other)["arguments"] = self._told(inference)
+        return other
 
-        Raises:
-            ConfigurationError: The model has no encoder.
-        """
-        del parameters
-        raise self._no_encoder()
+    def _told(self, inference: Inference) -> dict[str, Any]:
+        """The arguments that make this model with another inference."""
+        said = self.arguments
+        return {k: None if k in _OF_INFERENCE else v for k, v in said.items()} | {
+            "inference": inference
+        }
 
-    def starting_parameters(self, like: Tensor) -> Tensor:
-        """A lambda that knows nothing of x for each of these (B, *P): where a free q starts."""
-        return torch.zeros_like(like)
+    def latent(self) -> Prior | Distribution:
+        """What knows the shape and the support of z."""
+        return self.prior()
 
-    def posterior_parameters(self) -> list[nn.Parameter]:
-        """Those of phi that ``posterior_at`` uses: what the q of all data share beside lambda."""
-        return []
-
-    def inference_parameters(self) -> list[nn.Parameter]:
-        """phi, the parameters of q(z|x) alone: what an E-step moves. None if q is exact."""
-        return []
+    def encoder_input(
+        self, x: Tensor, precision: torch.dtype, observed: Tensor | None = None
+    ) -> Tensor:
+        """What an encoder of this precision reads of x; what is not observed is 0 to it."""
+        x = x.to(precision)
+        return x if observed is None else x.where(observed, x.new_zeros(()))
 
     def generative_parameters(self) -> list[nn.Parameter]:
-        """theta, all the others: what an M-step moves."""
-        inference = {id(p) for p in self.inference_parameters()}
-        return [p for p in self.parameters() if id(p) not in inference]
+        """theta: all parameters but those of q(z|x); what an M-step moves."""
+        phi = {id(p) for p in self.inference.own_parameters()}
+        return [p for p in self.parameters() if id(p) not in phi]
+
+    def networks(self) -> Iterator[nn.Module]:
+        """The networks in it: what computes in the precision of the run, and may be compiled."""
+        yield from self.inference.networks()
+
+    def data_head(self) -> "DataHead | None":
+        """What knows which x are possible; None where any number is."""
+        return None
+
+    def network_entries(self) -> Tensor:
+        """Which entries of x are real numbers that networks read: (*event), bool."""
+        read = next(self.networks(), None) is not None
+        return torch.full(self.data_shape, read)
+
+    def calming(self) -> str:
+        """What to do where networks cannot read numbers of that size; empty: it scales them."""
+        return ""
+
+    def exact(self) -> "ExactModel | None":
+        """The model, if q(z|x) is its exact posterior: EM in closed form takes such a one."""
+        return None
+
+    def atlas(self) -> tuple[str, Tensor] | None:
+        """Some z that show the whole model, and what to call them; None where none do."""
+        return None
 
     def initialize(self, x: Tensor, **given: Tensor) -> None:
         """Told training data (N, *event), all or many, before the first step of a fresh run.
@@ -158,12 +223,6 @@ class LatentVariableModel(Option, nn.Module, ABC):
         """E[x'|z] at z = E_q[z]: (B, *event)."""
         return self.likelihood(self.encode(x, **given), **given).mean
 
-    def _no_encoder(self) -> ConfigurationError:
-        return ConfigurationError(
-            f"{type(self).__name__} has no encoder",
-            hint="model=vae has one, and model=amortized gives one to an exact model",
-        )
-
     def _sample_prior(self, n: int, **given: Tensor) -> Tensor:
         n = require_whole("n", n)
         p = self.prior(**given)
@@ -201,9 +260,12 @@ Complete = Callable[[Distribution], Distribution]
 class ExactModel(LatentVariableModel):
     """A model whose posterior, evidence and M-step have closed forms.
 
-    An implementer writes ``prior``, ``likelihood``, ``posterior`` (the true one) and
-    ``log_evidence``; and for EM ``statistics``, ``energy`` and ``m_step``. Comes for free:
-    ``e_step`` and ``free_energy``, and everything of a ``LatentVariableModel``.
+    An implementer writes ``prior``, ``likelihood``, ``exact_posterior`` and ``log_evidence``; and
+    for EM ``statistics``, ``energy`` and ``m_step``. Comes for free: ``e_step``, ``free_energy``
+    and ``gap``, and everything of a ``LatentVariableModel``.
+
+    Its q(z|x) is the exact posterior, or another one if it is told so (``infer_with``); then log
+    p(x) = ELBO + ``gap`` is known term by term.
 
     Exact models compute in double precision: the rise of their objective, which is watched while
     they train, is smaller than the rounding of single precision long before they converge. Their
@@ -211,6 +273,41 @@ class ExactModel(LatentVariableModel):
     """
 
     takes_doubles = True
+    knows_posterior = True
+    latent_dtype = torch.float64
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inference = Exact()
+
+    @abstractmethod
+    def exact_posterior(self, x: Tensor, **given: Tensor) -> Distribution:
+        """p(z|x) for x (B, D), with batch_shape (B,)."""
+
+    def exact(self) -> "ExactModel | None":
+        """See ``LatentVariableModel``."""
+        return self if type(self.inference) is Exact else None
+
+    def gap(self, x: Tensor, **given: Tensor) -> Float[Tensor, " B"]:
+        """KL(q(z|x) || p(z|x)) = log p(x) - ELBO, in nats.
+
+        Raises:
+            ConfigurationError: The KL of this pair has no closed form.
+        """
+        return closed_form_kl(self.posterior(x, **given), self.exact_posterior(x, **given))
+
+    def calming(self) -> str:
+        """See ``LatentVariableModel``; networks beside an exact model read x as it is."""
+        return "scale the column; or the exact model alone, with scheme=exact_em, needs no encoder"
+
+    def atlas(self) -> tuple[str, Tensor]:
+        """Every value of a discrete z, by falling weight; else -2 and 2 along each axis."""
+        p = self.prior()
+        if p.has_enumerate_support:
+            z = p.enumerate_support()
+            return "components", z[p.log_prob(z).argsort(descending=True)]
+        unit = torch.eye(p.event_shape.numel(), dtype=p.mean.dtype, device=p.mean.device)
+        return "directions", torch.stack([-2 * unit, 2 * unit], dim=1).flatten(0, 1)
 
     @abstractmethod
     def log_evidence(self, x: Tensor, **given: Tensor) -> Float[Tensor, " B"]:
@@ -222,8 +319,8 @@ class ExactModel(LatentVariableModel):
 
         Args:
             x: (B, D).
-            q: batch_shape (B,), of the family of ``posterior``, or all mass on one point; only
-                ``mean``, ``entropy()`` and, for continuous z, ``covariance_matrix`` are asked for.
+            q: batch_shape (B,), of the family of the exact posterior, or all mass on one point;
+                only ``mean``, ``entropy()`` and, for continuous z, ``covariance_matrix`` are used.
             **given: What the model conditions on.
         """
 
@@ -300,7 +397,7 @@ class ExactModel(LatentVariableModel):
     @admitting
     def e_step(self, x: Tensor, **given: Tensor) -> Statistics:
         """The statistics under the exact posterior."""
-        return self.statistics(x, self.posterior(x, **given), **given)
+        return self.statistics(x, self.exact_posterior(x, **given), **given)
 
     def free_energy(self, statistics: Statistics) -> Float[Tensor, ""]:
         """F(q, theta) = sum_n E_q[log p(x_n, z_n)] + H(q_n); log p(x) under the exact posterior.
@@ -308,39 +405,3 @@ class ExactModel(LatentVariableModel):
         Reference: Neal and Hinton, 1998, https://doi.org/10.1007/978-94-011-5014-9_12
         """
         return self.energy(statistics) + statistics["entropy"]
-
-
-def require_same_latent(posterior: ConditionalDistribution, prior: Prior | Distribution) -> None:
-    """Refuse a q(z|x) over another space than that of p(z).
-
-    Raises:
-        ConfigurationError: Their event shapes or supports differ.
-    """
-    _require_same_support(posterior, prior)
-    if posterior.event_shape != prior.event_shape:
-        raise ConfigurationError(
-            f"posterior has latent shape {tuple(posterior.event_shape)}, "
-            f"prior has {tuple(prior.event_shape)}",
-            hint="give both the same latent_dim",
-        )
-
-
-def _require_same_support(posterior: ConditionalDistribution, prior: Prior | Distribution) -> None:
-    q, p = support_name(posterior.support), support_name(prior.support)
-    if q != p:
-        raise SupportMismatch(
-            f"posterior {type(posterior).__name__} lives on {q}, "
-            f"prior {type(prior).__name__} on {p}",
-            hint="choose a posterior and a prior with the same support",
-            supports=(q, p),
-        )
-
-
-def support_name(support: Constraint | None) -> str:
-    """The support of one entry of the event, by name.
-
-    >>> from torch.distributions import constraints
-    >>> support_name(constraints.real_vector)
-    'Real'
-    """
-    return str(getattr(support, "base_constraint", support)).removesuffix("()")

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.distributions import constraints
 from torch.nn import functional as F
 
+from vi.inference.base import Inference
 from vi.initializations.base import Initialization
 from vi.initializations.kmeans_plus_plus import KMeansPlusPlus
 from vi.models.base import Statistics
@@ -34,6 +35,7 @@ class BernoulliMixture(Mixture):
         restarts: So many starts run 10 iterations of EM; up to 2^19 numbers of data times
             components the better half runs 20 more, and the better half of that 60 more; the
             best goes on. If not given, ten up to 2^24 numbers, and one beyond.
+        inference: Gives q(z|x) in place of the exact posterior, if it is given.
 
     Raises:
         ConfigurationError: A negative ``prior_count``.
@@ -57,6 +59,7 @@ class BernoulliMixture(Mixture):
         prior_count: float = 1.0,
         learn_weights: bool = True,
         restarts: int | None = None,
+        inference: Inference | None = None,
     ) -> None:
         super().__init__(
             data_shape,
@@ -69,9 +72,9 @@ class BernoulliMixture(Mixture):
         self.prior_count = prior_count
         shape = (num_components, *self.data_shape)
         self.logits = nn.Parameter(torch.randn(shape, dtype=torch.float64))
+        self.infer_with(inference)
 
-    @property
-    def likelihood_head(self) -> "BernoulliMixture":
+    def data_head(self) -> "BernoulliMixture":
         """What knows the support of x."""
         return self
 

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from vi.errors import require_positive
+from vi.inference.base import Inference
 from vi.models.linear_gaussian import WIDE, LinearGaussian, whole_rows
 
 # An entry whose standard deviation is below this part of its size is constant up to rounding.
@@ -32,6 +33,7 @@ class FactorAnalysis(LinearGaussian):
         floor: The least noise of an entry, as a part of its variance in the training data.
         restarts: So many starts run 50 iterations of EM, and the best goes on; log p(x) has
             local maxima.
+        inference: Gives q(z|x) in place of the exact posterior, if it is given.
 
     Raises:
         ConfigurationError: latent_dim is not between 1 and D - 1, or floor or restarts is not
@@ -47,7 +49,13 @@ class FactorAnalysis(LinearGaussian):
     least_variance: Tensor
 
     def __init__(
-        self, data_shape: Sequence[int], latent_dim: int, floor: float = 1e-12, restarts: int = 5
+        self,
+        data_shape: Sequence[int],
+        latent_dim: int,
+        floor: float = 1e-12,
+        restarts: int = 5,
+        *,
+        inference: Inference | None = None,
     ) -> None:
         super().__init__(data_shape, latent_dim)
         require_positive("floor", floor)
@@ -55,6 +63,7 @@ class FactorAnalysis(LinearGaussian):
         self.floor, self.restarts = floor, restarts
         self.log_scale = nn.Parameter(torch.zeros_like(self.loc))
         self.register_buffer("least_variance", torch.zeros_like(self.origin))
+        self.infer_with(inference)
 
     def noise_variance(self, variance: Tensor) -> Tensor:
         """Of each entry its own, from the floor up."""

@@ -7,6 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from vi.covariances.base import PRIOR_HINT, Covariance
+from vi.inference.base import Inference
 from vi.initializations.base import Initialization
 from vi.initializations.kmeans_plus_plus import KMeansPlusPlus
 from vi.models.base import Statistics
@@ -32,6 +33,7 @@ class GMM(Mixture):
         restarts: So many starts run 10 iterations of EM; up to 2^19 numbers of data times
             components the better half runs 20 more, and the better half of that 60 more; the
             best goes on. If not given, ten up to 2^24 numbers, and one beyond.
+        inference: Gives q(z|x) in place of the exact posterior, if it is given.
 
     Raises:
         ConfigurationError: The covariance belongs to another model.
@@ -56,6 +58,7 @@ class GMM(Mixture):
         *,
         learn_weights: bool = True,
         restarts: int | None = None,
+        inference: Inference | None = None,
     ) -> None:
         super().__init__(
             data_shape,
@@ -69,6 +72,7 @@ class GMM(Mixture):
         self.covariance = covariance
         self.loc = nn.Parameter(torch.randn(num_components, dim, dtype=torch.float64))
         self.register_buffer("origin", torch.zeros(dim, dtype=torch.float64))
+        self.infer_with(inference)
 
     @property
     def prior_count(self) -> float:

@@ -1,6 +1,6 @@
 """The ladder: inference and generation share one way down through the layers."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -9,11 +9,11 @@ from torch.distributions import Distribution
 from vi.distributions.chain import Chain, Layers, diagonal_gaussian, layer_sizes
 from vi.distributions.conditional import ConditionalDistribution
 from vi.errors import require_positive
+from vi.inference.base import Inference
+from vi.inference.ladder import LadderInference, gentle
 from vi.models.neural import NeuralModel
 from vi.networks.base import NetworkFactory, built
 from vi.networks.mlp import MLP, hidden_linear
-
-_MOST = 5.0  # of |log s|
 
 
 class Ladder(NeuralModel):
@@ -33,7 +33,7 @@ class Ladder(NeuralModel):
 
     Args:
         data_shape: Event shape of x.
-        encoder: Makes the network x -> d_1.
+        encoder: Makes the network x -> d_1; None beside another inference.
         decoder: Makes the network before the likelihood.
         likelihood: The head that gives p(x|z).
         latent_dims: Z_1, .., Z_L, from the layer next to the data upwards; of one number, its
@@ -41,6 +41,7 @@ class Ladder(NeuralModel):
         width: Of the features.
         activation: The rectifier between and behind the layers; leaky ReLU if not given.
         standardize: The networks see (x - mean) / sd of the training data, as those of the VAE.
+        inference: Gives q(z|x), in place of the encoder.
 
     Raises:
         ConfigurationError: No layer, or one without dimensions; a network that is no recipe.
@@ -55,7 +56,7 @@ class Ladder(NeuralModel):
     def __init__(
         self,
         data_shape: Sequence[int],
-        encoder: NetworkFactory,
+        encoder: NetworkFactory | None,
         decoder: NetworkFactory,
         likelihood: ConditionalDistribution,
         latent_dims: int | Sequence[int],
@@ -63,17 +64,20 @@ class Ladder(NeuralModel):
         activation: nn.Module | None = None,
         *,
         standardize: bool = False,
+        inference: Inference | None = None,
     ) -> None:
         super().__init__(data_shape, likelihood, standardize=standardize)
         require_positive("width", width)
         self.latent_dims = layer_sizes(latent_dims)
         self.likelihood_head = likelihood
         self.activation = activation or nn.LeakyReLU()
-        linear, block = MLP([]), MLP([width], self.activation)
-        sizes = self.latent_dims[::-1]  # from here on downwards
-        self.encoder = built("encoder", encoder, self.data_shape, (width,))
-        self.upwards = nn.ModuleList(block((width,), (width,)) for _ in sizes[1:])
-        self.differences = nn.ModuleList(linear((width,), (2 * z,), width) for z in sizes)
+        self.width = width
+        block, sizes = MLP([width], self.activation), self.latent_dims[::-1]  # downwards
+        if encoder is not None:
+            inference = LadderInference(encoder)
+        if inference is not None:
+            self.inference = inference
+        self.inference.set_up(self, self.latent())
         self.expectations = nn.ModuleList(block((width,), (2 * z,)) for z in sizes[1:])
         self.joining = nn.ModuleList(hidden_linear(z, width) for z in sizes)
         self.start = nn.Parameter(torch.zeros(width))
@@ -83,14 +87,23 @@ class Ladder(NeuralModel):
     def prior(self, **given: Tensor) -> Distribution:
         """p(z), drawn from z_L on."""
         del given
+        return self.descent(lambda number, seen: self.expected(number, seen), torch.Size())
+
+    def descent(self, told: Callable[[int, Tensor], Tensor], batch_shape: torch.Size) -> Chain:
+        """A distribution of z that is drawn on the way down, from z_L on.
+
+        Args:
+            told: (number, rect(h_l)) -> (m, log s) of z_l, numbered from 0 at the top.
+            batch_shape: Of the distribution.
+        """
 
         def layers() -> Layers:
             features = self.start
             for number, join in enumerate(self.joining):
-                z = yield diagonal_gaussian(self._expected(number, self.activation(features)))
+                z = yield diagonal_gaussian(told(number, self.activation(features)))
                 features = features + join(z)
 
-        return Chain(layers, self.latent_dims, torch.Size(), from_last=True)
+        return Chain(layers, self.latent_dims, batch_shape, from_last=True)
 
     def likelihood(
         self,
@@ -105,51 +118,6 @@ class Ladder(NeuralModel):
             features = features + join(part)
         return self.decoded(self.decoder(self.activation(features)), observed, exposure)
 
-    def posterior(
-        self, x: Tensor, observed: Tensor | None = None, **given: Tensor
-    ) -> Distribution:
-        """q(z|x), drawn from z_L on."""
-        return self.posterior_at(self.variational_parameters(x, observed))
-
-    def variational_parameters(
-        self, x: Tensor, observed: Tensor | None = None, **given: Tensor
-    ) -> Tensor:
-        """The features d_L, .., d_1 of x, (B, L width)."""
-        features = [self.activation(self.encoder(self.seen(x, observed)))]
-        for block in self.upwards:
-            features.append(features[-1] + self.activation(block(features[-1])))
-        return torch.cat(features[::-1], -1)
-
-    def posterior_at(self, parameters: Tensor) -> Distribution:
-        """The q with these features of x."""
-        of_x = parameters.chunk(len(self.latent_dims), -1)
-
-        def layers() -> Layers:
-            features = self.start
-            parts = zip(self.differences, self.joining, of_x, strict=True)
-            for number, (differ, join, d) in enumerate(parts):
-                seen = self.activation(features)
-                expected = self._expected(number, seen)
-                z = yield diagonal_gaussian(expected + _gentle(differ(seen, d)))
-                features = features + join(z)
-
-        return Chain(layers, self.latent_dims, parameters.shape[:-1], from_last=True)
-
-    def posterior_parameters(self) -> list[nn.Parameter]:
-        """Of the differences."""
-        return list(self.differences.parameters())
-
-    def inference_parameters(self) -> list[nn.Parameter]:
-        """Of the way up and the differences; the way down is shared, and belongs to the model."""
-        own = (self.encoder, self.upwards, self.differences)
-        return [parameter for part in own for parameter in part.parameters()]
-
-    def _expected(self, number: int, seen: Tensor) -> Tensor:
+    def expected(self, number: int, seen: Tensor) -> Tensor:
         """(m, log s) of p(z_l|z_>l), in the order downwards."""
-        return _gentle(self.expectations[number - 1](seen)) if number else self.top
-
-
-def _gentle(params: Tensor) -> Tensor:
-    """(m, log s) with |log s| below 5: what one draw far out does to the next layer must end."""
-    loc, log_scale = params.chunk(2, -1)
-    return torch.cat([loc, _MOST * (log_scale / _MOST).tanh()], -1)
+        return gentle(self.expectations[number - 1](seen)) if number else self.top

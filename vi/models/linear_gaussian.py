@@ -85,7 +85,7 @@ class LinearGaussian(ExactModel):
         loc = z.to(self.weight.dtype) @ self.weight.mT + self.loc
         return Independent(Normal(loc, self.log_scale.exp(), validate_args=False), 1)
 
-    def posterior(self, x: Tensor, **given: Tensor) -> MultivariateNormal:
+    def exact_posterior(self, x: Tensor, **given: Tensor) -> MultivariateNormal:
         """p(z|x) = N(M^-1 W' Psi^-1 (x - mu), M^-1)."""
         weighted = self.weight.mT * (-2 * self.log_scale).exp()
         identity = torch.eye(len(weighted), dtype=weighted.dtype, device=weighted.device)
@@ -100,7 +100,7 @@ class LinearGaussian(ExactModel):
         Bayes' rule holds at every z; at this one it is the matrix inversion and the determinant
         lemma in one, without their difference of large numbers.
         """
-        q = self.posterior(x)
+        q = self.exact_posterior(x)
         z, left = q.mean, x - self.loc
         noise = Normal(z @ self.weight.mT, self.log_scale.exp(), validate_args=False)
         joint = noise.log_prob(left).sum(-1) + self.prior().log_prob(z)

@@ -133,7 +133,7 @@ class Mixture(ExactModel):
         del given
         return Selected(self, z)
 
-    def posterior(self, x: Tensor, **given: Tensor) -> Distribution:
+    def exact_posterior(self, x: Tensor, **given: Tensor) -> Distribution:
         """p(z|x), the responsibilities."""
         del given
         return one_hot(logits=self.log_joint_table(x))
@@ -247,7 +247,7 @@ class Mixture(ExactModel):
         self.calibrate(x)
 
         def infer(rows: Tensor) -> Distribution:
-            return complete(self.posterior(rows))
+            return complete(self.exact_posterior(rows))
 
         plan = Starts(self.initialization, self.num_components, self.restarts)
         starts = plan.centres(x, soft=not isinstance(infer(x[:1]), Delta))

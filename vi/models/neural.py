@@ -1,6 +1,6 @@
 """What models of networks do with data before the encoder and behind the decoder."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -10,8 +10,11 @@ from vi.distributions.affine import affine
 from vi.distributions.conditional import ConditionalDistribution
 from vi.distributions.counts import exposed
 from vi.distributions.observed import Observed
+from vi.distributions.prior import Prior
+from vi.inference.base import Inference
 from vi.models.base import LatentVariableModel
-from vi.models.last_layer import scale_last_layer, shift_last_layer
+from vi.networks.base import precision_of
+from vi.networks.last_layer import scale_last_layer, shift_last_layer
 
 # An entry whose standard deviation is below this part of its size, in roundings, is constant up to
 # rounding: it is centred, but not magnified.
@@ -24,7 +27,7 @@ _PROBES, _PARAMETERS = 256, 1 << 22  # data, and numbers, by which the last laye
 class NeuralModel(LatentVariableModel):
     """A model whose p(x|z) is a head behind a network, and whose q(z|x) is behind another.
 
-    An implementer sets ``likelihood_head``, ``encoder`` and ``decoder``.
+    An implementer sets ``likelihood_head``, ``decoder`` and ``inference``.
 
     Args:
         data_shape: Event shape of x.
@@ -37,7 +40,6 @@ class NeuralModel(LatentVariableModel):
 
     takes_missing = True
     likelihood_head: ConditionalDistribution
-    encoder: nn.Module
     decoder: nn.Module
     data_loc: Tensor
     data_scale: Tensor
@@ -58,11 +60,39 @@ class NeuralModel(LatentVariableModel):
             self.register_buffer("data_loc", torch.zeros(self.data_shape, dtype=torch.float64))
             self.register_buffer("data_scale", torch.ones(self.data_shape, dtype=torch.float64))
 
-    def seen(self, x: Tensor, observed: Tensor | None) -> Tensor:
-        """What the encoder reads of x; entries that are not observed are 0 to it."""
+    @property
+    def encoder(self) -> nn.Module:
+        """The network of the inference, if it has one of this name."""
+        return self.inference.get_submodule("encoder")
+
+    def encoder_input(
+        self, x: Tensor, precision: torch.dtype, observed: Tensor | None = None
+    ) -> Tensor:
+        """What an encoder reads of x: standardised; entries that are not observed are 0 to it."""
         x = (x - self.data_loc) / self.data_scale if self.takes_doubles else x
-        x = self.likelihood_head.encoded(x.to(_precision(self.encoder)))
+        x = self.likelihood_head.encoded(x.to(precision))
         return x if observed is None else x.where(observed, x.new_zeros(()))
+
+    def networks(self) -> Iterator[nn.Module]:
+        """Those of the inference, then those of p(x, z)."""
+        yield from self.inference.networks()
+        for child in self.children():
+            if not isinstance(child, Inference | ConditionalDistribution | Prior):
+                parts = child if isinstance(child, nn.ModuleList) else [child]
+                yield from (part for part in parts if next(part.parameters(), None) is not None)
+
+    def data_head(self) -> ConditionalDistribution:
+        """The head that gives p(x|z)."""
+        return self.likelihood_head
+
+    def network_entries(self) -> Tensor:
+        """Those that can be standardised."""
+        return self.likelihood_head.real_entries
+
+    def calming(self) -> str:
+        """See ``LatentVariableModel``."""
+        fits = self.takes_doubles
+        return "" if fits else "standardize=true centres and scales every column first"
 
     def decoded(
         self, params: Tensor, observed: Tensor | None, exposure: Tensor | None
@@ -118,7 +148,7 @@ class NeuralModel(LatentVariableModel):
         params = head.start_at(within.double(), exposure)
         if not params:
             return
-        bias = torch.cat([p.flatten() for p in params]).to(_precision(self.decoder))
+        bias = torch.cat([p.flatten() for p in params]).to(precision_of(self.decoder))
         probes = max(1, min(_PROBES, _PARAMETERS // len(bias)))
         rows = slice(None, None, -(-len(x) // probes))
         steepness = self._steepness(bias, x[rows], None if exposure is None else exposure[rows])
@@ -138,7 +168,3 @@ class NeuralModel(LatentVariableModel):
             (slope,) = torch.autograd.grad(p.log_prob(x.nan_to_num()).sum(), params)
         head.train(training)
         return slope.square().mean(0)
-
-
-def _precision(network: nn.Module) -> torch.dtype:
-    return next((p.dtype for p in network.parameters()), torch.get_default_dtype())

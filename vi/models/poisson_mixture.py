@@ -7,6 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.distributions import constraints
 
+from vi.inference.base import Inference
 from vi.initializations.base import Initialization
 from vi.initializations.kmeans_plus_plus import KMeansPlusPlus
 from vi.models.base import Statistics
@@ -33,6 +34,7 @@ class PoissonMixture(Mixture):
         restarts: So many starts run 10 iterations of EM; up to 2^19 numbers of data times
             components the better half runs 20 more, and the better half of that 60 more; the
             best goes on. If not given, ten up to 2^24 numbers, and one beyond.
+        inference: Gives q(z|x) in place of the exact posterior, if it is given.
 
     Raises:
         ConfigurationError: A negative ``prior_count``.
@@ -57,6 +59,7 @@ class PoissonMixture(Mixture):
         prior_count: float = 1.0,
         learn_weights: bool = True,
         restarts: int | None = None,
+        inference: Inference | None = None,
     ) -> None:
         super().__init__(
             data_shape,
@@ -70,9 +73,9 @@ class PoissonMixture(Mixture):
         shape = (num_components, *self.data_shape)
         self.log_rate = nn.Parameter(torch.randn(shape, dtype=torch.float64))
         self.register_buffer("data_mean", torch.ones(self.data_shape, dtype=torch.float64))
+        self.infer_with(inference)
 
-    @property
-    def likelihood_head(self) -> "PoissonMixture":
+    def data_head(self) -> "PoissonMixture":
         """What knows the support of x."""
         return self
 

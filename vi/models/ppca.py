@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from vi.inference.base import Inference
 from vi.models.linear_gaussian import LinearGaussian
 
 
@@ -14,6 +15,7 @@ class PPCA(LinearGaussian):
     Args:
         data_shape: Shape of one datum; x is flat, (D,).
         latent_dim: Z, less than D.
+        inference: Gives q(z|x) in place of the exact posterior, if it is given.
 
     Raises:
         ConfigurationError: latent_dim is not between 1 and D - 1.
@@ -25,9 +27,16 @@ class PPCA(LinearGaussian):
     ((64,), torch.Size([5]))
     """
 
-    def __init__(self, data_shape: Sequence[int], latent_dim: int) -> None:
+    def __init__(
+        self,
+        data_shape: Sequence[int],
+        latent_dim: int,
+        *,
+        inference: Inference | None = None,
+    ) -> None:
         super().__init__(data_shape, latent_dim)
         self.log_scale = nn.Parameter(torch.zeros((), dtype=torch.float64))
+        self.infer_with(inference)
 
     def noise_variance(self, variance: Tensor) -> Tensor:
         """s^2, the mean over the entries."""

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
+import torch
 from torch import Tensor, nn
 
 from vi.errors import ConfigurationError, require_positive
@@ -59,6 +60,28 @@ def built(
             f"your_module; here {tuple(in_shape)} and {tuple(out_shape)}",
         )
     return network
+
+
+def conditioned(network: nn.Module, x: Tensor, context: Tensor | None, context_dim: int) -> Tensor:
+    """What a network says of x, and of the context where it conditions on one.
+
+    Raises:
+        ConfigurationError: The context is missing or of another width.
+    """
+    if not context_dim:
+        return network(x)
+    if context is None or context.shape[-1] != context_dim:
+        got = "none" if context is None else f"one of width {context.shape[-1]}"
+        raise ConfigurationError(
+            f"the model conditions on a context of width {context_dim}, got {got}",
+            hint="give context=..., a tensor (B, context_dim); data.context=label makes one",
+        )
+    return network(x, context)
+
+
+def precision_of(network: nn.Module) -> torch.dtype:
+    """That of its parameters; the default where it has none."""
+    return next((p.dtype for p in network.parameters()), torch.get_default_dtype())
 
 
 def flatten_event(x: Tensor, rank: int) -> Tensor:

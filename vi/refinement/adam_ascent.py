@@ -21,14 +21,19 @@ class AdamAscent(Refinement):
         num_steps: T.
         lr: The step size.
         betas: What is kept of the mean gradient, and of its square.
+        num_draws: Of each gradient.
 
     Reference: Kingma and Ba, 2015, https://arxiv.org/abs/1412.6980
     """
 
     def __init__(
-        self, num_steps: int = 10, lr: float = 0.03, betas: Sequence[float] = (0.5, 0.9)
+        self,
+        num_steps: int = 10,
+        lr: float = 0.03,
+        betas: Sequence[float] = (0.5, 0.9),
+        num_draws: int = 1,
     ) -> None:
-        super().__init__(num_steps)
+        super().__init__(num_steps, num_draws)
         require_positive("lr", lr)
         self.lr = lr
         self.betas = betas

@@ -1,30 +1,29 @@
 """The role of a refinement: steps on the variational parameters of each datum."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from vi.errors import require_positive
-from vi.models.base import LatentVariableModel
 from vi.options import Option
-from vi.refinement.posterior_of import PosteriorOf
 
 
 class Refinement(Option, ABC):
-    """Climbs a bound in the lambda of each datum, which never disturbs another.
+    """Climbs an objective in the lambda of each datum, which never disturbs another.
 
-    An implementer writes ``ascend``, and calls ``super().__init__`` with the number of steps.
+    An implementer writes ``ascend``, and calls ``super().__init__`` with the numbers.
 
     Args:
         num_steps: T.
+        num_draws: Of each gradient, where the objective takes draws.
     """
 
-    def __init__(self, num_steps: int) -> None:
+    def __init__(self, num_steps: int, num_draws: int = 1) -> None:
         require_positive("num_steps", num_steps)
-        self.num_steps = num_steps
+        require_positive("num_draws", num_draws)
+        self.num_steps, self.num_draws = num_steps, num_draws
 
     @abstractmethod
     def ascend(
@@ -33,18 +32,15 @@ class Refinement(Option, ABC):
         """Take the steps.
 
         Args:
-            gradient: lambda (B, *P) -> the gradient of each datum's bound (B, *P).
+            gradient: lambda (B, *P) -> the gradient of each datum's objective (B, *P).
             parameters: The start.
             num_steps: How many.
         """
 
     def __call__(
         self,
-        model: LatentVariableModel,
-        bound: Callable[..., Any],
-        x: Tensor,
+        objective: Callable[[Tensor], Tensor],
         parameters: Tensor,
-        given: Mapping[str, Tensor],
         *,
         factor: int = 1,
         differentiable: bool = False,
@@ -52,11 +48,8 @@ class Refinement(Option, ABC):
         """Refine variational parameters.
 
         Args:
-            model: Gives p(x, z), and q for variational parameters.
-            bound: What is climbed: a ``vi.Bound``, or anything that gives a ``surrogate``.
-            x: (B, *event).
+            objective: What is climbed: lambda (B, *P) -> a value for each datum, (B,).
             parameters: The start, (B, *P).
-            given: What the model conditions on.
             factor: So many times as many steps.
             differentiable: Whether the result keeps the graph through all steps; else it is cut
                 off from everything.
@@ -68,8 +61,8 @@ class Refinement(Option, ABC):
         def gradient(at: Tensor) -> Tensor:
             at = at if differentiable else at.detach()
             at = at if at.requires_grad else at.requires_grad_()
-            surrogate = bound(PosteriorOf(model, model.posterior_at(at)), x, **given).surrogate
-            return torch.autograd.grad(surrogate.sum(), at, create_graph=differentiable)[0]
+            value = objective(at).sum()
+            return torch.autograd.grad(value, at, create_graph=differentiable)[0]
 
         with torch.enable_grad():
             refined = self.ascend(gradient, parameters, factor * self.num_steps)

@@ -20,6 +20,7 @@ class GradientAscent(Refinement):
         lr: The step size.
         momentum: What is kept of the last step.
         clip_norm: The norm of a datum's gradient is clipped to this; None leaves it.
+        num_draws: Of each gradient.
 
     Reference: Kim, Wiseman, Miller, Sontag and Rush, 2018, https://arxiv.org/abs/1802.02550
     """
@@ -30,8 +31,9 @@ class GradientAscent(Refinement):
         lr: float = 0.003,
         momentum: float = 0.5,
         clip_norm: float | None = None,
+        num_draws: int = 1,
     ) -> None:
-        super().__init__(num_steps)
+        super().__init__(num_steps, num_draws)
         require_positive("lr", lr)
         if clip_norm is not None:
             require_positive("clip_norm", clip_norm)

@@ -75,10 +75,12 @@ def require_exact(model: LatentVariableModel) -> ExactModel:
     Raises:
         ConfigurationError: It is not.
     """
-    if not isinstance(model, ExactModel):
+    exact = model.exact()
+    if exact is None:
         raise ConfigurationError(
-            f"{type(model).__name__} has no exact E-step",
+            f"{type(model).__name__} has no exact E-step"
+            + (f" with {type(model.inference).__name__}" if model.knows_posterior else ""),
             hint="choose model=gmm|kmeans|bernoulli_mixture|poisson_mixture|ppca|factor_analysis, "
             "or a scheme of gradient steps, such as scheme=joint or scheme=alternating",
         )
-    return model
+    return exact

@@ -95,11 +95,11 @@ def inference_and_generative(model: LatentVariableModel, bound: Bound) -> list[l
     Raises:
         ConfigurationError: The model has no q(z|x) to train.
     """
-    phi, theta = model.inference_parameters(), model.generative_parameters()
+    phi, theta = model.inference.own_parameters(), model.generative_parameters()
     if not phi:
         raise ConfigurationError(
             f"{type(model).__name__} has no encoder, so an E-step has nothing to train",
-            hint="scheme=exact_em takes its exact E-steps, model=amortized gives it an encoder",
+            hint="scheme=exact_em takes its exact E-steps; inference=amortized gives an encoder",
         )
     return [[*phi, *bound.parameters()], theta]
 

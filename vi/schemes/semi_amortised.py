@@ -9,10 +9,12 @@ from torch.nn import Parameter
 from torch.optim import Optimizer
 
 from vi.bounds.base import Bound, Estimate
+from vi.inference.base import Parametric, require_parametric
+from vi.inference.given import with_q
+from vi.inference.objective import objective
+from vi.inference.refined import Refined
 from vi.models.base import LatentVariableModel
 from vi.refinement.base import Refinement
-from vi.refinement.posterior_of import PosteriorOf
-from vi.refinement.refined import Refined
 from vi.schemes.base import Batch
 from vi.schemes.gradient import (
     GradientOptions,
@@ -24,7 +26,7 @@ from vi.schemes.gradient import (
 
 
 class SemiAmortised(GradientScheme):
-    """The bound at lambda_T, which gradient steps on q reach from lambda_0 = encoder(x).
+    """The bound at lambda_T, which gradient steps on the ELBO reach from lambda_0 = encoder(x).
 
     With ``through`` the gradient is the total derivative, through every refinement step, for theta
     and phi. Without it theta climbs the bound at lambda_T, held, and phi the bound at lambda_0.
@@ -52,7 +54,7 @@ class SemiAmortised(GradientScheme):
     def parameter_groups(self, model: LatentVariableModel, bound: Bound) -> list[list[Parameter]]:
         """All in one; the model has to have an encoder."""
         _, theta = inference_and_generative(model, bound)
-        return [[*model.inference_parameters(), *theta, *bound.parameters()]]
+        return [[*self._family(model).own_parameters(), *theta, *bound.parameters()]]
 
     def step(
         self,
@@ -65,13 +67,15 @@ class SemiAmortised(GradientScheme):
         """See ``Scheme``."""
         self.enter("joint")
         x, given = batch.x, batch.given
-        start = model.variational_parameters(x, **given)
-        end = self.refinement(model, bound, x, start, given, differentiable=self.through)
-        estimate = bound(PosteriorOf(model, model.posterior_at(end)), x, **given)
+        family = self._family(model)
+        start = family.parameters_of(model, x, **given)
+        climbed = objective(family, model, x, given, self.refinement.num_draws)
+        end = self.refinement(climbed, start, differentiable=self.through)
+        estimate = bound(with_q(model, family.at(model, end)), x, **given)
         total = loss(estimate)
         if not self.through:
             with frozen(model.generative_parameters()):
-                at_start = bound(PosteriorOf(model, model.posterior_at(start)), x, **given)
+                at_start = bound(with_q(model, family.at(model, start)), x, **given)
             total = total + loss(at_start)
         self.descend(total, optimizers, backward)
         return estimate
@@ -83,5 +87,8 @@ class SemiAmortised(GradientScheme):
         index: Integer[Tensor, " B"] | None = None,
     ) -> LatentVariableModel:
         """With q refined from the encoder's answer."""
-        del index
-        return Refined(model, bound, self.refinement)
+        del bound, index
+        return model.with_inference(Refined(self._family(model), self.refinement))
+
+    def _family(self, model: LatentVariableModel) -> Parametric:
+        return require_parametric(model.inference, type(self).__name__).family

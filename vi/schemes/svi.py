@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from typing import Any, Unpack
 
-import torch
 from jaxtyping import Integer
 from torch import Tensor
 from torch.nn import Parameter
@@ -11,10 +10,11 @@ from torch.optim import Optimizer
 
 from vi.bounds.base import Bound, Estimate
 from vi.errors import require_positive
+from vi.inference.base import require_parametric
+from vi.inference.given import with_q
+from vi.inference.per_datum import PerDatum
 from vi.models.base import LatentVariableModel
 from vi.refinement.base import Refinement
-from vi.refinement.posterior_of import PosteriorOf
-from vi.refinement.refined import Refined
 from vi.schemes.base import Batch
 from vi.schemes.gradient import (
     GradientOptions,
@@ -55,7 +55,7 @@ class SVI(GradientScheme):
     def parameter_groups(self, model: LatentVariableModel, bound: Bound) -> list[list[Parameter]]:
         """Theta, what the q of all data share, and the parameters of the bound."""
         theta = inference_and_generative(model, bound)[1]
-        return [[*theta, *model.posterior_parameters(), *bound.parameters()]]
+        return [[*theta, *self._per_datum(model).shared_parameters(), *bound.parameters()]]
 
     def step(
         self,
@@ -68,16 +68,13 @@ class SVI(GradientScheme):
         """An E-step for the data of the batch and an M-step."""
         x, given, index = batch.x, batch.given, batch.index
         assert index is not None  # training data have one
+        q = self._per_datum(model)
         if self.table is None:
-            with torch.no_grad():
-                one = model.variational_parameters(x[:1], **{k: v[:1] for k, v in given.items()})
-            start = model.starting_parameters(one)
-            self.table = start.repeat(self.num_data, *[1] * (one.dim() - 1))
+            self.table = q.table = q.open(model, x, self.num_data, **given)
         self.enter("e")
-        end = self.refinement(model, bound, x, self.table[index], given)
-        self.table[index] = end
+        end = q.update(model, x, index, **given)
         self.enter("m")
-        estimate = bound(PosteriorOf(model, model.posterior_at(end)), x, **given)
+        estimate = bound(with_q(model, q.at(model, end)), x, **given)
         self.descend(loss(estimate), optimizers, backward)
         return estimate
 
@@ -88,9 +85,18 @@ class SVI(GradientScheme):
         index: Integer[Tensor, " B"] | None = None,
     ) -> LatentVariableModel:
         """With the q of these training data, or with one fitted to unseen data."""
+        del bound
+        q = self._per_datum(model)
         if index is None or self.table is None:
-            return Refined(model, bound, self.refinement, factor=self.fit_factor, amortized=False)
-        return PosteriorOf(model, model.posterior_at(self.table[index]))
+            return model.with_inference(q)
+        return with_q(model, q.at(model, self.table[index]))
+
+    def _per_datum(self, model: LatentVariableModel) -> PerDatum:
+        """The family of the model's q, with the table of this scheme."""
+        family = require_parametric(model.inference, type(self).__name__).family
+        q = PerDatum(family, self.refinement, self.fit_factor)
+        q.table = self.table
+        return q
 
     def state_dict(self) -> dict[str, Any]:
         """lambda of every training datum."""

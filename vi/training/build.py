@@ -78,7 +78,7 @@ def _on_one_support(mismatch: SupportMismatch, plugins: Iterable[str]) -> str:
 
 
 def _living_on(support: str, group: str, plugins: Iterable[str]) -> list[str]:
-    from vi.models.base import support_name  # torch is slow to import
+    from vi.distributions.support import support_name  # torch is slow to import
 
     classes = {o: resolve(target_of(group, o, plugins), group, plugins) for o in options(group)}
     return [o for o, cls in classes.items() if support_name(cls.support) == support]

@@ -11,7 +11,6 @@ import torch
 
 from vi.errors import ConfigurationError
 from vi.models.base import LatentVariableModel
-from vi.training.precision import networks
 
 Compile = Literal["off", "on", "auto"]
 
@@ -35,7 +34,7 @@ def compiled(choice: Compile, model: LatentVariableModel, device: torch.device) 
     if choice == "off" or (choice == "auto" and (missing or device.type == "cpu")):
         yield
         return
-    found = list(networks(model))
+    found = list(model.networks())
     for network in found:
         network.compile()
     try:

@@ -48,6 +48,7 @@ from vi.training.devices import chosen_device, gpu_known, threads
 from vi.training.guards import check_data
 from vi.training.lock import locked
 from vi.training.module import TrainingModule
+from vi.training.older import present_checkpoint
 from vi.training.pictures import save_pictures
 from vi.training.precision import computing_in
 from vi.training.pretrained import finite, save
@@ -349,7 +350,7 @@ def _put_best_in(trainer: pl.Trainer, module: TrainingModule) -> str:
         )
     if best.score is None:
         return "last"
-    saved = read_checkpoint(best.path)
+    saved = present_checkpoint(read_checkpoint(best.path), module)
     check_weights(saved, module, best.path)
     module.load_state_dict(saved["state_dict"])
     return f"best val/bound, epoch {saved['epoch'] + 1}"

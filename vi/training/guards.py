@@ -5,7 +5,7 @@ from torch import Tensor
 
 from vi.data.base import LoadedData, Split
 from vi.errors import ConfigurationError, DataError
-from vi.models.base import ExactModel, LatentVariableModel
+from vi.models.base import LatentVariableModel
 from vi.support import first_of, outside, told
 from vi.training.magnitudes import check_magnitudes
 from vi.training.settings import TrainerSettings
@@ -73,14 +73,14 @@ def _check_shape(data: LoadedData, model: LatentVariableModel) -> None:
 
 def _dtype(model: LatentVariableModel) -> torch.dtype | None:
     """What the data have to be; None where the model takes them as they come."""
-    if isinstance(model, ExactModel):
+    if model.exact() is not None:
         return None
-    parameters = model.inference_parameters() or model.parameters()
+    parameters = model.inference.own_parameters() or model.parameters()
     return next((p.dtype for p in parameters if p.is_floating_point()), None)
 
 
 def _check_values(name: str, split: Split, data: LoadedData, model: LatentVariableModel) -> None:
-    head = getattr(model, "likelihood_head", None)
+    head = model.data_head()
     first, offset = "", 0
     for x, known in blocks(split):
         if not x.sum().isfinite():

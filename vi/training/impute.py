@@ -92,8 +92,8 @@ def _independent(model: LatentVariableModel, train: Split) -> IndependentEntries
             x = train.values(index)
             yield x, ~x.isnan() if train.observed is None else train.observed[index]
 
-    support = getattr(getattr(model, "likelihood_head", None), "support", None)
-    discrete = getattr(support, "is_discrete", False)
+    head = model.data_head()
+    discrete = head is not None and head.support.is_discrete
     return EntryFrequencies(blocks) if discrete else EntryGaussians(blocks)
 
 

@@ -6,9 +6,7 @@ import torch
 from torch import Tensor
 
 from vi.data.base import LoadedData, Split
-from vi.distributions.conditional import ConditionalDistribution
 from vi.errors import DataError
-from vi.models.amortized import Amortized
 from vi.models.base import LatentVariableModel
 from vi.training.suggestions import blocks
 
@@ -27,11 +25,11 @@ def check_magnitudes(data: LoadedData, model: LatentVariableModel) -> None:
     Raises:
         DataError: With the column, the item and the value.
     """
-    real = _read(model)
+    real = model.network_entries().flatten()
     if not real.any() or not data.train.stored.is_floating_point():  # bytes are never far
         return
     centre, spread = _centre_and_spread(data.train, real)
-    way = _without(model)
+    way = model.calming()
     if way:
         _check_small("training", data.train, real, data, way)
         _check_digits(centre, spread, data, way)
@@ -42,25 +40,9 @@ def check_magnitudes(data: LoadedData, model: LatentVariableModel) -> None:
             _check_near(name, split, centre, spread, data)
 
 
-def _read(model: LatentVariableModel) -> Tensor:
-    """Which entries of x are real numbers that networks read."""
-    if isinstance(model, Amortized):
-        return torch.ones(model.data_shape, dtype=torch.bool).flatten()
-    head = getattr(model, "likelihood_head", None)
-    known = isinstance(head, ConditionalDistribution)
-    return head.real_entries.flatten() if known else torch.zeros(1, dtype=torch.bool)
-
-
-def _without(model: LatentVariableModel) -> str:
-    """What to do for a model that does not standardise; nothing for one that does."""
-    if isinstance(model, Amortized):
-        return "scale the column; or the exact model alone, with scheme=exact_em, needs no encoder"
-    return "" if model.takes_doubles else "standardize=true centres and scales every column first"
-
-
 def steadying(data: LoadedData, model: LatentVariableModel) -> str:
     """A hint against a loss that became infinite or NaN: what the data suggest, or the usual."""
-    real, way = _read(model), _without(model)
+    real, way = model.network_entries().flatten(), model.calming()
     if way and real.any():
         size, _, column = _most(data.train, lambda x: x.abs().where(real.to(x.device), 0.0))
         if size > _UNUSUAL:

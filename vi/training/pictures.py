@@ -109,8 +109,9 @@ def grids(
             "samples": _grid(model.sample_mean(_SAMPLES, **given).view(-1, *shape), _ROW, levels),
             "reconstructions": _grid(x.flatten(0, 2), _ROW * 2, levels),
         }
-        if isinstance(model, ExactModel):
-            name, z = _atlas(model)
+        atlas = model.atlas()
+        if atlas is not None:
+            name, z = atlas
             found[name] = _grid(model.likelihood(z).mean.view(-1, *shape), _ROW, levels)
         if _in_plane(model, batch):
             plane = _decode_plane(model, batch).view(-1, *shape)
@@ -178,16 +179,6 @@ def _grid(
     return make_grid(grey, nrow=row, padding=1, pad_value=0.5)
 
 
-def _atlas(model: ExactModel) -> tuple[str, Tensor]:
-    """The name and the z of a picture that shows the whole model."""
-    p = model.prior()
-    if p.has_enumerate_support:
-        z = p.enumerate_support()
-        return "components", z[p.log_prob(z).argsort(descending=True)]
-    unit = torch.eye(p.event_shape.numel(), dtype=p.mean.dtype, device=p.mean.device)
-    return "directions", torch.stack([-2 * unit, 2 * unit], dim=1).flatten(0, 1)
-
-
 def _in_plane(model: LatentVariableModel, batch: Batch) -> bool:
     match model.prior(**batch.given):
         case Independent(base_dist=Normal(batch_shape=(2,))):
@@ -237,8 +228,9 @@ def _table_figures(model: LatentVariableModel, split: Split, seed: int) -> dict[
     }
     if _in_plane(model, batch):
         found["latent_plane"] = _plane_figure(None, model, split)
-    if isinstance(model, ExactModel) and x.shape[1] == 2:
-        found["density"] = _density_figure(model, x)
+    exact = model.exact()
+    if exact is not None and x.shape[1] == 2:
+        found["density"] = _density_figure(exact, x)
     return found
 
 

@@ -7,11 +7,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from vi.bounds.base import Bound
-from vi.distributions.conditional import ConditionalDistribution
-from vi.distributions.prior import Prior
 from vi.errors import ConfigurationError
-from vi.models.base import ExactModel, LatentVariableModel
+from vi.models.base import LatentVariableModel
 
 Precision = Literal["float32", "tf32", "bf16"]
 
@@ -33,7 +30,7 @@ def computing_in(
     if precision == "float32":
         yield
         return
-    found = list(networks(model))
+    found = list(model.networks())
     if not found:
         raise ConfigurationError(
             f"trainer.precision={precision} is for networks, and {type(model).__name__} has none",
@@ -43,18 +40,6 @@ def computing_in(
         for network in found:
             stack.enter_context(_around(network, precision, device))
         yield
-
-
-def networks(model: LatentVariableModel) -> Iterator[nn.Module]:
-    """The modules of a model that are neither distributions nor models with closed forms."""
-    if isinstance(model, ExactModel):
-        return
-    for child in model.children():
-        if isinstance(child, LatentVariableModel):
-            yield from networks(child)
-        elif not isinstance(child, ConditionalDistribution | Prior | Bound):
-            parts = child if isinstance(child, nn.ModuleList) else [child]
-            yield from (part for part in parts if next(part.parameters(), None) is not None)
 
 
 @contextmanager

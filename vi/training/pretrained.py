@@ -19,6 +19,7 @@ from vi.models.base import LatentVariableModel
 from vi.training.atomic import write_atomically
 from vi.training.build import build
 from vi.training.describe import describe, undescribe
+from vi.training.older import present_weights
 from vi.training.plain_files import Unreadable, read_json
 from vi.training.sound import require_sound_config, require_sound_weights
 
@@ -91,7 +92,7 @@ def load(
     directory = model_directory(source)
     config = read_config(directory)
     model = built("model", config, directory, plugins)
-    weights = _weights(directory)
+    weights = present_weights(_weights(directory), model.state_dict())
     require_same(model.state_dict(), weights)
     require_sound_weights(model.state_dict(), weights, directory / _WEIGHTS)
     model.to(next(v.dtype for v in weights.values() if v.is_floating_point()))
@@ -107,7 +108,7 @@ def load_weights(model: LatentVariableModel, source: str | Path) -> None:
     """
     directory = model_directory(source)
     _verify(directory)
-    weights = _weights(directory)
+    weights = present_weights(_weights(directory), model.state_dict())
     require_same(model.state_dict(), weights)
     require_sound_weights(model.state_dict(), weights, directory / _WEIGHTS)
     model.load_state_dict(weights)

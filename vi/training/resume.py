@@ -14,6 +14,7 @@ from vi.training.checkpoint_schema import check
 from vi.training.curves import Curves
 from vi.training.ended import require_not_done
 from vi.training.module import TrainingModule
+from vi.training.older import present_checkpoint
 from vi.training.same_data import require_same_data
 
 
@@ -25,7 +26,7 @@ def read_run(path: Path, module: TrainingModule) -> dict[str, Any]:
         ConfigurationError: The run has taken more steps than it now may, or had another seed.
         DataError: The data are not those that it was trained on.
     """
-    checkpoint = read_checkpoint(path)
+    checkpoint = present_checkpoint(read_checkpoint(path), module)
     check(checkpoint, module, path)
     if not is_sealed(path):
         warnings.warn(f"{path} has no checksum: an older version wrote it", stacklevel=3)

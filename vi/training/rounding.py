@@ -15,7 +15,7 @@ from vi.networks import products
 from vi.networks.plans import SMALL, memory
 from vi.networks.settled import settled
 from vi.training.module import TrainingModule
-from vi.training.precision import computing_in, networks, tensor_cores
+from vi.training.precision import computing_in, tensor_cores
 
 Multiply = Callable[[Tensor, Tensor], Tensor]
 
@@ -184,7 +184,7 @@ def _rounding_ways(module: TrainingModule) -> list[str]:
 
 def _sizes(module: TrainingModule) -> list[tuple[int, int, int]]:
     rows = module.settings.batch_size
-    layers = (m for network in networks(module.model) for m in network.modules())
+    layers = (m for network in module.model.networks() for m in network.modules())
     shapes = {tuple(m.weight.shape) for m in layers if isinstance(m, products.Linear)}
     return [(rows, d, h) for h, d in sorted(shapes) if rows * h * d >= SMALL]
 

@@ -33,6 +33,7 @@ class Run:
         "vi.distributions.conditional.ConditionalDistribution", of_model=True
     )
     covariance: Part = _group("vi.covariances.base.Covariance")
+    inference: Part = _group("vi.inference.base.Inference", of_model=True)
     initialization: Part = _group("vi.initializations.base.Initialization")
     bound: Part = _group("vi.bounds.base.Bound")
     scheme: Part = _group("vi.schemes.base.Scheme")

@@ -62,7 +62,8 @@ def start(module: TrainingModule, init_from: str | Path | None) -> None:
         CheckpointError: A file to start from that is missing, damaged or of another model.
     """
     model, train = module.model, module.data.train.frozen(module.seed)
-    if init_from is not None and not isinstance(model, ExactModel):
+    exact = model.exact()
+    if init_from is not None and exact is None:
         load_weights(model, init_from)
         return
     with torch.random.fork_rng([]):
@@ -70,8 +71,8 @@ def start(module: TrainingModule, init_from: str | Path | None) -> None:
         index = _some(train)
         given = {name: rows[index] for name, rows in train.given.items()}
         module.scheme.initialize(model, _known(train, index), **given)
-    if init_from is not None and isinstance(model, ExactModel):
-        _start_exact(model, train, init_from)
+    if init_from is not None and exact is not None:
+        _start_exact(exact, train, init_from)
 
 
 def _known(train: Split, index: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from vi.data.base import LoadedData, Split, Values
 from vi.distributions.conditional import ConditionalDistribution
 from vi.distributions.constraints import Grid
 from vi.errors import ViError
-from vi.models.base import ExactModel, LatentVariableModel
+from vi.models.base import LatentVariableModel
 from vi.support import outside
 from vi.training.build import build
 from vi.training.registry import options, packaged
@@ -29,11 +29,11 @@ def what_fits(split: Split, data: LoadedData, model: LatentVariableModel) -> str
     """A hint: options under which the data would lie in the support, the narrowest first."""
     bytes_ = split.stored.dtype == torch.uint8  # nothing else can be binarised
     options = data.option.arguments if bytes_ and data.option is not None else {}
-    chosen = getattr(model, "likelihood_head", None)
+    chosen = model.data_head()
     counts = "levels" in options and data.facts.get("data/levels", 1) != 1
     counts = counts and chosen is not None and _holds_undivided(chosen.support, split)
     ways = ["data.levels=1"] if counts else []
-    if isinstance(model, ExactModel):
+    if model.knows_posterior:
         ways += ["data.binarize=static"] if "binarize" in options else []
         return " or ".join([*ways, "model=gmm, which takes any number"])
     ways += ["data.binarize=dynamic"] if "binarize" in options else []
@@ -51,7 +51,7 @@ def _holds_undivided(support: Constraint, split: Split) -> bool:
 
 def warn_of_density(split: Split, model: LatentVariableModel) -> None:
     """Say so where whole numbers are about to be given a density of real numbers."""
-    chosen = getattr(model, "likelihood_head", None)
+    chosen = model.data_head()
     if chosen is None or chosen.support.is_discrete:
         return
     if not all(_whole(x[known]) for x, known in blocks(split)):

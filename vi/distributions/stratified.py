@@ -1,0 +1,41 @@
+"""A uniform mixture that is drawn from each of its components alike."""
+
+from vi.distributions.draw import require_pathwise
+from vi.distributions.mixture import FiniteMixture
+from vi.distributions.protocols import OnePass, ScoredDraws
+from vi.math import Shape
+
+
+class StratifiedMixture(FiniteMixture, OnePass):
+    """q(z) = 1/M sum_m q_m(z), whose draws with a gradient are K of every component.
+
+    The mean of a function over them has the expectation of that over draws of the mixture, and at
+    most its variance. ``sample`` draws a component at random, as of every mixture.
+
+    Args:
+        logits: Equal for all m, (*batch, M).
+        components: q_m, with batch_shape (*batch, M).
+
+    Reference: Kviman, Molen, Hotti, Kurt, Elvira and Lagergren, 2023,
+    https://arxiv.org/abs/2209.15514
+
+    >>> import torch
+    >>> from torch.distributions import Independent, Normal
+    >>> q = StratifiedMixture(torch.zeros(5, 2), Independent(Normal(torch.zeros(5, 2, 3), 1.0), 1))
+    >>> z, log_q = q.rsample_and_log_prob((4,))
+    >>> z.shape, log_q.shape
+    (torch.Size([8, 5, 3]), torch.Size([8, 5]))
+    """
+
+    def rsample_and_density(self, sample_shape: Shape = ()) -> ScoredDraws:
+        """K of each component, (K M, *batch, *event), and log q of the mixture, (K M, *batch).
+
+        Raises:
+            ConfigurationError: The components have no ``rsample``, and its gradient is asked for.
+        """
+        q = self.components
+        z = (q.rsample if q.has_rsample else q.sample)(sample_shape)
+        z = z.movedim(self._axis, 1).flatten(0, 1)
+        log_q = self.log_prob(z)
+        require_pathwise(q, log_q)
+        return z, lambda: log_q
