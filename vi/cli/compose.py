@@ -234,6 +234,7 @@ def _refuse_idle(plain: Mapping[str, Any], config: DictConfig, typed: Sequence[O
     places = taken("model", plain["model"], parts, plain.get("plugins") or [])
     used = _names_used(config, {*plain} - (parts.keys() - places))
     model = plain["model"]["_target_"].rpartition(".")[2]
+    goes_on = plain.get("ckpt_path") is not None  # a run began with what counted then
     for override in typed:
         name = override.key_or_group
         if name in parts and name not in places:
@@ -241,7 +242,7 @@ def _refuse_idle(plain: Mapping[str, Any], config: DictConfig, typed: Sequence[O
                 f"{override.input_line} has no effect: {model} takes no {name}",
                 hint=f"leave it out, or choose a model that takes a {name}, such as model=vae",
             )
-        if name in SUGGESTED and name not in used:
+        if name in SUGGESTED - used and not goes_on:
             raise ConfigurationError(
                 f"{override.input_line} has no effect: no part of this run takes {name}",
                 hint="leave it out; python train.py --cfg job shows what each part takes",

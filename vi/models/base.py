@@ -2,7 +2,6 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -20,6 +19,7 @@ from vi.inference.given import Written
 from vi.inputs import admitting, as_it_is
 from vi.math import Shape
 from vi.models.spare import Spare
+from vi.models.statistics import Statistics
 from vi.options import Option
 
 # The methods of (x, **given) that look at x first, unless somebody has.
@@ -227,30 +227,6 @@ class LatentVariableModel(Option, nn.Module, ABC):
         n = require_whole("n", n)
         p = self.prior(**given)
         return p.sample() if p.batch_shape else p.sample((n,))
-
-
-@dataclass(frozen=True)
-class Statistics:
-    """Expected sufficient statistics under q: sums over data, so that they add up.
-
-    Args:
-        sums: By name; always ``count``, the number of data, and ``entropy``, the sum of H(q).
-
-    >>> one = Statistics({"count": torch.tensor(2.0), "entropy": torch.tensor(0.5)})
-    >>> (one + one - one)["count"]
-    tensor(2.)
-    """
-
-    sums: dict[str, Tensor]
-
-    def __getitem__(self, name: str) -> Tensor:
-        return self.sums[name]
-
-    def __add__(self, other: "Statistics") -> "Statistics":
-        return Statistics({k: v + other.sums[k] for k, v in self.sums.items()})
-
-    def __sub__(self, other: "Statistics") -> "Statistics":
-        return Statistics({k: v - other.sums[k] for k, v in self.sums.items()})
 
 
 Complete = Callable[[Distribution], Distribution]

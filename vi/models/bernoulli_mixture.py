@@ -11,8 +11,8 @@ from torch.nn import functional as F
 from vi.inference.base import Inference
 from vi.initializations.base import Initialization
 from vi.initializations.kmeans_plus_plus import KMeansPlusPlus
-from vi.models.base import Statistics
 from vi.models.mixture import Mixture, require_prior_count
+from vi.models.statistics import Statistics
 
 _PLUS_PLUS = KMeansPlusPlus()
 # Probabilities of 0 and 1 would have infinite logits. At this distance from them the energy of a

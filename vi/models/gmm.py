@@ -10,8 +10,8 @@ from vi.covariances.base import PRIOR_HINT, Covariance
 from vi.inference.base import Inference
 from vi.initializations.base import Initialization
 from vi.initializations.kmeans_plus_plus import KMeansPlusPlus
-from vi.models.base import Statistics
 from vi.models.mixture import Mixture
+from vi.models.statistics import Statistics
 
 _PLUS_PLUS = KMeansPlusPlus()
 # A dimension whose standard deviation is below this part of its size is constant up to rounding.

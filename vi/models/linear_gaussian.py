@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, MultivariateNormal, Normal
 
 from vi.errors import ConfigurationError, NumericsError, require_positive
-from vi.models.base import ExactModel, Statistics
+from vi.models.base import ExactModel
 from vi.models.krylov import krylov_rows
 from vi.models.ritz import better_span
+from vi.models.statistics import Statistics
 
 # Of the noise in W before the first step: small beside the noise of x, yet off the saddle at 0.
 _START = 0.1

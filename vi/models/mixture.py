@@ -17,9 +17,10 @@ from vi.errors import ConfigurationError, NumericsError, require_positive
 from vi.initializations.base import Initialization
 from vi.initializations.lloyd import partition
 from vi.math import Shape
-from vi.models.base import Complete, ExactModel, Statistics
+from vi.models.base import Complete, ExactModel
 from vi.models.spare import Spare
 from vi.models.starts import Starts
+from vi.models.statistics import Statistics
 
 _ROWS = 1 << 14
 _ROUNDS = (10, 20, 60)  # iterations of EM, after each of which the better half goes on

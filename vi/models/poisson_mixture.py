@@ -10,8 +10,8 @@ from torch.distributions import constraints
 from vi.inference.base import Inference
 from vi.initializations.base import Initialization
 from vi.initializations.kmeans_plus_plus import KMeansPlusPlus
-from vi.models.base import Statistics
 from vi.models.mixture import Mixture, require_prior_count
+from vi.models.statistics import Statistics
 
 _PLUS_PLUS = KMeansPlusPlus()
 # A rate of 0 would have an infinite logarithm. With this one the energy of a datum is too low by

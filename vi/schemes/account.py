@@ -3,7 +3,8 @@
 from collections.abc import Callable
 
 from vi.errors import NumericsError
-from vi.models.base import ExactModel, Statistics
+from vi.models.base import ExactModel
+from vi.models.statistics import Statistics
 from vi.schemes.ledger import Ledger, Phase
 
 _ROUNDING = 1e-9  # a fall by less than this part of the objective is rounding

@@ -7,7 +7,8 @@ from torch.optim.lr_scheduler import LRScheduler
 from vi.bounds.base import Bound, Estimate
 from vi.distributions.kl import closed_form_kl
 from vi.errors import ConfigurationError
-from vi.models.base import ExactModel, LatentVariableModel, Statistics
+from vi.models.base import ExactModel, LatentVariableModel
+from vi.models.statistics import Statistics
 from vi.schemes.account import Account
 from vi.schemes.base import Batch, Scheme
 

@@ -10,8 +10,9 @@ from torch.distributions import Distribution
 from torch.optim import Optimizer
 
 from vi.bounds.base import Bound, Estimate
-from vi.models.base import LatentVariableModel, Statistics
+from vi.models.base import LatentVariableModel
 from vi.models.spare import Spare
+from vi.models.statistics import Statistics
 from vi.schemes.base import Batch
 from vi.schemes.exact import ExactScheme, free_energy_estimate, require_exact
 

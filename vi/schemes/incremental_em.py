@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from vi.bounds.base import Bound, Estimate
-from vi.models.base import LatentVariableModel, Statistics
+from vi.models.base import LatentVariableModel
+from vi.models.statistics import Statistics
 from vi.schemes.base import Batch
 from vi.schemes.exact import ExactScheme, free_energy_estimate, require_exact
 
