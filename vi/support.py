@@ -1,11 +1,26 @@
 """Values against the support of a likelihood, and what to say of those outside."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 from torch.distributions.constraints import Constraint
+
+
+@runtime_checkable
+class DataHead(Protocol):
+    """Which x are possible: a likelihood's head, or a model that is its own."""
+
+    @property
+    def support(self) -> Constraint:
+        """Of one entry of x."""
+        ...
+
+    @property
+    def needs(self) -> str:
+        """The support in words."""
+        ...
 
 
 def outside(support: Constraint, x: Tensor, known: Tensor | None = None) -> Tensor:

@@ -162,8 +162,7 @@ def test_no_q_is_better_than_the_exact_posterior(other):
     with torch.no_grad():
         q = model.posterior(x)
         at = draw(q, 20_000)
-        z, log_q = at.z, at.log_q
-        log_w = model.log_joint(x, z) - log_q
+        log_w = model.log_joint(x, at.z) - at.log_q
         assert log_w.dtype == torch.float64
         assert model.inference.parameters_of(model, x).dtype == torch.float32
         evidence = model.log_evidence(x)

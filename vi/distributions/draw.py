@@ -73,7 +73,7 @@ def draw(q: Distribution, num_samples: int, *, enumerate_support: bool = False) 
         if isinstance(q, OnePass):
             return Points(*q.rsample_and_density((num_samples,)))
         z = (q.rsample if q.has_rsample else q.sample)((num_samples,))
-    return Points(z, partial(q.log_prob, z)) if q.has_rsample else _without_gradient(q, z)
+    return Points(z, partial(q.log_prob, z)) if q.has_rsample else without_gradient(q, z)
 
 
 def _support(q: Distribution) -> Points:
@@ -82,22 +82,18 @@ def _support(q: Distribution) -> Points:
     return Points(z, lambda: log_q, log_q.exp())
 
 
-def _without_gradient(q: Distribution, z: Tensor) -> Points:
-    log_q = q.log_prob(z)
-    require_pathwise(q, log_q)
-    return Points(z, lambda: log_q)
-
-
-def require_pathwise(q: Distribution, log_q: Tensor) -> None:
-    """Refuse draws without a gradient where one is asked for.
+def without_gradient(q: Distribution, z: Tensor) -> Points:
+    """Draws of a q without ``rsample``, if nobody asks for their gradient.
 
     Raises:
-        ConfigurationError: q has no ``rsample``, and its gradient is asked for.
+        ConfigurationError: Somebody does.
     """
-    if not q.has_rsample and log_q.requires_grad:
+    log_q = q.log_prob(z)
+    if log_q.requires_grad:
         raise ConfigurationError(
             f"{type(q).__name__} has no reparameterised sample, and this bound needs one",
             hint="scheme=reweighted_wake_sleep needs none; bound=elbo sums over up to 1024 states "
             "of a discrete z (latent_dim=10 bits); posterior=relaxed_bernoulli, gumbel_softmax "
             "and diagonal_gaussian have one",
         )
+    return Points(z, lambda: log_q)

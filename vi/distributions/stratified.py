@@ -1,12 +1,14 @@
 """A uniform mixture that is drawn from each of its components alike."""
 
-from vi.distributions.draw import require_pathwise
+from functools import partial
+
+from vi.distributions.draw import without_gradient
 from vi.distributions.mixture import FiniteMixture
 from vi.distributions.protocols import OnePass, ScoredDraws
 from vi.math import Shape
 
 
-class StratifiedMixture(FiniteMixture, OnePass):
+class StratifiedMixture(OnePass, FiniteMixture):
     """q(z) = 1/M sum_m q_m(z), whose draws with a gradient are K of every component.
 
     The mean of a function over them has the expectation of that over draws of the mixture, and at
@@ -28,7 +30,7 @@ class StratifiedMixture(FiniteMixture, OnePass):
     """
 
     def rsample_and_density(self, sample_shape: Shape = ()) -> ScoredDraws:
-        """K of each component, (K M, *batch, *event), and log q of the mixture, (K M, *batch).
+        """K of each component, (K M, *batch, *event), and what gives log q of the mixture.
 
         Raises:
             ConfigurationError: The components have no ``rsample``, and its gradient is asked for.
@@ -36,6 +38,7 @@ class StratifiedMixture(FiniteMixture, OnePass):
         q = self.components
         z = (q.rsample if q.has_rsample else q.sample)(sample_shape)
         z = z.movedim(self._axis, 1).flatten(0, 1)
-        log_q = self.log_prob(z)
-        require_pathwise(q, log_q)
+        if q.has_rsample:
+            return z, partial(self.log_prob, z)
+        log_q = without_gradient(self, z).log_q
         return z, lambda: log_q

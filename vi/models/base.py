@@ -2,13 +2,12 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Distribution
-from torch.distributions.constraints import Constraint
 
 from vi.distributions.kl import closed_form_kl
 from vi.distributions.prior import Prior
@@ -21,6 +20,7 @@ from vi.math import Shape
 from vi.models.spare import Spare
 from vi.models.statistics import Statistics
 from vi.options import Option
+from vi.support import DataHead
 
 # The methods of (x, **given) that look at x first, unless somebody has.
 _READ_DATA = {
@@ -35,21 +35,6 @@ _READ_DATA = {
 
 
 _OF_INFERENCE = ("encoder", "posterior")  # arguments of a model that makes its inference of them
-
-
-@runtime_checkable
-class DataHead(Protocol):
-    """Which x are possible: a likelihood's head, or a model that is its own."""
-
-    @property
-    def support(self) -> Constraint:
-        """Of one entry of x."""
-        ...
-
-    @property
-    def needs(self) -> str:
-        """The support in words."""
-        ...
 
 
 class LatentVariableModel(Option, nn.Module, ABC):
@@ -158,7 +143,7 @@ class LatentVariableModel(Option, nn.Module, ABC):
         """The networks in it: what computes in the precision of the run, and may be compiled."""
         yield from self.inference.networks()
 
-    def data_head(self) -> "DataHead | None":
+    def data_head(self) -> DataHead | None:
         """What knows which x are possible; None where any number is."""
         return None
 
