@@ -37,7 +37,7 @@ class LadderInference(Parametric):
             ConfigurationError: The model has no way down to share.
         """
         del prior
-        if not hasattr(model, "descent"):
+        if not model.layers_down:
             raise ConfigurationError(
                 f"{type(model).__name__} has no way down through layers of z to share",
                 hint="inference=ladder is for model=ladder; inference=amortized takes any model",

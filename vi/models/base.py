@@ -1,7 +1,7 @@
 """The role of a model: p(x, z | given) and q(z | x, given)."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -59,6 +59,8 @@ class LatentVariableModel(Option, nn.Module, ABC):
     """Whether there is an ``exact_posterior``."""
     latent_dtype: torch.dtype | None = None
     """Of z, where it is not that of the networks."""
+    layers_down: Sequence[int] = ()
+    """The sizes of the layers of z, of a model that generates down through them."""
     inference: Inference
     """How q(z|x) is found."""
 

@@ -68,7 +68,7 @@ class Ladder(NeuralModel):
     ) -> None:
         super().__init__(data_shape, likelihood, standardize=standardize)
         require_positive("width", width)
-        self.latent_dims = layer_sizes(latent_dims)
+        self.latent_dims = self.layers_down = layer_sizes(latent_dims)
         self.likelihood_head = likelihood
         self.activation = activation or nn.LeakyReLU()
         self.width = width
