@@ -12,6 +12,7 @@ class Statistics:
     Args:
         sums: By name; always ``count``, the number of data, and ``entropy``, the sum of H(q).
 
+    >>> import torch
     >>> one = Statistics({"count": torch.tensor(2.0), "entropy": torch.tensor(0.5)})
     >>> (one + one - one)["count"]
     tensor(2.)
