@@ -19,8 +19,8 @@ from _timing import Work, interleaved, table
 import vi
 from vi.cli.compose import composed
 from vi.errors import ConfigurationError
+from vi.fast.memory import keep_freed_memory
 from vi.schemes.gradient import FUSED_ADAM
-from vi.training.allocator import keep_freed_memory
 from vi.training.build import build
 from vi.training.registry import options
 from vi.training.run import Run

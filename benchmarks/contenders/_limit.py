@@ -12,7 +12,7 @@ import torch
 from _common import BATCH, DIM, HIDDEN, LATENT, report, train_grey
 from torch import Tensor, nn
 
-from vi.training.allocator import keep_freed_memory
+from vi.fast.memory import keep_freed_memory
 
 Product = Callable[[], Tensor]
 _CALLS, _TURNS = 20, 5

@@ -11,9 +11,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vi.data.bits import draw_bits
+from vi.fast.denormals import denormals_flushed
+from vi.fast.memory import keep_freed_memory
 from vi.optimizers.adam import Adam
-from vi.training.allocator import keep_freed_memory
-from vi.training.denormals import denormals_flushed
 
 RECTIFY_BACKWARD = torch.ops.aten.threshold_backward.grad_input
 Layers = list[tuple[Tensor, Tensor]]

@@ -12,9 +12,9 @@ import vi
 from vi.data.base import DynamicBits
 from vi.distributions.draw import draw
 from vi.distributions.kl import closed_form_kl
-from vi.networks.products import _times
+from vi.fast.linear import _times
+from vi.fast.memory import keep_freed_memory
 from vi.schemes.gradient import FUSED_ADAM
-from vi.training.allocator import keep_freed_memory
 
 _B, _D, _H, _Z = 128, 784, 500, 40
 _NOTE = f"""A VAE {_D}-{_H}-{_H}-2x{_Z}-{_H}-{_H}-{_D}, batch {_B}, the parts of a step one after

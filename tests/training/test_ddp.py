@@ -19,12 +19,13 @@ import vi
 from vi.bounds.base import Bound, Estimate
 from vi.data.base import LoadedData, Values
 from vi.errors import ConfigurationError, NumericsError
+from vi.fast import linear as products
+from vi.fast import plans
+from vi.fast.devices import chosen_device
+from vi.fast.plans import Plan
 from vi.models.base import LatentVariableModel
-from vi.networks import plans, products
-from vi.networks.plans import Plan
 from vi.training import rounding
 from vi.training.callbacks.early_stopping import EarlyStopping
-from vi.training.devices import chosen_device
 from vi.training.processes import Processes
 from vi.training.registry import options, resolve, target_of
 

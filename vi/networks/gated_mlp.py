@@ -6,10 +6,10 @@ from itertools import pairwise
 
 from torch import nn
 
+from vi.fast.linear import Linear
 from vi.math import Shape
 from vi.networks.base import Network, require_widths
 from vi.networks.events import OnVectors
-from vi.networks.products import Linear
 
 
 class GatedMLP(Network):

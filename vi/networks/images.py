@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vi.errors import ConfigurationError
+from vi.fast.linear import Linear
 from vi.math import Shape
 from vi.networks.base import Network, require_widths
 from vi.networks.events import OnImages, OnVectors
-from vi.networks.products import Linear
 
 Size = tuple[int, int]
 

@@ -6,11 +6,11 @@ from itertools import pairwise
 
 from torch import nn
 
+from vi.fast.linear import Linear
+from vi.fast.rectified import Rectified
 from vi.math import Shape
 from vi.networks.base import Network, require_widths
 from vi.networks.events import OnVectors
-from vi.networks.products import Linear
-from vi.networks.rectified import Rectified
 
 
 class MLP(Network):

@@ -13,7 +13,7 @@ from lightning.fabric.utilities import move_data_to_device
 
 from vi.diagnostics.evaluations import Evaluations
 from vi.errors import ConfigurationError
-from vi.networks.plans import plans
+from vi.fast.plans import plans
 from vi.training.checkpoint_schema import key_of, of_lightning, plain_names, rooted
 from vi.training.ended import CONVERGENCE, limits, reasons, still
 

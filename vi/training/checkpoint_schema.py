@@ -22,8 +22,8 @@ from torch.nn import Parameter
 from torch.optim import Optimizer
 
 from vi.errors import CheckpointError, ViError
-from vi.networks.plans import Plan
-from vi.training.arithmetic import plans_of
+from vi.fast.arithmetic import plans_of
+from vi.fast.plans import Plan
 from vi.training.ended import REASONS
 from vi.training.pretrained import require_same
 

@@ -23,13 +23,18 @@ from vi.data.base import DataSet, LoadedData
 from vi.data.loading import loaded as load_data
 from vi.errors import CheckpointError, ConfigurationError
 from vi.evaluation.base import Evaluation
+from vi.fast.compile import compiled
+from vi.fast.denormals import denormals_flushed
+from vi.fast.devices import chosen_device, gpu_known, threads
+from vi.fast.linear import products_by
+from vi.fast.memory import keep_freed_memory
+from vi.fast.precision import computing_in
+from vi.fast.rounding import rounding
 from vi.models.base import LatentVariableModel
-from vi.networks.products import products_by
 from vi.options import Option
 from vi.schemes.base import Scheme
 from vi.schemes.joint import Joint
 from vi.training import schema
-from vi.training.allocator import keep_freed_memory
 from vi.training.atomic import write_atomically
 from vi.training.callbacks.checkpoints import Best, Last
 from vi.training.callbacks.diagnostics import LatentDiagnostics
@@ -40,17 +45,13 @@ from vi.training.callbacks.progress import ProgressBar
 from vi.training.checkpoint_file import CheckpointFiles, read_checkpoint
 from vi.training.checkpoint_schema import check_callbacks, check_weights
 from vi.training.closing import is_complete, known_numbers, measure, of_training
-from vi.training.compiling import compiled
 from vi.training.csv_curves import CSVCurves
-from vi.training.denormals import denormals_flushed
 from vi.training.describe import describe
-from vi.training.devices import chosen_device, gpu_known, threads
 from vi.training.guards import check_data
 from vi.training.lock import locked
 from vi.training.module import TrainingModule
 from vi.training.older import present_checkpoint
 from vi.training.pictures import save_pictures
-from vi.training.precision import computing_in
 from vi.training.pretrained import finite, save
 from vi.training.processes import (
     check_gradients,
@@ -63,7 +64,6 @@ from vi.training.quiet import quiet
 from vi.training.registry import require_plugins
 from vi.training.report import print_report
 from vi.training.resume import prepare, read_run
-from vi.training.rounding import rounding
 from vi.training.settings import TrainerSettings, require_seed
 from vi.training.signals import noting_signals
 from vi.training.start import rehearse, start

@@ -17,24 +17,24 @@ from vi.data.base import Batch, LoadedData
 from vi.diagnostics.evaluations import Evaluations, counted
 from vi.distributions.datum_noise import datum_noise
 from vi.errors import NumericsError
+from vi.fast import linear as products
+from vi.fast.arithmetic import Arithmetic
+from vi.fast.precision import tensor_cores
+from vi.fast.replay.cpu_tape import Tapes
+from vi.fast.replay.replay import CudaGraphs, ReplayedSteps, Take
 from vi.inputs import as_it_is
 from vi.math import mix
 from vi.models.base import LatentVariableModel
-from vi.networks import products
 from vi.schemes.base import Scheme
-from vi.training.arithmetic import Arithmetic
 from vi.training.blocks import IndexBlocks, InOrder
-from vi.training.capture import CudaGraphs, ReplayedSteps, Take
 from vi.training.checkpoint import gather, restore
 from vi.training.magnitudes import steadying
 from vi.training.means import Means, terms
-from vi.training.precision import tensor_cores
 from vi.training.processes import Processes
 from vi.training.seeding import seed_generators
 from vi.training.settings import TrainerSettings
 from vi.training.signals import Signals
 from vi.training.startup import startup
-from vi.training.tape import Tapes
 from vi.training.watched import is_backward_watched, is_step_watched
 
 _EVALUATION_BATCH = 500

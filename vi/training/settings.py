@@ -4,11 +4,11 @@ import os
 from typing import Literal
 
 from vi.errors import ConfigurationError, require_positive
-from vi.networks.products import Library
+from vi.fast.compile import Compile
+from vi.fast.devices import DeviceName
+from vi.fast.linear import Library
+from vi.fast.precision import Precision
 from vi.options import Option
-from vi.training.compiling import Compile
-from vi.training.devices import DeviceName
-from vi.training.precision import Precision
 
 _THREADS = 16  # of one processor; thousands end the process instead of starting
 

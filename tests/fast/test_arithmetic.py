@@ -5,8 +5,8 @@ import torch
 
 import vi
 from vi.data.base import LoadedData, Values
-from vi.networks import plans
-from vi.networks.plans import Plan
+from vi.fast import plans
+from vi.fast.plans import Plan
 from vi.training.checkpoint_file import sealed
 
 ROWS, WIDTH = 64, 300
@@ -77,6 +77,6 @@ def test_other_options_are_said(last, tmp_path, options, said):
 
 
 def test_oneDNN_that_is_missing_is_said(last, tmp_path, monkeypatch):
-    monkeypatch.setattr("vi.networks.products._oneDNN", None)
+    monkeypatch.setattr("vi.fast.linear._oneDNN", None)
     with pytest.warns(UserWarning, match="products of oneDNN, now torch's"):
         fit(tmp_path, epochs=2, ckpt_path=last)

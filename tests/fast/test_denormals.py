@@ -9,9 +9,9 @@ import torch
 import vi
 from tests.tiny import D, vae
 from vi.data.base import LoadedData, Values
+from vi.fast.denormals import denormals_flushed
+from vi.fast.devices import threads
 from vi.optimizers.adam import Adam
-from vi.training.denormals import denormals_flushed
-from vi.training.devices import threads
 
 MANY = 1 << 20  # entries, so that two threads share them
 

@@ -11,11 +11,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vi.errors import ConfigurationError
-from vi.networks import products
-from vi.networks.plans import SMALL, memory
-from vi.networks.settled import settled
+from vi.fast import linear as products
+from vi.fast.plans import SMALL, memory
+from vi.fast.precision import computing_in, tensor_cores
+from vi.fast.settled import settled
 from vi.training.module import TrainingModule
-from vi.training.precision import computing_in, tensor_cores
 
 Multiply = Callable[[Tensor, Tensor], Tensor]
 

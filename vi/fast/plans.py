@@ -11,8 +11,8 @@ from torch import Tensor
 
 from vi.cache import Measured
 from vi.errors import CheckpointError
-from vi.networks.machine import machine
-from vi.networks.settled import settled
+from vi.fast.machine import machine
+from vi.fast.settled import settled
 
 Product = Callable[..., Tensor]
 """a (M, K), b (N, K), by_onednn=, columns= -> a b' (M, N) in one of the ways."""

@@ -9,9 +9,9 @@ from vi import cache
 from vi.cache import Measured
 from vi.cli import forget
 from vi.errors import CheckpointError
-from vi.networks import plans, settled
-from vi.networks.plans import Plan, measured
-from vi.networks.settled import settled as settle
+from vi.fast import plans, settled
+from vi.fast.plans import Plan, measured
+from vi.fast.settled import settled as settle
 
 ROWS, WIDTH = 64, 300
 

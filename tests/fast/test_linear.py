@@ -12,9 +12,10 @@ import vi
 from vi.cache import Measured
 from vi.data.base import Batch
 from vi.distributions.datum_noise import datum_noise, keyed_draw
-from vi.networks import plans, products
-from vi.networks.plans import Plan
-from vi.networks.products import Linear, products_by
+from vi.fast import linear as products
+from vi.fast import plans
+from vi.fast.linear import Linear, products_by
+from vi.fast.plans import Plan
 
 SIZE = "64x300x300, 1 threads"
 ROWS, WIDTH = 64, 300

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from vi.networks.products import Linear, applies, layers
+from vi.fast.linear import Linear, applies, layers
 
 
 class Rectified(nn.Sequential):

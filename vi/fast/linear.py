@@ -21,7 +21,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from vi.networks.plans import SMALL, Plan, plan_of
+from vi.fast.plans import SMALL, Plan, plan_of
 
 Library = Literal["auto", "torch"]
 

@@ -9,11 +9,12 @@ import vi
 from tests.tiny import D, vae
 from vi.cache import Measured
 from vi.data.base import LoadedData, Values
-from vi.networks import products, settled
-from vi.networks.plans import memory
+from vi.fast import linear as products
+from vi.fast import settled
+from vi.fast.plans import memory
+from vi.fast.rounding import _by_autocast, rounding, rounds
 from vi.training import rounding as module
 from vi.training.module import TrainingModule
-from vi.training.rounding import _by_autocast, rounding, rounds
 from vi.training.settings import TrainerSettings
 
 CPU = torch.device("cpu")

@@ -14,9 +14,9 @@ from torch.optim import Optimizer
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
-from vi.networks import products
-from vi.training.capture import Columns, Replay, Work
-from vi.training.straight_line import Operation, straight_line
+from vi.fast import linear as products
+from vi.fast.replay.codegen import Operation, straight_line
+from vi.fast.replay.replay import Columns, Replay, Work
 
 _FILLS = {getattr(torch.ops.aten, f"{fill}_like").default for fill in ("ones", "zeros", "full")}
 _NOTHING_YET = {torch.ops.aten.empty.memory_format, torch.ops.aten.empty_like.default}

@@ -12,10 +12,10 @@ from torch.optim import Adam, AdamW
 import vi
 from tests.support.inference import said
 from vi.data.base import Batch
+from vi.fast.compile import compiled
+from vi.fast.precision import computing_in
 from vi.math import mix
 from vi.schemes.gradient import FUSED_ADAM
-from vi.training.compiling import compiled
-from vi.training.precision import computing_in
 
 CPU = torch.device("cpu")
 
@@ -105,7 +105,7 @@ def test_a_run_in_bf16_reaches_the_elbo_of_single_precision(tmp_path, monkeypatc
     Over 8 seeds this run ends at -30.11 with a standard deviation of 0.27 nats; in bf16 it ends
     at most 0.003 from where the same seed ends in single precision.
     """
-    monkeypatch.setattr("vi.training.rounding._WORTH", 0.0)  # also where it is no gain
+    monkeypatch.setattr("vi.fast.rounding._WORTH", 0.0)  # also where it is no gain
     results = {}
     for precision in ("float32", "bf16"):
         torch.manual_seed(0)
@@ -132,7 +132,7 @@ def test_kept_memory_is_not_faulted_in_again():
     """In a process of its own: the allocator's setting cannot be taken back."""
     program = """
 import resource, sys, torch
-from vi.training.allocator import keep_freed_memory
+from vi.fast.memory import keep_freed_memory
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     for _ in range(20):
@@ -158,8 +158,8 @@ def test_compiled_networks_compute_the_same(precision):
     program = """
 import sys, torch, vi
 from vi.data.base import Batch
-from vi.training.compiling import compiled
-from vi.training.precision import computing_in
+from vi.fast.compile import compiled
+from vi.fast.precision import computing_in
 torch.manual_seed(0)
 cpu, (choice, precision) = torch.device("cpu"), sys.argv[1:]
 x = torch.bernoulli(torch.sigmoid(torch.randn(100, 64, 5) @ torch.randn(5, 20)))

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from vi.training.tape import Tapes
+from vi.fast.replay.cpu_tape import Tapes
 
 
 def replayed(work, *inputs):

@@ -10,6 +10,7 @@ from typing import Literal
 import torch
 
 from vi.errors import ConfigurationError
+from vi.fast.precision import networks
 from vi.models.base import LatentVariableModel
 
 Compile = Literal["off", "on", "auto"]

@@ -12,10 +12,10 @@ from torch.optim.lr_scheduler import ExponentialLR
 import vi
 from tests.tiny import D
 from vi.data.base import DynamicBits, LoadedData, Values
+from vi.fast.replay.cpu_tape import Tapes
 from vi.schemes.gradient import FUSED_ADAM
 from vi.training import tape
 from vi.training.seeding import seed_generators
-from vi.training.tape import Tapes
 
 CPU = torch.device("cpu")
 
@@ -98,7 +98,7 @@ def test_a_run_of_replays_is_the_run(tmp_path, replays, case):
     "settings", [{"precision": "bf16"}, {"steps_per_call": 2}, {"threads": 2}]
 )
 def test_also_with_other_settings(tmp_path, replays, settings, monkeypatch):
-    monkeypatch.setattr("vi.training.rounding._WORTH", 0.0)  # bf16 also where it is no gain
+    monkeypatch.setattr("vi.fast.rounding._WORTH", 0.0)  # bf16 also where it is no gain
     one, other = network(), network()
     fitted(tmp_path / "replayed", one, **settings)
     assert replays

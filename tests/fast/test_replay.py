@@ -11,8 +11,8 @@ from torch.optim.lr_scheduler import ExponentialLR
 import vi
 from vi.data.base import LoadedData, Values
 from vi.diagnostics.evaluations import Evaluations, counted
+from vi.fast.replay.replay import CudaGraphs, ReplayedSteps
 from vi.math import mix
-from vi.training.capture import CudaGraphs, ReplayedSteps
 from vi.training.means import terms
 from vi.training.seeding import seed_generators
 

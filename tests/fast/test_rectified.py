@@ -4,10 +4,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from vi.networks import plans, products
-from vi.networks.plans import Plan
-from vi.networks.products import Linear
-from vi.networks.rectified import Rectified
+from vi.fast import linear as products
+from vi.fast import plans
+from vi.fast.linear import Linear
+from vi.fast.plans import Plan
+from vi.fast.rectified import Rectified
 
 ROWS, WIDTH = 64, 300
 

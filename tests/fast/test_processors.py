@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 FOLDER = Path(__file__).parent
-LAWS = ("products", "rectified", "rounding", "choice", "arithmetic", "straight_line", "fast")
+LAWS = ("linear", "rectified", "rounding", "choice", "arithmetic", "codegen", "fast")
 PROCESSORS = {
     "avx2": {
         "ONEDNN_MAX_CPU_ISA": "AVX2",
@@ -24,9 +24,9 @@ PROCESSORS = {
 PROGRAM = """
 import torch
 from torch.nn.functional import linear
-from vi.networks import plans
-from vi.networks.products import Linear, layers
-from vi.training.rounding import _by_autocast, rounds
+from vi.fast import plans
+from vi.fast.linear import Linear, layers
+from vi.fast.rounding import _by_autocast, rounds
 torch.set_num_threads(1)
 torch.manual_seed(0)
 layer, x = Linear(300, 300), torch.randn(64, 300)

@@ -7,8 +7,9 @@ from typing import Any
 
 import torch
 
-from vi.networks import plans, products
-from vi.networks.machine import machine
+from vi.fast import linear as products
+from vi.fast import plans
+from vi.fast.machine import machine
 from vi.training.settings import TrainerSettings
 
 

@@ -1,0 +1,1 @@
+"""Everything that exists for speed, behind one door: ``session``."""

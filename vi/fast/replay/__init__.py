@@ -1,0 +1,1 @@
+"""Steps recorded once and made again: as a CUDA graph, or as one function of Python."""
