@@ -22,6 +22,7 @@ FLOORS = {
     "bounds": 3,
     "diagnostics": 3,
     "optimizers": 3,
+    "fast": 3.5,  # what computes faster, which schemes and evaluations open
     "schemes": 4,
     "evaluation": 4,
     "data": 4.5,  # beside training, which trains on it
@@ -34,7 +35,8 @@ SEES = {
     1.5: {0, 1},
     2: {0, 1, 1.5},
     3: {0, 1.5, 2},
-    4: {0, 1, 1.5, 2, 3},
+    3.5: {0, 2, 3},
+    4: {0, 1, 1.5, 2, 3, 3.5},
     4.5: set(),
 }
 GROUND = {
@@ -46,6 +48,7 @@ GROUND = {
     "inputs",
     "support",
     "progress",
+    "evaluations",
 }  # files beside the folders: below every floor
 FILES = sorted(PACKAGE.rglob("*.py"))
 
@@ -111,6 +114,28 @@ def test_the_check_sees_a_wrong_import(folder, module):
 def test_a_bound_sees_only_the_role_of_a_model():
     seen = {m for p in (PACKAGE / "bounds").glob("*.py") for m in modules_of(p)}
     assert {m for m in seen if m.startswith("vi.models")} == {"vi.models.base"}
+
+
+def test_one_name_is_the_door_to_all_that_exists_for_speed():
+    """Caught: a setting of a kernel imported where a model is trained."""
+    found = set()
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            module = getattr(node, "module", None) or ""
+            if isinstance(node, ast.ImportFrom) and folder_of(path) != "fast":
+                names = {f"{module}.{alias.name}" for alias in node.names}
+                found |= {name for name in names if name.startswith("vi.fast")}
+            if isinstance(node, ast.Import) and folder_of(path) != "fast":
+                found |= {a.name for a in node.names if a.name.startswith("vi.fast")}
+    assert found == {"vi.fast.session"}
+
+
+def test_no_folder_is_crowded():
+    """Those of options of one kind apart, and training until it is cleared."""
+    folders = {path.parent for path in FILES}
+    counts = {f.name: len(list(f.glob("*.py"))) for f in folders}
+    crowded = {name for name, n in counts.items() if n > 21}  # with __init__
+    assert crowded <= {"distributions", "data", "training", "networks", "cli"}
 
 
 def test_every_folder_has_a_floor():

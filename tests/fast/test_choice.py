@@ -10,7 +10,7 @@ from vi.cache import Measured
 from vi.cli import forget
 from vi.errors import CheckpointError
 from vi.fast import plans, settled
-from vi.fast.plans import Plan, measured
+from vi.fast.plans import Plan, Plans, measured
 from vi.fast.settled import settled as settle
 
 ROWS, WIDTH = 64, 300
@@ -118,7 +118,6 @@ def test_torch_computes_where_the_order_keeps_changing(clock):
 @pytest.fixture
 def memory(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(plans, "_plans", {})
     return Measured("a processor")
 
 
@@ -139,17 +138,16 @@ def test_what_was_measured_is_kept_for_seven_days(memory, monkeypatch):
 def test_a_choice_is_measured_once_and_remembered(memory, clock):
     """Another process takes it from there; threads are part of a size."""
     weight = torch.zeros(WIDTH, WIDTH)
-    chosen = plans.plan_of(ROWS, weight, product((3e-3, 1e-3, 3e-3), clock))
+    chosen = Plans(product((3e-3, 1e-3, 3e-3), clock)).of(ROWS, weight)
     assert chosen == Plan(True, True, True, True, False)
-    plans._plans.clear()
-    assert plans.plan_of(ROWS, weight, pytest.fail) == chosen
-    assert plans.described() == {
+    again = Plans(pytest.fail)
+    assert again.of(ROWS, weight) == chosen
+    assert again.described() == {
         f"{ROWS}x{WIDTH}x{WIDTH}, 1 threads": "inference, forward, of_input, of_weight"
     }
-    plans._plans.clear()
     torch.set_num_threads(2)
     with pytest.raises(pytest.fail.Exception):
-        plans.plan_of(ROWS, weight, lambda *_, **__: pytest.fail("measured"))
+        Plans(lambda *_, **__: pytest.fail("measured")).of(ROWS, weight)
 
 
 @pytest.mark.parametrize("damage", ["", "{", "[]", "[" * 5000, '{"a": 1}', '{"a": {"at": 1e400}}'])
@@ -166,7 +164,7 @@ def test_a_damaged_memory_is_measured_again(memory, damage):
 def test_what_is_no_plan_is_measured_again(memory, clock, kept):
     plans.memory().keep(f"{ROWS}x{WIDTH}x{WIDTH}, 1 threads", kept)
     weight = torch.zeros(WIDTH, WIDTH)
-    assert plans.plan_of(ROWS, weight, product((1e-3, 3e-3, 1e-3), clock)) == Plan()
+    assert Plans(product((1e-3, 3e-3, 1e-3), clock)).of(ROWS, weight) == Plan()
 
 
 def test_one_command_forgets_it(memory, capsys):
@@ -182,6 +180,7 @@ def test_one_command_forgets_it(memory, capsys):
     "told", [{"a size": [True] * 5}, {"1x2x3, 4 threads": [True]}, {"1x2, 4 threads": [True] * 5}]
 )
 def test_what_is_no_plan_is_not_adopted(memory, told):
+    chosen = Plans(pytest.fail)
     with pytest.raises(CheckpointError, match="no plans of products"):
-        plans.adopt(told)
-    assert plans.plans() == {}
+        chosen.adopt(told)
+    assert chosen.state_dict() == {}

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from vi.fast.linear import mm_of_bf16
 from vi.fast.replay.cpu_tape import Tapes
 
 
@@ -76,9 +77,9 @@ def test_the_context_of_products_covers_neighbours_and_no_other_product():
     x = torch.randn(64, 64)
 
     def work(x):
-        rounded = torch.ops.vi.mm_of_bf16(x, x)
+        rounded = mm_of_bf16(x, x)
         exact = rounded @ x
-        return [exact + torch.ops.vi.mm_of_bf16(rounded.relu_(), x)]
+        return [exact + mm_of_bf16(rounded.relu_(), x)]
 
     expected = work(x)
     (result,) = replayed(work, x)([x])

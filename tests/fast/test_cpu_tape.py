@@ -12,9 +12,9 @@ from torch.optim.lr_scheduler import ExponentialLR
 import vi
 from tests.tiny import D
 from vi.data.base import DynamicBits, LoadedData, Values
+from vi.fast.replay import cpu_tape as tape
 from vi.fast.replay.cpu_tape import Tapes
 from vi.schemes.gradient import FUSED_ADAM
-from vi.training import tape
 from vi.training.seeding import seed_generators
 
 CPU = torch.device("cpu")

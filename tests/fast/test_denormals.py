@@ -10,7 +10,7 @@ import vi
 from tests.tiny import D, vae
 from vi.data.base import LoadedData, Values
 from vi.fast.denormals import denormals_flushed
-from vi.fast.devices import threads
+from vi.fast.threads import threads
 from vi.optimizers.adam import Adam
 
 MANY = 1 << 20  # entries, so that two threads share them

@@ -5,6 +5,7 @@ from functools import cache
 
 import pytest
 import torch
+from torch import nn
 from torch.autograd import gradcheck, gradgradcheck
 from torch.nn.functional import linear
 
@@ -13,69 +14,79 @@ from vi.cache import Measured
 from vi.data.base import Batch
 from vi.distributions.datum_noise import datum_noise, keyed_draw
 from vi.fast import linear as products
-from vi.fast import plans
-from vi.fast.linear import Linear, products_by
+from vi.fast.linear import Kernels
 from vi.fast.plans import Plan
+from vi.fast.swapped import in_class, linear_by
+from vi.schemes.base import Context
 
 SIZE = "64x300x300, 1 threads"
 ROWS, WIDTH = 64, 300
 
 
 @pytest.fixture(params=[Plan(*[True] * 5), Plan(forward=True), Plan(of_weight=True)])
-def plan(request, monkeypatch):
-    """What is chosen for this size while the test runs."""
+def kernels(request):
+    """By which this size is computed as is told here."""
     if products._oneDNN is None:
         pytest.skip("this torch has no oneDNN")
-    monkeypatch.setattr(plans, "_plans", {})
-    plans.adopt({SIZE: request.param})
-    return request.param
+    kernels = Kernels()
+    kernels.plans.adopt({SIZE: request.param})
+    return kernels
 
 
-def layer_and_input():
+class Ours(nn.Linear):
+    """A layer by these kernels, and by torch's where there are none."""
+
+    kernels: Kernels | None = None
+
+    def forward(self, input):
+        return self.kernels.linear(self, input) if self.kernels else super().forward(input)
+
+
+def layer_and_input(kernels):
     x = torch.randn(ROWS, WIDTH, requires_grad=True)
-    return Linear(WIDTH, WIDTH), x
+    layer = Ours(WIDTH, WIDTH)
+    layer.kernels = kernels
+    return layer, x
 
 
-def test_the_product_and_its_gradients_are_those_of_torch(plan):
+def test_the_product_and_its_gradients_are_those_of_torch(kernels):
     """To 1e-5 of the largest entry. Caught: the gradient of the weight transposed."""
-    layer, x = layer_and_input()
+    layer, x = layer_and_input(kernels)
     of_y = torch.randn(ROWS, WIDTH)
     arguments = (x, layer.weight, layer.bias)
     y = layer(x)
     assert "View" in type(y.grad_fn).__name__  # behind it is our own backward
     ours = torch.autograd.grad(y, arguments, of_y)
-    with products_by("torch"):
-        plain = layer(x)
-    assert torch.equal(plain, linear(*arguments))
+    plain = linear(*arguments)
     theirs = torch.autograd.grad(plain, arguments, of_y)
     for a, b in zip([y, *ours], [plain, *theirs], strict=True):
         assert a.shape == b.shape
         assert (a - b).abs().max() <= 1e-5 * b.abs().max()
 
 
-def test_its_gradient_has_a_gradient(plan):
+def test_its_gradient_has_a_gradient(kernels):
     """Caught: a backward of oneDNN's products, which autograd knows no derivative of."""
-    layer, x = layer_and_input()
+    layer, x = layer_and_input(kernels)
 
     def penalty(by):
-        with products_by(by):
-            (of_x,) = torch.autograd.grad(layer(x).square().sum(), x, create_graph=True)
-            return torch.autograd.grad(of_x.square().mean(), layer.weight)[0]
+        layer.kernels = by
+        (of_x,) = torch.autograd.grad(layer(x).square().sum(), x, create_graph=True)
+        return torch.autograd.grad(of_x.square().mean(), layer.weight)[0]
 
-    ours, theirs = penalty("auto"), penalty("torch")
+    ours, theirs = penalty(kernels), penalty(None)
     assert (ours - theirs).abs().max() <= 1e-5 * theirs.abs().max()
 
 
-def test_what_is_frozen_gets_no_gradient(plan):
-    layer, x = layer_and_input()
+def test_what_is_frozen_gets_no_gradient(kernels):
+    layer, x = layer_and_input(kernels)
     layer.weight.requires_grad_(False)
     layer(x).sum().backward()
     assert layer.weight.grad is None
     assert x.grad is not None
 
 
-def test_leading_axes_are_kept(plan):
-    layer, x = layer_and_input()
+def test_leading_axes_are_kept(kernels):
+    layer, x = layer_and_input(kernels)
     with torch.no_grad():
         y = layer(x.view(2, 32, WIDTH))
     assert y.shape == (2, 32, WIDTH)
@@ -84,7 +95,7 @@ def test_leading_axes_are_kept(plan):
 
 @cache
 def elbo_of_torch():
-    return elbo_after_40_steps("torch")
+    return elbo_after_40_steps(Kernels(choosing=False))
 
 
 def elbo_after_40_steps(by):
@@ -94,23 +105,23 @@ def elbo_after_40_steps(by):
     parts = (vi.MLP([WIDTH]), vi.MLP([WIDTH]), vi.DiagonalGaussian(3), vi.StandardNormal(3))
     model, scheme, bound = vi.VAE((WIDTH,), *parts, vi.Bernoulli()), vi.Joint(), vi.ELBO()
     optimizers, _ = scheme.configure(model, bound)
-    with products_by(by):
+    with in_class(linear_by(by, [model])):
         for step in range(40):
             torch.manual_seed(step)
-            scheme.step(bound, model, Batch(x[step], {}), optimizers, torch.Tensor.backward)
+            scheme.step(Context(model, bound, optimizers), Batch(x[step], {}))
         with torch.no_grad():
             return vi.ELBO(100)(model, x[0]).value.mean()
 
 
-def test_training_ends_where_it_would_have_ended(plan):
+def test_training_ends_where_it_would_have_ended(kernels):
     """The ELBO after 40 steps, to 1e-5 relative. Caught: a forward without its bias."""
-    ours, theirs = elbo_after_40_steps("auto"), elbo_of_torch()
+    ours, theirs = elbo_after_40_steps(kernels), elbo_of_torch()
     assert (ours - theirs).abs() <= 1e-5 * theirs.abs()
 
 
 @pytest.mark.parametrize("entry", ["double", "small", "autocast to float16"])
-def test_everything_else_is_left_to_torch(entry, plan):
-    layer, x = layer_and_input()
+def test_everything_else_is_left_to_torch(entry, kernels):
+    layer, x = layer_and_input(kernels)
     if entry == "double":
         layer, x = layer.double(), x.double()
     if entry == "small":
@@ -135,11 +146,10 @@ def test_log_p_of_bits_has_exact_gradients(float64):
 
 @pytest.fixture
 def nothing_known(monkeypatch):
-    """What is chosen, after a measurement of this test."""
-    monkeypatch.setattr(plans, "_plans", {})
+    """Kernels of which nothing was measured."""
     monkeypatch.setattr(Measured, "recall", lambda *_: None)
     monkeypatch.setattr(Measured, "keep", lambda *_: None)
-    return plans.plans
+    return Kernels()
 
 
 def test_a_measurement_leaves_random_numbers_alone(nothing_known):
@@ -147,12 +157,12 @@ def test_a_measurement_leaves_random_numbers_alone(nothing_known):
 
     Caught: a measurement on random numbers.
     """
-    layer, x = layer_and_input()
+    layer, x = layer_and_input(nothing_known)
     with datum_noise(0, range(4)), keyed_draw(ROWS // 4, torch.Size([4])), torch.no_grad():
         state = torch.get_rng_state()
         layer(x)
         assert torch.equal(torch.get_rng_state(), state)
-    assert list(nothing_known()) == [SIZE]
+    assert list(nothing_known.plans.state_dict()) == [SIZE]
 
 
 def test_a_measurement_is_of_single_precision(nothing_known, monkeypatch):
@@ -163,8 +173,9 @@ def test_a_measurement_is_of_single_precision(nothing_known, monkeypatch):
         "_product",
         lambda *a, **o: seen.append(torch.is_autocast_enabled("cpu")) or product(*a, **o),
     )
-    layer, x = layer_and_input()
-    with torch.autocast("cpu", torch.bfloat16), products.rounding_by_onednn(), torch.no_grad():
+    layer, x = layer_and_input(nothing_known)
+    rounding = nothing_known.rounding(by_onednn=True)
+    with torch.autocast("cpu", torch.bfloat16), rounding, torch.no_grad():
         layer(x)
     assert len(seen) > 3 * 4 * 3
     assert not any(seen)
@@ -190,15 +201,15 @@ def single(monkeypatch):
     return asked
 
 
-def test_oneDNN_is_asked_to_round_the_factors_of_large_products_and_nothing_else(plan, single):
+def test_oneDNN_is_asked_to_round_the_factors_of_large_products_and_nothing_else(kernels, single):
     """y and both gradients are products of rounded factors, summed and kept in single precision.
 
     To 1e-5 of the largest entry, on a processor that does what it is asked. Caught: a result
     rounded to bf16, a gradient of factors that are not rounded, and a setting that stays.
     """
-    layer, x = layer_and_input()
+    layer, x = layer_and_input(kernels)
     before, of_y = torch.backends.mkldnn.matmul.fp32_precision, torch.randn(ROWS, WIDTH)
-    with torch.autocast("cpu", torch.bfloat16), products.rounding_by_onednn():
+    with torch.autocast("cpu", torch.bfloat16), kernels.rounding(by_onednn=True):
         y = layer(x)
         with torch.no_grad():
             again = layer(x)
@@ -212,9 +223,9 @@ def test_oneDNN_is_asked_to_round_the_factors_of_large_products_and_nothing_else
     assert torch.backends.mkldnn.matmul.fp32_precision == before
 
 
-def test_without_being_asked_autocast_is_that_of_torch(plan):
+def test_without_being_asked_autocast_is_that_of_torch(kernels):
     """To the bit, and in the type that torch gives. Caught: fewer roundings than asked for."""
-    layer, x = layer_and_input()
+    layer, x = layer_and_input(kernels)
     with torch.autocast("cpu", torch.bfloat16):
         ours, theirs = layer(x), linear(x, layer.weight, layer.bias)
     assert ours.dtype == torch.bfloat16

@@ -23,18 +23,19 @@ PROCESSORS = {
 
 PROGRAM = """
 import torch
+from torch import nn
 from torch.nn.functional import linear
-from vi.fast import plans
-from vi.fast.linear import Linear, layers
+from vi.fast import plans, session
 from vi.fast.rounding import _by_autocast, rounds
 torch.set_num_threads(1)
 torch.manual_seed(0)
-layer, x = Linear(300, 300), torch.randn(64, 300)
+layer, x = nn.Linear(300, 300), torch.randn(64, 300)
 theirs = linear(x, layer.weight, layer.bias)
-for ours in (layer(x), layers(x, layer.weight, layer.bias)):
-    assert (ours - theirs).abs().max() <= 1e-5 * theirs.abs().max()
+with session(None, layer) as fast:
+    for ours in (layer(x), fast.kernels.layers(x, layer.weight, layer.bias)):
+        assert (ours - theirs).abs().max() <= 1e-5 * theirs.abs().max()
 assert rounds(_by_autocast) and not rounds(torch.mm)
-(plan,) = plans.plans().values()
+(plan,) = fast.kernels.plans.state_dict()
 print(plan, plans.memory().machine)
 """
 

@@ -10,9 +10,11 @@ from torch.optim.lr_scheduler import ExponentialLR
 
 import vi
 from vi.data.base import LoadedData, Values
-from vi.diagnostics.evaluations import Evaluations, counted
-from vi.fast.replay.replay import CudaGraphs, ReplayedSteps
+from vi.evaluations import Evaluations, tallied
+from vi.fast.replay.cuda_graph import CudaGraphs
+from vi.fast.replay.replay import ReplayedSteps
 from vi.math import mix
+from vi.schemes.base import Context
 from vi.training.means import terms
 from vi.training.seeding import seed_generators
 
@@ -36,7 +38,7 @@ class Course:
         if recorder is not None:
             self.take = recorder(self)
         schedule = ExponentialLR(self.optimizers[0], 0.9)
-        with counted(self.model, self.evaluations):
+        with tallied(self.evaluations):
             for epoch in range(EPOCHS):
                 self.epoch(epoch)
                 if epoch % 2:
@@ -51,7 +53,9 @@ class Course:
     def step(self, index):
         batch = self.split.batch(index)
         backward = torch.Tensor.backward
-        return terms(self.scheme.step(self.bound, self.model, batch, self.optimizers, backward))
+        return terms(
+            self.scheme.step(Context(self.model, self.bound, self.optimizers, backward), batch)
+        )
 
     def replayed(self, recorder):
         return ReplayedSteps(
@@ -162,14 +166,16 @@ def test_nothing_is_recorded_while_the_objective_changes(tmp_path, monkeypatch):
     """Caught: a weight of the KL of the time of recording."""
     replayed = []
 
-    def counting(module, take):
+    def counting(session, take, *_):
+        _, bound = session.modules
+
         def again(index):
-            replayed.append(module.bound.weight)
+            replayed.append(bound.weight)
             return take(index)
 
         return again
 
-    monkeypatch.setattr("vi.training.module.TrainingModule._replayed", counting)
+    monkeypatch.setattr("vi.fast.session.step", counting)
     parts = (vi.MLP([8]), vi.MLP([8]), vi.DiagonalGaussian(2), vi.StandardNormal(2))
     data = LoadedData(
         Values(torch.rand(N, 6).round()), None, Values(torch.rand(5, 6).round()), (6,)

@@ -10,12 +10,13 @@ from tests.tiny import D, vae
 from vi.cache import Measured
 from vi.data.base import LoadedData, Values
 from vi.fast import linear as products
+from vi.fast import rounding as module
 from vi.fast import settled
 from vi.fast.plans import memory
-from vi.fast.rounding import _by_autocast, rounding, rounds
-from vi.training import rounding as module
+from vi.fast.rounding import Timed, _by_autocast, rounds
 from vi.training.module import TrainingModule
 from vi.training.settings import TrainerSettings
+from vi.training.steps import trial
 
 CPU = torch.device("cpu")
 
@@ -73,6 +74,21 @@ def run(**settings):
     return TrainingModule(vae(), vi.ELBO(), vi.Joint(), data(), TrainerSettings(**settings), 0)
 
 
+def timed(run):
+    return Timed(lambda: trial(run, run.settings.batch_size), run.settings.batch_size, "a step")
+
+
+def rounding(run, device, *, choose=True):
+    """As a session has it while this run trains."""
+    kernels, settings = run.session.kernels, run.settings
+    way = settings.precision, run.model, kernels, device, timed(run)
+    return module.rounding(*way, choose=choose)
+
+
+def name_of(run):
+    return module._name(timed(run), run.model)
+
+
 class Steps:
     """Steps that take the milliseconds they are told, and a oneDNN that rounds or does not."""
 
@@ -81,9 +97,9 @@ class Steps:
         names = {way: name for name, way in module._WAYS.items()}
         monkeypatch.setattr(settled.time, "perf_counter", lambda: self.now)
         monkeypatch.setattr(
-            module, "_step", lambda m, d, way: self.step(names.get(way, "float32"))
+            module, "_step", lambda t, k, way, s: self.step(names.get(way, "float32"))
         )
-        monkeypatch.setattr(module, "_sizes", lambda m: [(64, 128, 256)])
+        monkeypatch.setattr(module, "_sizes", lambda *_: [(64, 128, 256)])
         multiply = _by_autocast if onednn_rounds else torch.mm
         onednn = module._WAYS["onednn"]._replace(multiply=multiply)
         monkeypatch.setitem(module._WAYS, "onednn", onednn)
@@ -119,8 +135,8 @@ def test_the_fastest_way_that_rounds_is_taken(given, monkeypatch, seconds, by, s
     steps = Steps(monkeypatch)
     steps.take(**dict(zip(("float32", "autocast", "onednn"), seconds, strict=True)))
     with rounding(given, CPU) as facts:
-        assert products.is_rounding_by_onednn() == (by == "onednn")
-    assert not products.is_rounding_by_onednn()
+        assert given.session.kernels.round_by_onednn == (by == "onednn")
+    assert not given.session.kernels.round_by_onednn
     assert facts == {
         "precision": "bf16",
         "precision/rounded_by": by,
@@ -142,11 +158,13 @@ def test_another_process_of_the_run_does_not_time_its_steps(given, monkeypatch):
     steps = Steps(monkeypatch)
     with rounding(given, CPU, choose=False) as facts:
         assert facts["precision/rounded_by"] == "autocast"
-        products.round_by_onednn(True)  # as the checkpoint of a run says that goes on
+        given.session.kernels.round_by_onednn = (
+            True  # as the checkpoint of a run says that goes on
+        )
     assert facts["precision/rounded_by"] == "onednn"
-    assert not products.is_rounding_by_onednn()
+    assert not given.session.kernels.round_by_onednn
     assert not steps.timed
-    memory().keep(module._name(given), ["onednn", 2.0])
+    memory().keep(name_of(given), ["onednn", 2.0])
     with rounding(given, CPU, choose=False) as facts:
         assert facts["precision/rounded_by"] == "onednn"
 
@@ -182,7 +200,7 @@ def test_a_noisy_moment_refuses_nothing(given, monkeypatch):
 def test_what_is_no_measurement_is_made_again(given, monkeypatch, kept):
     steps = Steps(monkeypatch)
     steps.take(float32=3.0, autocast=2.0, onednn=1.5)
-    memory().keep(module._name(given), kept)
+    memory().keep(name_of(given), kept)
     with rounding(given, CPU) as facts:
         assert facts["precision/speedup"] == pytest.approx(2.0)
 

@@ -13,6 +13,7 @@ from tests.oracles import tipping_bishop
 from vi.data.base import Batch
 from vi.models.linear_gaussian import LinearGaussian
 from vi.models.ritz import better_span
+from vi.schemes.base import Context
 
 EPOCHS = 200
 
@@ -48,7 +49,7 @@ def trained(model: LinearGaussian, x: torch.Tensor, size: int | None = None) -> 
     batches = [Batch(x[i], {}, i) for i in torch.arange(len(x)).split(size or len(x))]
     for epoch in range(EPOCHS):
         for batch in batches:
-            scheme.step(vi.ELBO(), model, batch, [], torch.Tensor.backward)
+            scheme.step(Context(model, vi.ELBO()), batch)
         scheme.end_epoch(vi.ELBO(), model, batches[0])
         if scheme.converged:
             return epoch + 1

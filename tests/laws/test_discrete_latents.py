@@ -15,6 +15,7 @@ from vi.distributions.datum_noise import datum_noise
 from vi.distributions.discrete import bits, categories, gumbel, largest
 from vi.distributions.draw import draw
 from vi.distributions.kl import closed_form_kl
+from vi.schemes.base import Context
 
 # (head, prior) of 8, 4, 9 and 16 states.
 LATENTS = {
@@ -304,7 +305,7 @@ def test_many_bits_train_by_reweighted_wake_sleep(small_vae, data, batch):
     scheme, bound = vi.ReweightedWakeSleep(num_samples=4), vi.ELBO(4)
     optimizers, _ = scheme.configure(model, bound)
     values = [
-        scheme.step(bound, model, batch(data), optimizers, Tensor.backward).value.mean().item()
+        scheme.step(Context(model, bound, optimizers), batch(data)).value.mean().item()
         for _ in range(100)
     ]
     assert sum(values[-10:]) / 10 > sum(values[:10]) / 10 + 1

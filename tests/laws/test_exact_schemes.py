@@ -12,6 +12,7 @@ from tests.oracles import standard_error
 from vi.data.base import Batch
 from vi.models.linear_gaussian import LinearGaussian
 from vi.schemes.account import Account
+from vi.schemes.base import Context
 
 N, D = 60, 4
 
@@ -66,7 +67,7 @@ def epoch(scheme, model, x, size=N, skip=0):
     """One epoch of batches in order; the estimates of its batches."""
     rows = torch.arange(len(x)).split(size)
     seen = [Batch(x[i], {}, i) for i in rows]
-    steps = [scheme.step(vi.ELBO(), model, b, [], torch.Tensor.backward) for b in seen[skip:]]
+    steps = [scheme.step(Context(model, vi.ELBO()), b) for b in seen[skip:]]
     scheme.end_epoch(vi.ELBO(), model, seen[0])
     return steps
 
@@ -217,7 +218,7 @@ def test_incremental_em_never_lowers_the_free_energy(kind):
     for _ in range(15):
         for b, batch in enumerate(seen):
             kept[b] = model.e_step(batch.x)
-            scheme.step(vi.ELBO(), model, batch, [], torch.Tensor.backward)
+            scheme.step(Context(model, vi.ELBO()), batch)
             if None not in kept:
                 energies = [float(model.free_energy(part)) for part in kept]
                 values.append(math.fsum(energies) + float(model.log_prior()))
@@ -303,7 +304,7 @@ def test_an_exact_scheme_goes_on_from_its_state(make, cut):
     def go(scheme, model, steps):
         for step in steps:
             torch.manual_seed(step)
-            scheme.step(vi.ELBO(), model, seen[step % 5], [], torch.Tensor.backward)
+            scheme.step(Context(model, vi.ELBO()), seen[step % 5])
             if step % 5 == 4:
                 scheme.end_epoch(vi.ELBO(), model, seen[0])
 

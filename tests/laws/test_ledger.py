@@ -7,6 +7,7 @@ import vi
 from tests.oracles import SigmaPoints
 from tests.support.inference import amortized
 from vi.data.base import Batch
+from vi.schemes.base import Context
 from vi.schemes.ledger import Ledger
 
 N, D, Z, SIZE = 20, 5, 2, 5
@@ -53,7 +54,7 @@ def watched(scheme, model, x):
 
     def step(n):
         batch = Batch(x[rows[n % len(rows)]], {}, rows[n % len(rows)])
-        scheme.step(BOUND, model, batch, optimizers, torch.Tensor.backward)
+        scheme.step(Context(model, BOUND, optimizers), batch)
 
     return scheme, step
 
@@ -155,7 +156,7 @@ def test_exact_steps_know_what_they_won(model, x, size, make):
         levels.append(exact.log_evidence(x).mean().item())
         for i in rows:
             batch = Batch(x[i], {}, i)
-            scheme.step(BOUND, exact, batch, [], torch.Tensor.backward)
+            scheme.step(Context(exact, BOUND), batch)
         scheme.end_epoch(BOUND, exact, batch)
         won.append(scheme.ledger.close())
     assert all(nats >= -1e-12 for row in won for nats in row.values())
@@ -184,7 +185,7 @@ def test_a_prior_is_no_gain(x):
     for _ in range(4):
         levels.append(exact.log_evidence(x).mean().item())
         batch = Batch(x, {}, torch.arange(N))
-        scheme.step(BOUND, exact, batch, [], torch.Tensor.backward)
+        scheme.step(Context(exact, BOUND), batch)
         scheme.end_epoch(BOUND, exact, batch)
         won.append(scheme.ledger.close())
     pairs = [m["m"] + e["e"] for m, e in zip(won, won[1:], strict=False)]

@@ -10,6 +10,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 import vi
 from tests.oracles import LinearGaussian, exact_diagonal, fix_noise, sigma_noise, tipping_bishop
 from tests.support.inference import amortized
+from vi.schemes.base import Context
 
 STEPS = 20_000
 
@@ -50,7 +51,7 @@ def test_linear_vae_reaches_the_tipping_bishop_evidence(batch):
     scheme = vi.Joint(lambda p: Adam(p, lr=0.01), lambda o: CosineAnnealingLR(o, STEPS))
     optimizers, (schedule,) = scheme.configure(model, bound)
     for _ in range(STEPS):
-        scheme.step(bound, model, batch(x), optimizers, torch.Tensor.backward)
+        scheme.step(Context(model, bound, optimizers), batch(x))
         schedule.step()
     gap = tipping_bishop(x, 3).item() - _exact_elbo(model, x)
     assert -1e-9 <= gap <= 1e-3
@@ -79,7 +80,7 @@ def test_no_linear_vae_is_above_it(batch):
     optimizers, _ = scheme.configure(model, bound)
     start = _exact_elbo(model, x)
     for _ in range(200):
-        scheme.step(bound, model, batch(x), optimizers, torch.Tensor.backward)
+        scheme.step(Context(model, bound, optimizers), batch(x))
     assert start < _exact_elbo(model, x) < tipping_bishop(x, 3).item()
 
 
@@ -96,7 +97,7 @@ def test_amortized_ppca_reaches_it_with_a_full_covariance(batch):
     scheme = vi.Joint(lambda p: Adam(p, lr=0.02), lambda o: CosineAnnealingLR(o, steps))
     optimizers, (schedule,) = scheme.configure(model, bound)
     for _ in range(steps):
-        scheme.step(bound, model, batch(x), optimizers, torch.Tensor.backward)
+        scheme.step(Context(model, bound, optimizers), batch(x))
         schedule.step()
     with torch.no_grad():
         lacking = tipping_bishop(x, 3) - model.log_evidence(x).mean()

@@ -24,6 +24,7 @@ from vi.distributions.kl import closed_form_kl
 from vi.inference.base import Inference
 from vi.inference.given import with_q
 from vi.models.base import LatentVariableModel
+from vi.schemes.base import Context
 
 B, S, D = 4, 3, 5
 
@@ -155,7 +156,7 @@ def test_a_discrete_model_trains_jointly(bound, model, x):
     before = bound(model, x).value.mean()
     for _ in range(50):
         batch = vi.data.base.Batch(x, {})
-        vi.Joint().step(bound, model, batch, optimizers, torch.Tensor.backward)
+        vi.Joint().step(Context(model, bound, optimizers), batch)
     assert bound(model, x).value.mean() > before
 
 

@@ -13,6 +13,7 @@ from vi.distributions.datum_noise import datum_noise
 from vi.distributions.draw import draw
 from vi.distributions.kl import closed_form_kl
 from vi.distributions.relaxed import RelaxedBits, RelaxedCategories
+from vi.schemes.base import Context
 
 TEMPERATURES = (0.1, 0.5, 2.0)
 # (relaxed head, discrete head, prior) over the same states
@@ -309,7 +310,7 @@ def test_trains_jointly(make_model, data, batch):
     before = bound(model.eval(), data).value.mean()
     model.train()
     for _ in range(100):
-        scheme.step(bound, model, batch(data), optimizers, Tensor.backward)
+        scheme.step(Context(model, bound, optimizers), batch(data))
     assert bound(model.eval(), data).value.mean() > before + 0.5
 
 

@@ -12,12 +12,13 @@ from torch.optim.lr_scheduler import StepLR
 import vi
 from vi.bounds.base import Estimate
 from vi.distributions.kl import closed_form_kl
+from vi.schemes.base import Context
 
 
 def _step(scheme, bound, model, seen, times=1):
     optimizers, _ = scheme.configure(model, bound)
     for _ in range(times):
-        estimate = scheme.step(bound, model, seen, optimizers, torch.Tensor.backward)
+        estimate = scheme.step(Context(model, bound, optimizers), seen)
     return estimate
 
 

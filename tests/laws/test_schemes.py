@@ -17,7 +17,8 @@ from tests.support.parts import part
 from vi.bounds.base import Estimate
 from vi.cli.compose import composed
 from vi.data.base import Batch
-from vi.diagnostics.evaluations import Evaluations, counted
+from vi.evaluations import Evaluations, tallied
+from vi.schemes.base import Context
 from vi.schemes.gradient import GradientScheme
 from vi.schemes.rising import Rising
 from vi.training.build import build
@@ -66,7 +67,7 @@ def take(scheme, optimizers, bound, model, seen, first=0, seed=7):
     estimates = []
     for step, batch in enumerate(seen, start=first):
         torch.manual_seed(seed + step)
-        estimates.append(scheme.step(bound, model, batch, optimizers, torch.Tensor.backward))
+        estimates.append(scheme.step(Context(model, bound, optimizers), batch))
         if (step + 1) % (N // SIZE) == 0:
             scheme.end_epoch(bound, model, batch)
     return estimates
@@ -386,7 +387,7 @@ def test_joint_steps_of_aggressive_clip_phi_and_theta_apart(small_vae, x):
 def _cost(scheme, model, x, bound, steps=1):
     spent = Evaluations()
     scheme, optimizers = ready(scheme, model, bound, len(x))
-    with counted(model, spent):
+    with tallied(spent):
         take(scheme, optimizers, bound, model, itertools.islice(batches(x), steps))
     return spent.encoder / SIZE, spent.decoder / SIZE
 
@@ -421,7 +422,7 @@ def test_counting_leaves_the_model_as_it_was(small_vae, x):
     before = dict(vars(model))
 
     def ask():
-        with counted(model, spent):
+        with tallied(spent):
             model.posterior(x)
             raise ArithmeticError
 
@@ -435,7 +436,7 @@ def test_counting_leaves_the_model_as_it_was(small_vae, x):
 def test_to_look_on_costs_nothing(small_vae, x):
     """What is asked in evaluation mode, as the ledger does. Caught: its measurements counted."""
     model, spent = small_vae(), Evaluations()
-    with counted(model, spent):
+    with tallied(spent):
         vi.ELBO()(model.eval(), x)
         vi.ELBO(3)(model.train(), x)
     assert spent == Evaluations(encoder=N, decoder=3 * N)

@@ -16,6 +16,7 @@ from tests.support.parts import part
 from vi.data.base import Batch
 from vi.distributions.flows.planar import PlanarFlow
 from vi.distributions.kl import closed_form_kl
+from vi.schemes.base import Context
 from vi.training.build import build
 from vi.training.registry import options
 
@@ -63,7 +64,7 @@ def moved(scheme, bound, model, batch):
     scheme.num_data = len(batch.x)
     before = flat(model.parameters())
     optimizers, _ = scheme.configure(model, bound)
-    estimate = scheme.step(bound, model, batch, optimizers, torch.Tensor.backward)
+    estimate = scheme.step(Context(model, bound, optimizers), batch)
     return flat(model.parameters()) - before, estimate
 
 
@@ -281,9 +282,7 @@ def test_evaluation_refines_as_training_does(make_refinement, vae, x):
     scheme = vi.SemiAmortised(refinement)
     optimizers, _ = scheme.configure(vae, bound)
     evaluated = bound(scheme.inference(vae, bound), x).value
-    assert torch.equal(
-        scheme.step(bound, vae, Batch(x, {}), optimizers, torch.Tensor.backward).value, evaluated
-    )
+    assert torch.equal(scheme.step(Context(vae, bound, optimizers), Batch(x, {})).value, evaluated)
     assert not torch.equal(evaluated, bound(vae, x).value)
 
 
@@ -299,7 +298,7 @@ def svi(make_refinement, vae):
 
     def step(rows, x):
         seen = Batch(x[rows], {}, rows)
-        return scheme.step(bound, vae, seen, optimizers, torch.Tensor.backward)
+        return scheme.step(Context(vae, bound, optimizers), seen)
 
     return scheme, bound, step
 
@@ -389,7 +388,7 @@ def free(posterior, prior=None):
     optimizers, _ = scheme.configure(model, bound)
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     for rows in torch.arange(10).split(5):
-        scheme.step(bound, model, Batch(x[rows], {}, rows), optimizers, torch.Tensor.backward)
+        scheme.step(Context(model, bound, optimizers), Batch(x[rows], {}, rows))
     return scheme, model, before
 
 
@@ -428,7 +427,7 @@ def test_an_implicit_gradient_is_not_differentiated():
         optimizers, _ = scheme.configure(model, bound)
         batch = Batch(torch.rand(4, D).round(), {})
         with pytest.raises(vi.ConfigurationError, match="cannot be differentiated"):
-            scheme.step(bound, model, batch, optimizers, torch.Tensor.backward)
+            scheme.step(Context(model, bound, optimizers), batch)
 
 
 def test_a_refined_model_is_the_same_but_for_q(make_refinement):

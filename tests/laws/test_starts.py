@@ -13,6 +13,7 @@ from vi.cli.compose import composed
 from vi.data.base import Batch
 from vi.distributions.delta import Delta
 from vi.initializations.lloyd import Partition, lloyd, swapped
+from vi.schemes.base import Context
 from vi.training.build import build
 from vi.training.run import Run
 
@@ -27,7 +28,7 @@ def climb(scheme, model, x, epochs=200):
     batches = [Batch(x[i], {}, i) for i in torch.arange(len(x)).split(50)]
     for _ in range(epochs):
         for batch in batches:
-            scheme.step(vi.ELBO(), model, batch, [], torch.Tensor.backward)
+            scheme.step(Context(model, vi.ELBO()), batch)
         scheme.end_epoch(vi.ELBO(), model, batches[0])
         if scheme.converged:
             break

@@ -8,6 +8,7 @@ import torch
 import vi
 from tests.laws.conftest import POSTERIORS, node
 from tests.oracles import standard_error
+from vi.schemes.base import Context
 from vi.training.build import build
 
 
@@ -187,7 +188,7 @@ def test_wake_sleep_dreams_of_it(small_vae, data, batch):
     bound = vi.LogWeightELBO()
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     optimizers, _ = scheme.configure(model, bound)
-    estimate = scheme.step(bound, model, batch(data), optimizers, torch.Tensor.backward)
+    estimate = scheme.step(Context(model, bound, optimizers), batch(data))
     assert estimate.value.isfinite().all()
     moved = {name for name, p in model.named_parameters() if not torch.equal(p, before[name])}
     assert {"prior_module.inputs", "inference.encoder.layers.0.weight"} <= moved

@@ -13,6 +13,7 @@ from tests.oracles import standard_error
 from vi.data.base import Batch
 from vi.inference.base import Inference
 from vi.models.base import LatentVariableModel
+from vi.schemes.base import Context
 
 Z, X = 3, 4
 CAUSES = torch.tensor([1, 2, 3]).double() / 6
@@ -195,7 +196,7 @@ def test_a_step_is_one_of_theta_and_then_one_of_phi(model, batch, monkeypatch, m
     by_hand, bound = Tables(), vi.LogWeightELBO()
     scheme = make(optimizer=partial(SGD, lr=1.0))
     optimizers, _ = scheme.configure(model, bound)
-    estimate = scheme.step(bound, model, batch, optimizers, torch.Tensor.backward)
+    estimate = scheme.step(Context(model, bound, optimizers), batch)
     assert (estimate.value - by_hand.elbo(batch.x)).abs().max() <= 1e-14
     theta = [by_hand.causes, by_hand.effects]
     gradients = torch.autograd.grad(by_hand.elbo(batch.x).mean(), theta)
@@ -216,7 +217,7 @@ def test_a_discrete_q_is_trained_without_a_pathwise_gradient(model, batch, make,
     scheme = make()
     optimizers, _ = scheme.configure(model, bound)
     before = [p.detach().clone() for p in model.parameters()]
-    scheme.step(bound, model, batch, optimizers, torch.Tensor.backward)
+    scheme.step(Context(model, bound, optimizers), batch)
     pairs = zip(before, model.parameters(), strict=True)
     assert not any(torch.equal(a, b) for a, b in pairs)
 
@@ -234,7 +235,7 @@ def test_the_encoder_ends_at_the_posterior(model, sleep_weight):
     encoder = scheme.configure(model, vi.ELBO())[0][0]
     start = _kl(model)
     for _ in range(200):
-        scheme.descend(scheme.phi_loss(model, batch), [encoder], torch.Tensor.backward)
+        scheme.descend(scheme.phi_loss(model, batch), Context(model, vi.ELBO()), [encoder])
     assert _kl(model) < 0.01 < 0.3 < start
 
 

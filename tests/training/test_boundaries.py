@@ -104,7 +104,7 @@ class Watch(Stepwise):
 
     def after(self, module):
         self.weights.append(flat(module.model.state_dict()))
-        self.evaluations.append(module.evaluations.encoder + module.evaluations.decoder)
+        self.evaluations.append(module.book.evaluations.encoder + module.book.evaluations.decoder)
 
 
 class Run(NamedTuple):

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from unittest.mock import patch
@@ -19,13 +20,12 @@ import vi
 from vi.bounds.base import Bound, Estimate
 from vi.data.base import LoadedData, Values
 from vi.errors import ConfigurationError, NumericsError
-from vi.fast import linear as products
-from vi.fast import plans
-from vi.fast.devices import chosen_device
+from vi.fast import rounding
+from vi.fast.linear import Kernels
 from vi.fast.plans import Plan
 from vi.models.base import LatentVariableModel
-from vi.training import rounding
 from vi.training.callbacks.early_stopping import EarlyStopping
+from vi.training.devices import chosen_device
 from vi.training.processes import Processes
 from vi.training.registry import options, resolve, target_of
 
@@ -126,13 +126,27 @@ def own_plans(rank=RANK):
     return {f"{rank + 1}x2x3, 1 threads": Plan(), "9x2x3, 1 threads": Plan(forward=rank == 1)}
 
 
+@contextmanager
+def knowing(plans):
+    """Within this block all kernels begin with these plans; gives those that were made."""
+    made, init = [], Kernels.__init__
+
+    def begin(kernels, **told):
+        init(kernels, **told)
+        kernels.plans.adopt(plans)
+        made.append(kernels)
+
+    with patch.object(Kernels, "__init__", begin):
+        yield made
+
+
 def rounded(run):
     """Whether oneDNN rounds in every step, where the second process found that and another."""
     bound, said = AtTheMean(), []
-    bound.at_step = lambda step: said.append(products.is_rounding_by_onednn())
-    by = {"_chosen": "autocast", "_followed": "onednn"}
-    found = {name: lambda *_, way=way: {rounding._BY: way} for name, way in by.items()}
-    with patch.multiple(rounding, **found):
+    by = {True: "autocast", False: "onednn"}
+    found = patch.object(rounding, "_chosen", lambda *_, choose: {rounding._BY: by[choose]})
+    with knowing({}) as made, found:
+        bound.at_step = lambda step: said.append(made[0].round_by_onednn)
         run(bound=bound, epochs=1, precision="bf16")
     return said
 
@@ -144,12 +158,12 @@ def main(folder: Path) -> None:
     for name, (n, steps) in CASES.items():
         told[name] = run(folder / name, n, steps_per_call=steps)
     bound, half = AtTheMean(), folder / "half"
-    plans.adopt(own_plans())
-    run(half, bound=bound, epochs=1, steps_per_call=7)
+    with knowing(own_plans()):
+        run(half, bound=bound, epochs=1, steps_per_call=7)
     told["seeds"] = bound.seeds
-    plans._plans.clear()
-    told["resumed"] = run(half, steps_per_call=7, ckpt_path=half / "checkpoints" / "last.ckpt")
-    told["plans"] = plans.plans()
+    with knowing({}) as made:
+        told["resumed"] = run(half, steps_per_call=7, ckpt_path=half / "checkpoints" / "last.ckpt")
+    told["plans"] = made[0].plans.state_dict()
     told["rounding"] = rounded(partial(run, folder / "rounded"))
     stopping = {"epochs": 9, "callbacks": [EarlyStopping(1, min_delta=1e9)]}
     random = {"bound": vi.ELBO(), "optimizer": torch.optim.Adam}

@@ -14,7 +14,7 @@ from torch.optim import SGD
 from torch.optim.lr_scheduler import ExponentialLR
 
 import vi
-import vi.fast.devices
+import vi.fast.threads
 from vi.data.base import DynamicBits, LoadedData, Values
 from vi.errors import (
     CheckpointError,
@@ -367,11 +367,11 @@ def test_a_model_of_another_precision_is_refused(tmp_path):
 
 def test_threads_are_a_function_of_the_sizes():
     before = torch.get_num_threads()
-    with vi.fast.devices.threads(None, nn.Linear(10, 10), 100) as small:
+    with vi.fast.threads.threads(None, nn.Linear(10, 10), 100) as small:
         assert torch.get_num_threads() == small == 1
-    with vi.fast.devices.threads(None, nn.Linear(1000, 1000), 100) as large:
+    with vi.fast.threads.threads(None, nn.Linear(1000, 1000), 100) as large:
         assert large == before
-    with vi.fast.devices.threads(2, nn.Linear(1, 1), 1) as given:
+    with vi.fast.threads.threads(2, nn.Linear(1, 1), 1) as given:
         assert torch.get_num_threads() == given == 2
     assert torch.get_num_threads() == before
 

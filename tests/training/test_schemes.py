@@ -89,7 +89,7 @@ class Ends(pl.Callback):
     """What the module and its scheme hold when training ends."""
 
     def on_train_end(self, trainer, pl_module):
-        self.evaluations = pl_module.evaluations
+        self.evaluations = pl_module.book.evaluations
         self.state = pl_module.scheme.state_dict()
 
 

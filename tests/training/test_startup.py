@@ -8,8 +8,8 @@ import pytest
 import vi
 from tests.tiny import D, vae
 from vi.data.base import LoadedData, Values
-from vi.training import fit as fitting
 from vi.training import module, startup
+from vi.training import result as fitting
 from vi.training.startup import Startup
 
 

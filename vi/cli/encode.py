@@ -25,13 +25,15 @@ def encode_run(
     """Write mean and standard deviation of q(z|x), one row per datum, and what was given."""
     import torch
 
+    from vi.fast import session
     from vi.progress import watched
     from vi.training.progress_bar import progress_bar
 
     opened = open_run(run, device=device, data_dir=data_dir, plugins=plugins)
     chosen = opened.split(split).frozen(opened.seed)
     rows: dict[str, list[torch.Tensor]] = {}
-    with torch.no_grad(), progress_bar(f"encoding {split}"):
+    bar = progress_bar(f"encoding {split}")
+    with torch.no_grad(), session(None, opened.model), bar:
         for index in watched(chosen.spread(len(chosen)).split(_BATCH)):
             batch = chosen.batch(index)
             q = opened.model.posterior(batch.x, **batch.given)

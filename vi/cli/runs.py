@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from vi.bounds.base import Bound
     from vi.data.base import LoadedData, Split
-    from vi.fast.devices import DeviceName
     from vi.models.base import LatentVariableModel
+    from vi.training.devices import DeviceName
 
 
 def start(name: str, command: Callable[..., Any], arguments: Sequence[str] | None) -> None:
@@ -74,7 +74,7 @@ def open_run(
         CheckpointError: The run did not finish, or was trained on data that have no option.
         DataError: The data are missing or damaged.
     """
-    from vi.fast.devices import chosen_device
+    from vi.training.devices import chosen_device
     from vi.training.pretrained import built, load, model_directory, read_config
     from vi.training.same_data import require_same_data
 

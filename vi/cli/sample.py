@@ -21,6 +21,7 @@ def sample_run(run: str, count: int, seed: int, out: str | None, plugins: list[s
     import torch
 
     from vi.errors import ConfigurationError
+    from vi.fast import session
     from vi.training.pictures import samples_figure, save_figure
     from vi.training.pretrained import load, model_directory
 
@@ -29,10 +30,11 @@ def sample_run(run: str, count: int, seed: int, out: str | None, plugins: list[s
     model = load(run, plugins=plugins)
     width = model.context_dim
     given = {"context": torch.eye(width)[torch.arange(count) % width]} if width else {}
-    torch.manual_seed(seed)
-    draws = model.sample(count, **given)
-    torch.manual_seed(seed)  # the means of the very same z
-    means = model.sample_mean(count, **given)
+    with session(None, model):
+        torch.manual_seed(seed)
+        draws = model.sample(count, **given)
+        torch.manual_seed(seed)  # the means of the very same z
+        means = model.sample_mean(count, **given)
     folder = Path(out) if out else model_directory(run).parent / "sample"
     path = write_arrays(folder / "samples.npz", {"x": draws.numpy(), "mean": means.numpy()})
     print(f"written to {path}: x and mean {tuple(draws.shape)}")

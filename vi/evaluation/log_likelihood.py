@@ -11,6 +11,7 @@ from torch import Tensor
 from vi.distributions.datum_noise import groups_of_rows
 from vi.distributions.draw import draw
 from vi.errors import require_positive
+from vi.fast import session
 from vi.inputs import admitting
 from vi.models.base import LatentVariableModel
 from vi.progress import watched
@@ -75,9 +76,10 @@ def log_likelihood(
     """
     require_positive("num_samples", num_samples)
     groups = []
-    for rows in groups_of_rows(len(x), DATA_AT_ONCE):
-        group = {k: v[rows] for k, v in given.items()}
-        groups.append(_log_likelihood(model, x[rows], num_samples, **group))
+    with session(None, model):
+        for rows in groups_of_rows(len(x), DATA_AT_ONCE):
+            group = {k: v[rows] for k, v in given.items()}
+            groups.append(_log_likelihood(model, x[rows], num_samples, **group))
     return LogLikelihood(*(torch.cat(parts) for parts in zip(*groups, strict=True)))
 
 

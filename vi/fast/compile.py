@@ -5,19 +5,15 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
-from typing import Literal
 
 import torch
 
 from vi.errors import ConfigurationError
-from vi.fast.precision import networks
 from vi.models.base import LatentVariableModel
-
-Compile = Literal["off", "on", "auto"]
 
 
 @contextmanager
-def compiled(choice: Compile, model: LatentVariableModel, device: torch.device) -> Iterator[None]:
+def compiled(choice: str, model: LatentVariableModel, device: torch.device) -> Iterator[None]:
     """Within this block the networks of a model are compiled, each by itself.
 
     auto compiles on a GPU, where it can. On the processor it gains a few per cent after some

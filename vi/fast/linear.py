@@ -14,111 +14,89 @@ gradient is copied; but a permission to round is no order, and not every process
 import math
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from vi.fast.plans import SMALL, Plan, plan_of
-
-Library = Literal["auto", "torch"]
+from vi.fast.plans import SMALL, Plans
 
 _RECTIFIED_BACKWARD = torch.ops.aten.threshold_backward.grad_input
 _ROUNDING: Any = getattr(torch.backends.mkldnn, "matmul", None)
 _oneDNN = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
-_library: Library = "auto"
-_onednn_rounds = False
 
 
-class Linear(nn.Linear):
-    """y = x W' + b, as ``torch.nn.Linear``, forward and backward in the fastest way.
+class Kernels:
+    """What computes the linear layers of a session.
 
-    The ways differ in the order of their sums: by about 1e-6 of the result.
+    Args:
+        choosing: Whether each product is computed in the fastest way, or as torch does itself.
     """
 
-    def forward(self, input: Tensor) -> Tensor:
-        """(.., in_features) -> (.., out_features)."""
-        if not applies(input, self.weight):
-            return super().forward(input)
+    def __init__(self, *, choosing: bool = True) -> None:
+        self.choosing = choosing and _oneDNN is not None
+        self.plans = Plans(_single)
+        self.round_by_onednn = False
+        """Whether oneDNN rounds the factors of large products where autocast is on."""
+
+    def applies(self, x: Tensor, *weights: Tensor) -> bool:
+        """Whether there is a choice to make when vectors x (.., D) meet these weights."""
+        return (
+            self.choosing
+            and not torch.compiler.is_compiling()
+            and math.prod(x.shape[:-1]) * max(w.numel() for w in weights) >= SMALL
+            and x.dim() > 1
+            and all(t.dtype == torch.float32 and t.is_cpu for t in (x, *weights))
+            and (not torch.is_autocast_enabled("cpu") or self.factors() == torch.bfloat16)
+            and not torch._C._are_functorch_transforms_active()
+        )
+
+    def factors(self) -> torch.dtype:
+        """What the factors of large products are rounded to: bf16, or not at all."""
+        on = self.round_by_onednn and torch.is_autocast_enabled("cpu")
+        return torch.get_autocast_dtype("cpu") if on else torch.float32
+
+    @contextmanager
+    def rounding(self, *, by_onednn: bool) -> Iterator[None]:
+        """Within this block oneDNN rounds the factors of large products in autocast, or not."""
+        before, self.round_by_onednn = self.round_by_onednn, by_onednn
+        try:
+            yield
+        finally:
+            self.round_by_onednn = before
+
+    def linear(self, layer: nn.Linear, input: Tensor) -> Tensor:
+        """y = x W' + b, forward and backward in the fastest way."""
+        if not self.applies(input, layer.weight):
+            return linear(input, layer.weight, layer.bias)
         x = input.flatten(0, -2)
-        plan = _plan(len(x), self.weight)
+        plan = self.plans.of(len(x), layer.weight)
         if torch.is_grad_enabled():
-            if not any(plan[1:4]) and _factors() == torch.float32:
-                return super().forward(input)
-            y = layers(x, self.weight, self.bias)
+            if not any(plan[1:4]) and self.factors() == torch.float32:
+                return linear(input, layer.weight, layer.bias)
+            y = self.layers(x, layer.weight, layer.bias)
         else:
-            by_onednn, factors = plan.inference, _factors()
+            by_onednn, factors = plan.inference, self.factors()
             with _own_precision():
-                y = _product(x, self.weight, self.bias, by_onednn=by_onednn, factors=factors)
-        return y.view(*input.shape[:-1], self.out_features)
+                y = _product(x, layer.weight, layer.bias, by_onednn=by_onednn, factors=factors)
+        return y.view(*input.shape[:-1], layer.out_features)
 
-
-@contextmanager
-def products_by(library: Library) -> Iterator[None]:
-    """Within this block ``auto`` takes the faster library, ``torch`` what torch takes itself."""
-    global _library
-    before, _library = _library, library
-    try:
-        yield
-    finally:
-        _library = before
-
-
-@contextmanager
-def rounding_by_onednn(*, on: bool = True) -> Iterator[None]:
-    """Within this block oneDNN rounds the factors of large products where autocast is on."""
-    before = _onednn_rounds
-    round_by_onednn(on)
-    try:
-        yield
-    finally:
-        round_by_onednn(before)
-
-
-def round_by_onednn(on: bool) -> None:  # noqa: FBT001
-    """Whether oneDNN rounds the factors of large products from now on."""
-    global _onednn_rounds
-    _onednn_rounds = on
-
-
-def is_rounding_by_onednn() -> bool:
-    """Whether it does."""
-    return _onednn_rounds
-
-
-def is_choosing(library: Library) -> bool:
-    """Whether products by this library are ever those of oneDNN."""
-    return library == "auto" and _oneDNN is not None
-
-
-def applies(x: Tensor, *weights: Tensor) -> bool:
-    """Whether there is a choice to make when vectors x (.., D) meet these weights."""
-    return (
-        _library == "auto"
-        and not torch.compiler.is_compiling()
-        and math.prod(x.shape[:-1]) * max(w.numel() for w in weights) >= SMALL
-        and x.dim() > 1
-        and all(t.dtype == torch.float32 and t.is_cpu for t in (x, *weights))
-        and _oneDNN is not None
-        and (not torch.is_autocast_enabled("cpu") or _factors() == torch.bfloat16)
-        and not torch._C._are_functorch_transforms_active()
-    )
-
-
-def layers(x: Float[Tensor, "N D"], *parameters: Tensor | None) -> Float[Tensor, "N H"]:
-    """y = W_n r(.. r(W_1 x + b_1) ..) + b_n of x, W_1, b_1, .., with r(a) = max(a, 0)."""
-    factors = _factors()
-    with _own_precision():
-        return _Layers.apply(factors, x, *parameters)
+    def layers(self, x: Float[Tensor, "N D"], *parameters: Tensor | None) -> Float[Tensor, "N H"]:
+        """y = W_n r(.. r(W_1 x + b_1) ..) + b_n of x, W_1, b_1, .., with r(a) = max(a, 0)."""
+        factors = self.factors()
+        with _own_precision():
+            return _Layers.apply(self.plans, factors, x, *parameters)
 
 
 class _Layers(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, factors: torch.dtype, x: Tensor, *parameters: Tensor | None) -> Tensor:
+    def forward(
+        ctx: Any, plans: Plans, factors: torch.dtype, x: Tensor, *parameters: Tensor | None
+    ) -> Tensor:
         weights = [weight for weight in parameters[::2] if weight is not None]
-        ctx.plans, inputs = [_plan(len(x), weight) for weight in weights], []
+        ctx.plans, inputs = [plans.of(len(x), weight) for weight in weights], []
         for i, (weight, bias) in enumerate(zip(weights, parameters[1::2], strict=True)):
             inputs.append(x.relu_() if i else x)
             columns = ctx.plans[i].columns and i < len(weights) - 1
@@ -131,10 +109,10 @@ class _Layers(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         (of_y,), plans, saved, factors = grads, ctx.plans, ctx.saved_tensors, ctx.factors
-        needed = ctx.needs_input_grad[1:]
+        needed = ctx.needs_input_grad[2:]
         inputs, parameters = saved[: len(plans)], saved[len(plans) :]
         if torch.is_grad_enabled():  # someone asks for a derivative of what is computed here
-            return None, *_differentiable_backward(of_y, needed, inputs[0], *parameters)
+            return None, None, *_differentiable_backward(of_y, needed, inputs[0], *parameters)
         of_y, of_all = of_y.contiguous(), []
         for i in reversed(range(len(plans))):
             x, weight, plan = inputs[i], parameters[2 * i], plans[i]
@@ -153,7 +131,7 @@ class _Layers(torch.autograd.Function):
                 )
             if i:
                 _RECTIFIED_BACKWARD(of_y, x, 0, grad_input=of_y)
-        return None, of_y if needed[0] else None, *reversed(of_all)
+        return None, None, of_y if needed[0] else None, *reversed(of_all)
 
 
 def _differentiable_backward(
@@ -179,17 +157,11 @@ def _product(
     """a b' + bias."""
     multiply: Callable[[Tensor, Tensor], Tensor] = torch.mm
     if factors == torch.bfloat16 and len(a) * b.numel() >= SMALL:
-        multiply = torch.ops.vi.mm_of_bf16
+        multiply = mm_of_bf16
     elif by_onednn and _oneDNN is not None and not columns:
         return _oneDNN(a, b, bias, "none", [], "")
     y = multiply(b, a.t()).t() if columns else multiply(a, b.t())
     return y if bias is None else y.add_(bias)  # torch would first fill y with the bias
-
-
-def _factors() -> torch.dtype:
-    """What the factors of large products are rounded to: bf16, or not at all."""
-    on = _onednn_rounds and torch.is_autocast_enabled("cpu")
-    return torch.get_autocast_dtype("cpu") if on else torch.float32
 
 
 def _own_precision() -> AbstractContextManager[Any]:
@@ -203,7 +175,7 @@ def can_be_asked_to_round() -> bool:
     return hasattr(_ROUNDING, "fp32_precision") and torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
-class _FactorsOfBF16:
+class FactorsOfBF16:
     """Within this block oneDNN rounds the factors of single-precision products."""
 
     def __enter__(self) -> None:
@@ -213,21 +185,15 @@ class _FactorsOfBF16:
         _ROUNDING.fp32_precision = self.before
 
 
-def _mm_of_bf16(a: Tensor, b: Tensor) -> Tensor:
-    with _FactorsOfBF16():
+def are_factors_rounded() -> bool:
+    """Whether oneDNN is asked to, here and now."""
+    return getattr(_ROUNDING, "fp32_precision", "none") == "bf16"
+
+
+def mm_of_bf16(a: Float[Tensor, "M K"], b: Float[Tensor, "K N"]) -> Float[Tensor, "M N"]:
+    """a b, of factors that oneDNN was asked to round."""
+    with FactorsOfBF16():
         return torch.mm(a, b)
-
-
-# As one operation, so that whoever writes operations down sees that it is another product.
-_OPERATIONS = torch.library.Library("vi", "FRAGMENT")
-_OPERATIONS.define("mm_of_bf16(Tensor a, Tensor b) -> Tensor")
-_OPERATIONS.impl("mm_of_bf16", _mm_of_bf16, "CPU")
-WITHIN = {torch.ops.vi.mm_of_bf16.default: (torch.mm, _FactorsOfBF16())}
-"""Operations of our own: what makes each of them, within a context that several can share."""
-
-
-def _plan(rows: int, weight: Float[Tensor, "H D"]) -> Plan:
-    return plan_of(rows, weight, _single)
 
 
 def _single(a: Tensor, b: Tensor, *, by_onednn: bool, columns: bool = False) -> Tensor:

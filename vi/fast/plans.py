@@ -35,53 +35,60 @@ class Plan(NamedTuple):
 
 
 _SIZE_OF = ("rows", "inputs", "outputs", "threads")
-_plans: dict[tuple[int, ...], Plan] = {}  # by their sizes
 
 
-def plans() -> dict[str, list[bool]]:
-    """What was chosen for the sizes met in this process."""
-    return {_name(size): list(plan) for size, plan in _plans.items()}
+class Plans:
+    """What was chosen for the sizes met so far.
 
-
-def described() -> dict[str, str]:
-    """The same for people: the products of each size that torch does not compute as it would."""
-    return {
-        _name(size): ", ".join(k for k, on in plan._asdict().items() if on) or "torch"
-        for size, plan in _plans.items()
-    }
-
-
-def adopt(plans: Mapping[str, Sequence[bool]]) -> None:
-    """Choose as another process did: a resumed run computes what it would have computed.
-
-    Raises:
-        CheckpointError: They are no plans.
+    Args:
+        product: Computes a product in each of the ways.
     """
-    found: dict[tuple[int, ...], Plan | None] = {
-        _size(name): _plan(list(plan)) for name, plan in plans.items()
-    }
-    whole: dict[tuple[int, ...], Plan] = {}
-    for size, plan in found.items():
-        if plan is not None and len(size) == len(_SIZE_OF):
-            whole[size] = plan
-    if len(whole) < len(plans):
-        raise CheckpointError(
-            f"these are no plans of products: {dict(plans)}", hint="give a file of a run"
-        )
-    _plans.update(whole)
 
+    def __init__(self, product: Product) -> None:
+        self.product = product
+        self.by_size: dict[tuple[int, ...], Plan] = {}
 
-def plan_of(rows: int, weight: Float[Tensor, "H D"], product: Product) -> Plan:
-    """For a layer and batch of this size: what was measured here this week, or a measurement."""
-    if rows * weight.numel() < SMALL:
-        return Plan()
-    size = (rows, *reversed(weight.shape), torch.get_num_threads())
-    if size not in _plans:
-        name = _name(size)
-        _plans[size] = _plan(memory().recall(name)) or _measured_and_kept(
-            name, rows, weight.detach(), product
-        )
-    return _plans[size]
+    def of(self, rows: int, weight: Float[Tensor, "H D"]) -> Plan:
+        """For a layer and batch of this size: as measured here this week, or measured now."""
+        if rows * weight.numel() < SMALL:
+            return Plan()
+        size = (rows, *reversed(weight.shape), torch.get_num_threads())
+        if size not in self.by_size:
+            name = _name(size)
+            self.by_size[size] = _plan(memory().recall(name)) or _measured_and_kept(
+                name, rows, weight.detach(), self.product
+            )
+        return self.by_size[size]
+
+    def state_dict(self) -> dict[str, list[bool]]:
+        """Plain values."""
+        return {_name(size): list(plan) for size, plan in self.by_size.items()}
+
+    def described(self) -> dict[str, str]:
+        """The same for people: the products of each size that torch does not compute itself."""
+        return {
+            _name(size): ", ".join(k for k, on in plan._asdict().items() if on) or "torch"
+            for size, plan in self.by_size.items()
+        }
+
+    def adopt(self, plans: Mapping[str, Sequence[bool]]) -> None:
+        """Choose as another process did: a resumed run computes what it would have computed.
+
+        Raises:
+            CheckpointError: They are no plans.
+        """
+        found: dict[tuple[int, ...], Plan | None] = {
+            _size(name): _plan(list(plan)) for name, plan in plans.items()
+        }
+        whole: dict[tuple[int, ...], Plan] = {}
+        for size, plan in found.items():
+            if plan is not None and len(size) == len(_SIZE_OF):
+                whole[size] = plan
+        if len(whole) < len(plans):
+            raise CheckpointError(
+                f"these are no plans of products: {dict(plans)}", hint="give a file of a run"
+            )
+        self.by_size.update(whole)
 
 
 def _plan(kept: Any) -> Plan | None:

@@ -1,22 +1,30 @@
 """How precisely networks compute; what comes out of them, and the bound, stay as they are."""
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
-from typing import Any, Literal
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vi.errors import ConfigurationError
+from vi.fast.swapped import Swapped, in_class
 from vi.models.base import LatentVariableModel
 
-Precision = Literal["float32", "tf32", "bf16"]
+
+class _Rounding(Swapped):
+    precision: ClassVar[str]
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Tensor:
+        """What the network computes, in the precision of its parameters."""
+        like = next(self.parameters())
+        with _within(self.precision, like.device):
+            output = super().__call__(*args, **kwargs)
+        return output.to(like.dtype)
 
 
 @contextmanager
-def computing_in(
-    precision: Precision, model: LatentVariableModel, device: torch.device
-) -> Iterator[None]:
+def computing_in(precision: str, model: LatentVariableModel) -> Iterator[None]:
     """Within this block the networks of a model compute their products like this.
 
     bf16 rounds the inputs of every product to 8 bits, and the results that autocast rounds; tf32
@@ -36,38 +44,12 @@ def computing_in(
             f"trainer.precision={precision} is for networks, and {type(model).__name__} has none",
             hint="trainer.precision=float32",
         )
-    with ExitStack() as stack:
-        for network in found:
-            stack.enter_context(_around(network, precision, device))
+    with in_class([(part, _Rounding, {"precision": precision}) for part in found]):
         yield
 
 
-@contextmanager
-def _around(network: nn.Module, precision: Precision, device: torch.device) -> Iterator[None]:
-    """Hooks, which a copy of the module takes along, and not another ``forward``."""
-    entered: list[AbstractContextManager[Any]] = []
-
-    def enter(module: nn.Module, _: Any) -> None:
-        del module
-        bf16 = precision == "bf16"
-        context = torch.autocast(device.type, torch.bfloat16) if bf16 else tensor_cores()
-        context.__enter__()
-        entered.append(context)
-
-    def leave(module: nn.Module, _: Any, output: Tensor | None) -> Tensor | None:
-        entered.pop().__exit__(None, None, None)
-        return None if output is None else output.to(next(module.parameters()).dtype)
-
-    not_compiled: Any = torch.compiler.disable  # but what is between the hooks may be
-    hooks = [
-        network.register_forward_pre_hook(not_compiled(enter)),
-        network.register_forward_hook(not_compiled(leave), always_call=True),
-    ]
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()
+def _within(precision: str, device: torch.device) -> AbstractContextManager[Any]:
+    return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else tensor_cores()
 
 
 @contextmanager

@@ -1,21 +1,22 @@
 """A precision does what it says, or is refused: found out by value, and by the clock."""
 
-import copy
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any, NamedTuple
+from contextlib import ExitStack, contextmanager
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from vi.errors import ConfigurationError
-from vi.fast import linear as products
+from vi.fast import linear
+from vi.fast.linear import Kernels, mm_of_bf16
 from vi.fast.plans import SMALL, memory
 from vi.fast.precision import computing_in, tensor_cores
 from vi.fast.settled import settled
-from vi.training.module import TrainingModule
+from vi.fast.swapped import in_class, linear_by
+from vi.models.base import LatentVariableModel
 
 Multiply = Callable[[Tensor, Tensor], Tensor]
 
@@ -23,6 +24,35 @@ _ERRORS = 1e-4, 1e-2  # of a product of rounded factors, of the norm of the prod
 _BY = "precision/rounded_by"
 _WORTH = 1.25  # times a step in single precision
 _SIZE = (256, 256, 256)
+
+
+@runtime_checkable
+class Trial(Protocol):
+    """An optimiser step that can be taken as often as one likes, on copies of the parts."""
+
+    @property
+    def model(self) -> LatentVariableModel:
+        """The copy."""
+        ...
+
+    @property
+    def step(self) -> Callable[[], object]:
+        """Takes it."""
+        ...
+
+
+class Timed(NamedTuple):
+    """What a way to round is timed by.
+
+    Args:
+        trial: Makes a new one.
+        batch_size: Data of a step.
+        kind: What its time depends on beside the sizes and the networks of the model.
+    """
+
+    trial: Callable[[], Trial]
+    batch_size: int
+    kind: str
 
 
 class Way(NamedTuple):
@@ -44,22 +74,31 @@ def _by_tensor_cores(a: Tensor, b: Tensor) -> Tensor:
 
 _WAYS = {
     "autocast": Way(_by_autocast, by_onednn=False),
-    "onednn": Way(torch.ops.vi.mm_of_bf16, by_onednn=True),
+    "onednn": Way(mm_of_bf16, by_onednn=True),
 }
 
 
 @contextmanager
 def rounding(
-    module: TrainingModule, device: torch.device, *, choose: bool = True
+    precision: str,
+    model: LatentVariableModel,
+    kernels: Kernels,
+    device: torch.device,
+    timed: Timed,
+    *,
+    choose: bool = True,
 ) -> Iterator[dict[str, Any]]:
-    """Within this block the networks of a module compute in the precision of its settings.
+    """Within this block the networks of a model compute in a precision.
 
     On a processor bf16 is rounded by oneDNN while it reads, if it does so, or by autocast:
     whichever takes the shorter step, which has to be worth it.
 
     Args:
-        module: Its parts are copied for the steps that are timed.
-        device: Where it will compute.
+        precision: One of float32, tf32 and bf16.
+        model: Whose networks.
+        kernels: What computes their linear layers.
+        device: Where they will compute.
+        timed: What is timed.
         choose: Else another process has chosen: one of the same run, or that of a checkpoint.
 
     Yields:
@@ -69,19 +108,15 @@ def rounding(
         ConfigurationError: The device does not round, or bf16 is not 1.25 times as fast as single
             precision.
     """
-    precision = module.settings.precision
     if precision == "tf32":
         _require_tensor_cores(device)
     facts: dict[str, Any] = {"precision": precision}
     if precision == "bf16":
-        facts |= _chosen(module, device) if choose else _followed(module, device)
-    with (
-        products.rounding_by_onednn(on=facts.get(_BY) == "onednn"),
-        computing_in(precision, module.model, device),
-    ):
+        facts |= _chosen(timed, model, kernels, device, choose=choose)
+    with kernels.rounding(by_onednn=facts.get(_BY) == "onednn"), computing_in(precision, model):
         yield facts
         if precision == "bf16":  # a checkpoint may have said something else
-            facts[_BY] = "onednn" if products.is_rounding_by_onednn() else "autocast"
+            facts[_BY] = "onednn" if kernels.round_by_onednn else "autocast"
 
 
 def rounds(
@@ -130,16 +165,21 @@ def _kind(device: torch.device) -> str:
     return "processor" if device.type == "cpu" else "GPU"
 
 
-def _followed(module: TrainingModule, device: torch.device) -> dict[str, Any]:
-    known = _recalled(_name(module)) if device.type == "cpu" else None
-    return {_BY: known[0] if known else "autocast"}
-
-
-def _chosen(module: TrainingModule, device: torch.device) -> dict[str, Any]:
+def _chosen(
+    timed: Timed,
+    model: LatentVariableModel,
+    kernels: Kernels,
+    device: torch.device,
+    *,
+    choose: bool,
+) -> dict[str, Any]:
     if device.type != "cpu":
         return {_BY: "autocast"}
-    name = _name(module)
-    by, speedup = _recalled(name) or _measured(module, device, name)
+    name = _name(timed, model)
+    known = _recalled(name)
+    if not choose:
+        return {_BY: known[0] if known else "autocast"}
+    by, speedup = known or _measured(timed, model, kernels, name)
     if speedup < _WORTH:
         raise ConfigurationError(
             "trainer.precision=bf16 is no gain here: a step takes "
@@ -155,16 +195,19 @@ def _recalled(name: str) -> tuple[str, float] | None:
     return (kept[0], kept[1]) if whole and isinstance(kept[1], float) else None
 
 
-def _measured(module: TrainingModule, device: torch.device, name: str) -> tuple[str, float]:
+def _measured(
+    timed: Timed, model: LatentVariableModel, kernels: Kernels, name: str
+) -> tuple[str, float]:
     """The fastest way that rounds, and how many times as fast as single precision it is."""
-    ways = {way: _WAYS[way] for way in _rounding_ways(module)}
-    steps = [_step(module, device, None), *(_step(module, device, way) for way in ways.values())]
 
     def decide(seconds: Sequence[float]) -> tuple[int, bool]:
         fastest = min(seconds[1:])
         return seconds.index(fastest), seconds[0] >= _WORTH * fastest
 
-    decision, seconds = settled(steps, decide)
+    ways = {way: _WAYS[way] for way in _rounding_ways(timed, model, kernels)}
+    with ExitStack() as stack:
+        steps = [_step(timed, kernels, way, stack) for way in (None, *ways.values())]
+        decision, seconds = settled(steps, decide)
     fastest = min(range(1, len(steps)), key=seconds.__getitem__)
     if decision is None:  # too close for this moment: not refused, and not remembered
         return [*ways][fastest - 1], max(_WORTH, seconds[0] / seconds[fastest])
@@ -175,43 +218,36 @@ def _measured(module: TrainingModule, device: torch.device, name: str) -> tuple[
     return [*ways][chosen - 1], speedup
 
 
-def _rounding_ways(module: TrainingModule) -> list[str]:
+def _rounding_ways(timed: Timed, model: LatentVariableModel, kernels: Kernels) -> list[str]:
     """Autocast, and oneDNN where its products of the sizes of this model are rounded."""
-    sizes = _sizes(module)
-    asked = products.can_be_asked_to_round() and module.settings.products == "auto" and sizes
+    sizes = _sizes(timed, model)
+    asked = linear.can_be_asked_to_round() and kernels.choosing and sizes
     return ["autocast", *(["onednn"] if asked and rounds(_WAYS["onednn"].multiply, sizes) else [])]
 
 
-def _sizes(module: TrainingModule) -> list[tuple[int, int, int]]:
-    rows = module.settings.batch_size
-    layers = (m for network in module.model.networks() for m in network.modules())
-    shapes = {tuple(m.weight.shape) for m in layers if isinstance(m, products.Linear)}
+def _sizes(timed: Timed, model: LatentVariableModel) -> list[tuple[int, int, int]]:
+    rows = timed.batch_size
+    layers = (m for network in model.networks() for m in network.modules())
+    shapes = {tuple(m.weight.shape) for m in layers if isinstance(m, nn.Linear)}
     return [(rows, d, h) for h, d in sorted(shapes) if rows * h * d >= SMALL]
 
 
-def _step(module: TrainingModule, device: torch.device, way: Way | None) -> Callable[[], None]:
-    """An optimiser step on copies of the parts."""
-    scheme, bound, model = copy.deepcopy((module.scheme, module.bound, module.model))
-    optimizers, _ = scheme.configure(model, bound)
-    train = module.data.train
-    batch = train.batch(torch.arange(min(module.settings.batch_size, len(train))))
+def _step(timed: Timed, kernels: Kernels, way: Way | None, stack: ExitStack) -> Callable[[], None]:
+    trial = timed.trial()
+    stack.enter_context(in_class(linear_by(kernels, [trial.model])))
+    stack.enter_context(computing_in("bf16" if way else "float32", trial.model))
+    by_onednn = way is not None and way.by_onednn
 
     def step() -> None:
-        with (
-            torch.random.fork_rng([]),
-            products.rounding_by_onednn(on=way is not None and way.by_onednn),
-            computing_in("bf16" if way else "float32", model, device),
-        ):
-            scheme.step(bound, model, batch, optimizers, torch.Tensor.backward)
+        with torch.random.fork_rng([]), kernels.rounding(by_onednn=by_onednn):
+            trial.step()
 
     return step
 
 
-def _name(module: TrainingModule) -> str:
+def _name(timed: Timed, model: LatentVariableModel) -> str:
     """Of a step, as far as its time depends on it."""
-    parts = [*map(type, (module.model, module.bound, module.scheme))]
-    shapes = [tuple(p.shape) for p in module.model.parameters()]
-    said = repr(([p.__name__ for p in parts], shapes, str(module.model)))
+    shapes = [tuple(p.shape) for p in model.parameters()]
+    said = repr((timed.kind, shapes, str(model)))
     digest = hashlib.sha256(said.encode()).hexdigest()[:16]
-    size = f"{module.settings.batch_size} rows, {torch.get_num_threads()} threads"
-    return f"step {digest}, {size}"
+    return f"step {digest}, {timed.batch_size} rows, {torch.get_num_threads()} threads"

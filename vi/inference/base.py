@@ -11,6 +11,7 @@ from torch.distributions import Distribution
 from vi.distributions.conditional import ConditionalDistribution
 from vi.distributions.prior import Prior
 from vi.errors import ConfigurationError
+from vi.evaluations import tallying
 from vi.options import Option
 
 Generative = Any
@@ -70,6 +71,12 @@ class Parametric(Inference):
     An implementer writes ``parameters_of`` and ``at``; and ``start`` and ``shared_parameters``
     where the family of q has its own. Comes for free: ``forward``.
     """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "parameters_of" in vars(cls):
+            method: Any = tallying("parameters_of", vars(cls)["parameters_of"])
+            cls.parameters_of = method
 
     @abstractmethod
     def parameters_of(self, model: Generative, x: Tensor, **given: Tensor) -> Tensor:

@@ -18,6 +18,8 @@ class Given(Inference):
         other: What the model infers with otherwise; a prior made of posteriors asks it.
     """
 
+    passes = 0
+
     def __init__(self, q: Distribution, other: Inference) -> None:
         super().__init__()
         self.q, self.other = q, other

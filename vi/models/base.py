@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from torch.distributions import Distribution
 from vi.distributions.kl import closed_form_kl
 from vi.distributions.prior import Prior
 from vi.errors import require_whole
+from vi.evaluations import COUNTED, tallying
 from vi.inference.base import Inference
 from vi.inference.exact import Exact
 from vi.inference.given import Written
@@ -70,6 +72,8 @@ class LatentVariableModel(Option, nn.Module, ABC):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        for name in COUNTED.keys() & vars(cls).keys():
+            setattr(cls, name, tallying(name, vars(cls)[name]))
         for name in _READ_DATA & vars(cls).keys():
             setattr(cls, name, admitting(vars(cls)[name]))
         if "initialize" in vars(cls):  # from data that were looked at, NaN where one is missing
@@ -84,6 +88,7 @@ class LatentVariableModel(Option, nn.Module, ABC):
         """p(x|z) for z (K, B, *Z) or (B, *Z); its batch_shape is what precedes Z."""
 
     @admitting
+    @partial(tallying, "posterior")
     def posterior(self, x: Tensor, **given: Tensor) -> Distribution:
         """q(z|x) for x (B, *event), with batch_shape (B,)."""
         return self.inference(self, x, **given)

@@ -6,7 +6,6 @@ from itertools import pairwise
 
 from torch import nn
 
-from vi.fast.linear import Linear
 from vi.math import Shape
 from vi.networks.base import Network, require_widths
 from vi.networks.events import OnVectors
@@ -42,6 +41,6 @@ class GatedMLP(Network):
         widths = (math.prod(in_shape) + context_dim, *self.hidden)
         layers: list[nn.Module] = []
         for n_in, n_out in pairwise(widths):
-            layers += [Linear(n_in, 2 * n_out), nn.GLU(-1)]
-        head = Linear(widths[-1], math.prod(out_shape))
+            layers += [nn.Linear(n_in, 2 * n_out), nn.GLU(-1)]
+        head = nn.Linear(widths[-1], math.prod(out_shape))
         return OnVectors(nn.Sequential(*layers, head), len(in_shape), out_shape)

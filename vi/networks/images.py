@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vi.errors import ConfigurationError
-from vi.fast.linear import Linear
 from vi.math import Shape
 from vi.networks.base import Network, require_widths
 from vi.networks.events import OnImages, OnVectors
@@ -41,7 +40,7 @@ class ImageEncoder(Network):
         _require_image("encoder", self.option, in_shape, self.channels)
         layers = list(self.layers(in_shape[0] + context_dim))
         n_in = self.channels[-1] * math.prod(_halved(in_shape, len(self.channels))[-1])
-        head = Linear(n_in, math.prod(out_shape))
+        head = nn.Linear(n_in, math.prod(out_shape))
         return OnImages(nn.Sequential(*layers, nn.Flatten(), head), out_shape)
 
 
@@ -102,7 +101,7 @@ def keep(n_in: int, n_out: int) -> nn.Conv2d:
 def small_image(n_in: int, channels: int, size: Size) -> tuple[nn.Module, nn.Module]:
     """(N, n_in) -> (N, channels, *size), linear."""
     shape = (channels, *size)
-    return Linear(n_in, math.prod(shape)), nn.Unflatten(-1, shape)
+    return nn.Linear(n_in, math.prod(shape)), nn.Unflatten(-1, shape)
 
 
 def _halved(shape: Shape, times: int) -> list[Size]:

@@ -6,8 +6,6 @@ from itertools import pairwise
 
 from torch import nn
 
-from vi.fast.linear import Linear
-from vi.fast.rectified import Rectified
 from vi.math import Shape
 from vi.networks.base import Network, require_widths
 from vi.networks.events import OnVectors
@@ -42,17 +40,16 @@ class MLP(Network):
         layers: list[nn.Module] = []
         for n_in, n_out in pairwise(widths[:-1]):
             layers += [hidden_linear(n_in, n_out), self.activation]
-        sequence = Rectified if type(self.activation) is nn.ReLU else nn.Sequential
-        layers.append(Linear(widths[-2], widths[-1]))
-        return OnVectors(sequence(*layers), len(in_shape), out_shape)
+        layers.append(nn.Linear(widths[-2], widths[-1]))
+        return OnVectors(nn.Sequential(*layers), len(in_shape), out_shape)
 
 
-def hidden_linear(n_in: int, n_out: int) -> Linear:
+def hidden_linear(n_in: int, n_out: int) -> nn.Linear:
     """A linear layer with a rectifier behind it: weights N(0, 2 / n_in), biases 0.
 
     Reference: He, Zhang, Ren and Sun, 2015, https://arxiv.org/abs/1502.01852, equation 10
     """
-    linear = Linear(n_in, n_out)
+    linear = nn.Linear(n_in, n_out)
     nn.init.kaiming_normal_(linear.weight, nonlinearity="relu")
     nn.init.zeros_(linear.bias)
     return linear

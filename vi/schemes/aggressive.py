@@ -1,16 +1,12 @@
 """The encoder to its optimum before every M-step, until the latent carries enough."""
 
-from collections.abc import Callable, Sequence
 from typing import Any, Unpack
-
-from torch import Tensor
-from torch.optim import Optimizer
 
 from vi.bounds.base import Bound, Estimate
 from vi.diagnostics.mutual_information import mutual_information
 from vi.errors import require_positive
 from vi.models.base import LatentVariableModel
-from vi.schemes.base import Batch
+from vi.schemes.base import Batch, Context
 from vi.schemes.gradient import (
     GradientOptions,
     GradientScheme,
@@ -53,24 +49,17 @@ class Aggressive(GradientScheme):
         self.m_steps = 0  # since the information was measured
         self.num_batches = 0  # of this epoch so far
 
-    def step(
-        self,
-        bound: Bound,
-        model: LatentVariableModel,
-        batch: Batch,
-        optimizers: Sequence[Optimizer],
-        backward: Callable[[Tensor], None],
-    ) -> Estimate:
+    def step(self, context: Context, batch: Batch) -> Estimate:
         """One E-step, one M-step, or one joint step."""
         if not self.aggressive:
-            return self._joint(bound, model, batch, optimizers, backward)
+            return self._joint(context, batch)
         self.num_batches += 1
-        encoder, decoder = optimizers
+        encoder, decoder = context.optimizers
         moved, held = (encoder, decoder) if self.e_phase else (decoder, encoder)
         self.enter("e" if self.e_phase else "m")
         with frozen(parameters_of(held)):
-            estimate = bound(model, batch.x, **batch.given)
-            self.descend(loss(estimate), [moved], backward)
+            estimate = context.bound(context.model, batch.x, **batch.given)
+            self.descend(loss(estimate), context, [moved])
         if not self.e_phase:
             self.e_phase = True
             self.m_steps += 1
@@ -79,17 +68,10 @@ class Aggressive(GradientScheme):
             self.e_phase = False
         return estimate
 
-    def _joint(
-        self,
-        bound: Bound,
-        model: LatentVariableModel,
-        batch: Batch,
-        optimizers: Sequence[Optimizer],
-        backward: Callable[[Tensor], None],
-    ) -> Estimate:
+    def _joint(self, context: Context, batch: Batch) -> Estimate:
         self.enter("joint")
-        estimate = bound(model, batch.x, **batch.given)
-        self.descend(loss(estimate), optimizers, backward)
+        estimate = context.bound(context.model, batch.x, **batch.given)
+        self.descend(loss(estimate), context)
         return estimate
 
     def end_epoch(self, bound: Bound, model: LatentVariableModel, probe: Batch) -> None:

@@ -1,15 +1,10 @@
 """E-steps and M-steps in turn, by gradients."""
 
-from collections.abc import Callable, Sequence
 from typing import Any, Unpack
 
-from torch import Tensor
-from torch.optim import Optimizer
-
-from vi.bounds.base import Bound, Estimate
+from vi.bounds.base import Estimate
 from vi.errors import require_positive
-from vi.models.base import LatentVariableModel
-from vi.schemes.base import Batch
+from vi.schemes.base import Batch, Context
 from vi.schemes.gradient import (
     GradientOptions,
     GradientScheme,
@@ -54,19 +49,12 @@ class Alternating(GradientScheme):
         self.turn = 0  # 0 in an E-phase, 1 in an M-phase
         self.taken = 0  # steps of this phase
 
-    def step(
-        self,
-        bound: Bound,
-        model: LatentVariableModel,
-        batch: Batch,
-        optimizers: Sequence[Optimizer],
-        backward: Callable[[Tensor], None],
-    ) -> Estimate:
+    def step(self, context: Context, batch: Batch) -> Estimate:
         """One E-step or one M-step."""
         self.enter("m" if self.turn else "e")
-        with frozen(parameters_of(optimizers[1 - self.turn])):
-            estimate = bound(model, batch.x, **batch.given)
-            self.descend(loss(estimate), [optimizers[self.turn]], backward)
+        with frozen(parameters_of(context.optimizers[1 - self.turn])):
+            estimate = context.bound(context.model, batch.x, **batch.given)
+            self.descend(loss(estimate), context, [context.optimizers[self.turn]])
         self._count(estimate)
         return estimate
 

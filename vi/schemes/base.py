@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from jaxtyping import Integer
@@ -33,6 +34,23 @@ class Batch(Protocol):
     def index(self) -> Integer[Tensor, " B"] | None:
         """Where the data stand in the training data."""
         ...
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a step works with.
+
+    Args:
+        model: What is trained.
+        bound: What is climbed.
+        optimizers: Those that ``configure`` made.
+        backward: Computes the gradient of a loss.
+    """
+
+    model: LatentVariableModel
+    bound: Bound
+    optimizers: Sequence[Optimizer] = ()
+    backward: Callable[[Tensor], None] = Tensor.backward
 
 
 class Scheme(Option, ABC):
@@ -70,14 +88,7 @@ class Scheme(Option, ABC):
         model.initialize(x, **given)
 
     @abstractmethod
-    def step(
-        self,
-        bound: Bound,
-        model: LatentVariableModel,
-        batch: Batch,
-        optimizers: Sequence[Optimizer],
-        backward: Callable[[Tensor], None],
-    ) -> Estimate:
+    def step(self, context: Context, batch: Batch) -> Estimate:
         """Take one step on a batch and return its estimate."""
 
     def end_epoch(self, bound: Bound, model: LatentVariableModel, probe: Batch) -> None:

@@ -1,19 +1,16 @@
 """What the schemes of exact E- and M-steps over the whole data share."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
 from torch.distributions import Distribution
-from torch.optim import Optimizer
 
 from vi.bounds.base import Bound, Estimate
 from vi.models.base import LatentVariableModel
 from vi.models.spare import Spare
 from vi.models.statistics import Statistics
-from vi.schemes.base import Batch
+from vi.schemes.base import Batch, Context
 from vi.schemes.exact import ExactScheme, free_energy_estimate, require_exact
 
 _SPARE = "spare_"  # before the names of what is spared, among the sums of a state
@@ -41,17 +38,10 @@ class ExpectationMaximization(ExactScheme):
         """The q of the E-step, batch_shape (B,)."""
 
     @torch.no_grad()
-    def step(
-        self,
-        bound: Bound,
-        model: LatentVariableModel,
-        batch: Batch,
-        optimizers: Sequence[Optimizer],
-        backward: Callable[[Tensor], None],
-    ) -> Estimate:
+    def step(self, context: Context, batch: Batch) -> Estimate:
         """The E-step of one batch."""
-        exact = require_exact(model)
-        q = self.complete(model.posterior(batch.x, **batch.given))
+        exact = require_exact(context.model)
+        q = self.complete(exact.posterior(batch.x, **batch.given))
         statistics = exact.statistics(batch.x, q, **batch.given)
         self.statistics = statistics if self.statistics is None else self.statistics + statistics
         self.spare = exact.spare(batch.x, q, self.statistics, self.spare)

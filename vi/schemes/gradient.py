@@ -16,7 +16,7 @@ from vi.bounds.base import Bound, Estimate
 from vi.errors import ConfigurationError, require_positive
 from vi.models.base import LatentVariableModel
 from vi.optimizers.adam import Adam
-from vi.schemes.base import Scheme
+from vi.schemes.base import Context, Scheme
 
 OptimizerFactory = Callable[..., Optimizer]
 ScheduleFactory = Callable[[Optimizer], LRScheduler]
@@ -72,12 +72,13 @@ class GradientScheme(Scheme):
         return optimizers, [self.schedule(o) for o in optimizers] if self.schedule else []
 
     def descend(
-        self, loss: Tensor, optimizers: Sequence[Optimizer], backward: Callable[[Tensor], None]
+        self, loss: Tensor, context: Context, optimizers: Sequence[Optimizer] | None = None
     ) -> None:
-        """One step of every optimiser."""
+        """One step of every optimiser, or of these."""
+        optimizers = context.optimizers if optimizers is None else optimizers
         for p in chain.from_iterable(map(parameters_of, optimizers)):
             p.grad = None  # what zero_grad() does, at a fifth of its time
-        backward(loss)
+        context.backward(loss)
         for optimizer in optimizers:
             if self.gradient_clip_norm is not None:
                 clip_grad_norm_(parameters_of(optimizer), self.gradient_clip_norm)

@@ -1,18 +1,15 @@
 """An M-step after every batch."""
 
-from collections.abc import Callable, Sequence
 from functools import reduce
 from operator import add
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch.optim import Optimizer
 
 from vi.bounds.base import Bound, Estimate
 from vi.models.base import LatentVariableModel
 from vi.models.statistics import Statistics
-from vi.schemes.base import Batch
+from vi.schemes.base import Batch, Context
 from vi.schemes.exact import ExactScheme, free_energy_estimate, require_exact
 
 
@@ -37,17 +34,10 @@ class IncrementalEM(ExactScheme):
         self.position = 0
 
     @torch.no_grad()
-    def step(
-        self,
-        bound: Bound,
-        model: LatentVariableModel,
-        batch: Batch,
-        optimizers: Sequence[Optimizer],
-        backward: Callable[[Tensor], None],
-    ) -> Estimate:
+    def step(self, context: Context, batch: Batch) -> Estimate:
         """The E-step of one batch, and an M-step."""
-        exact = require_exact(model)
-        q = model.posterior(batch.x, **batch.given)
+        exact = require_exact(context.model)
+        q = exact.posterior(batch.x, **batch.given)
         part = exact.statistics(batch.x, q, **batch.given)
         estimate = free_energy_estimate(exact, q, part, batch)
         if self.whole is None:

@@ -1,14 +1,10 @@
 """E and M in one gradient step."""
 
-from collections.abc import Callable, Sequence
-
-from torch import Tensor
 from torch.nn import Parameter
-from torch.optim import Optimizer
 
 from vi.bounds.base import Bound, Estimate
 from vi.models.base import LatentVariableModel
-from vi.schemes.base import Batch
+from vi.schemes.base import Batch, Context
 from vi.schemes.gradient import GradientScheme, loss
 
 
@@ -22,16 +18,9 @@ class Joint(GradientScheme):
         """All in one."""
         return [[*model.parameters(), *bound.parameters()]]
 
-    def step(
-        self,
-        bound: Bound,
-        model: LatentVariableModel,
-        batch: Batch,
-        optimizers: Sequence[Optimizer],
-        backward: Callable[[Tensor], None],
-    ) -> Estimate:
+    def step(self, context: Context, batch: Batch) -> Estimate:
         """See ``Scheme``."""
         self.enter("joint")
-        estimate = bound(model, batch.x, **batch.given)
-        self.descend(loss(estimate), optimizers, backward)
+        estimate = context.bound(context.model, batch.x, **batch.given)
+        self.descend(loss(estimate), context)
         return estimate

@@ -1,12 +1,10 @@
 """Start at the encoder's answer, refine it, and learn from where that ends."""
 
-from collections.abc import Callable, Sequence
 from typing import Unpack
 
 from jaxtyping import Integer
 from torch import Tensor
 from torch.nn import Parameter
-from torch.optim import Optimizer
 
 from vi.bounds.base import Bound, Estimate
 from vi.inference.base import Parametric, require_parametric
@@ -15,7 +13,7 @@ from vi.inference.objective import objective
 from vi.inference.refined import Refined
 from vi.models.base import LatentVariableModel
 from vi.refinement.base import Refinement
-from vi.schemes.base import Batch
+from vi.schemes.base import Batch, Context
 from vi.schemes.gradient import (
     GradientOptions,
     GradientScheme,
@@ -56,17 +54,10 @@ class SemiAmortised(GradientScheme):
         _, theta = inference_and_generative(model, bound)
         return [[*self._family(model).own_parameters(), *theta, *bound.parameters()]]
 
-    def step(
-        self,
-        bound: Bound,
-        model: LatentVariableModel,
-        batch: Batch,
-        optimizers: Sequence[Optimizer],
-        backward: Callable[[Tensor], None],
-    ) -> Estimate:
+    def step(self, context: Context, batch: Batch) -> Estimate:
         """See ``Scheme``."""
         self.enter("joint")
-        x, given = batch.x, batch.given
+        model, bound, x, given = context.model, context.bound, batch.x, batch.given
         family = self._family(model)
         start = family.parameters_of(model, x, **given)
         climbed = objective(family, model, x, given, self.refinement.num_draws)
@@ -77,7 +68,7 @@ class SemiAmortised(GradientScheme):
             with frozen(model.generative_parameters()):
                 at_start = bound(with_q(model, family.at(model, start)), x, **given)
             total = total + loss(at_start)
-        self.descend(total, optimizers, backward)
+        self.descend(total, context)
         return estimate
 
     def inference(

@@ -1,12 +1,10 @@
 """One free q for every training datum."""
 
-from collections.abc import Callable, Sequence
 from typing import Any, Unpack
 
 from jaxtyping import Integer
 from torch import Tensor
 from torch.nn import Parameter
-from torch.optim import Optimizer
 
 from vi.bounds.base import Bound, Estimate
 from vi.errors import require_positive
@@ -15,7 +13,7 @@ from vi.inference.given import with_q
 from vi.inference.per_datum import PerDatum
 from vi.models.base import LatentVariableModel
 from vi.refinement.base import Refinement
-from vi.schemes.base import Batch
+from vi.schemes.base import Batch, Context
 from vi.schemes.gradient import (
     GradientOptions,
     GradientScheme,
@@ -57,15 +55,9 @@ class SVI(GradientScheme):
         theta = inference_and_generative(model, bound)[1]
         return [[*theta, *self._per_datum(model).shared_parameters(), *bound.parameters()]]
 
-    def step(
-        self,
-        bound: Bound,
-        model: LatentVariableModel,
-        batch: Batch,
-        optimizers: Sequence[Optimizer],
-        backward: Callable[[Tensor], None],
-    ) -> Estimate:
+    def step(self, context: Context, batch: Batch) -> Estimate:
         """An E-step for the data of the batch and an M-step."""
+        model, bound = context.model, context.bound
         x, given, index = batch.x, batch.given, batch.index
         assert index is not None  # training data have one
         q = self._per_datum(model)
@@ -75,7 +67,7 @@ class SVI(GradientScheme):
         end = q.update(model, x, index, **given)
         self.enter("m")
         estimate = bound(with_q(model, q.at(model, end)), x, **given)
-        self.descend(loss(estimate), optimizers, backward)
+        self.descend(loss(estimate), context)
         return estimate
 
     def inference(

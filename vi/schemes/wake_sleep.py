@@ -1,18 +1,16 @@
 """The wake-sleep algorithms: theta climbs a bound, phi learns from dreams or from weights."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
 from typing import Unpack
 
 import torch
 from torch import Tensor
-from torch.optim import Optimizer
 
-from vi.bounds.base import Bound, Estimate
+from vi.bounds.base import Estimate
 from vi.distributions.draw import draw
 from vi.errors import ConfigurationError, require_positive
 from vi.models.base import LatentVariableModel
-from vi.schemes.base import Batch
+from vi.schemes.base import Batch, Context
 from vi.schemes.gradient import (
     GradientOptions,
     GradientScheme,
@@ -33,23 +31,16 @@ class WakeTheta(GradientScheme):
     def phi_loss(self, model: LatentVariableModel, batch: Batch) -> Tensor:
         """A scalar, nats per datum; theta is held while it is differentiated."""
 
-    def step(
-        self,
-        bound: Bound,
-        model: LatentVariableModel,
-        batch: Batch,
-        optimizers: Sequence[Optimizer],
-        backward: Callable[[Tensor], None],
-    ) -> Estimate:
+    def step(self, context: Context, batch: Batch) -> Estimate:
         """One M-step and one E-step."""
-        encoder, decoder = optimizers
+        encoder, decoder = context.optimizers
         self.enter("m")
         with frozen(parameters_of(encoder)):
-            estimate = bound(model, batch.x, **batch.given)
-            self.descend(loss(estimate), [decoder], backward)
+            estimate = context.bound(context.model, batch.x, **batch.given)
+            self.descend(loss(estimate), context, [decoder])
         self.enter("e")
         with frozen(parameters_of(decoder)):
-            self.descend(self.phi_loss(model, batch), [encoder], backward)
+            self.descend(self.phi_loss(context.model, batch), context, [encoder])
         return estimate
 
 

@@ -8,12 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from lightning.fabric.utilities import move_data_to_device
 
-from vi.diagnostics.evaluations import Evaluations
 from vi.errors import ConfigurationError
-from vi.fast.plans import plans
+from vi.evaluations import Evaluations
 from vi.training.checkpoint_schema import key_of, of_lightning, plain_names, rooted
 from vi.training.ended import CONVERGENCE, limits, reasons, still
 
@@ -25,12 +23,11 @@ def gather(module: "TrainingModule", checkpoint: dict[str, Any]) -> None:
     """Keep what the scheme has to know, the account of evaluations, and how it computed."""
     for logger in module.loggers:
         logger.save()  # no curve ends before the checkpoint
-    evaluations = module.processes.total(vars(module.evaluations))
+    evaluations = module.processes.total(vars(module.book.evaluations))
     checkpoint["scheme"] = module.scheme.state_dict()
-    checkpoint["spent"] = {"seconds": module.seconds(), **evaluations}
-    checkpoint["threads"] = torch.get_num_threads()
-    checkpoint["products"] = module.processes.each(plans())
-    checkpoint["arithmetic"] = module.arithmetic.state_dict(module.device, module.processes.world)
+    checkpoint["spent"] = {"seconds": module.book.seconds(), **evaluations}
+    state = module.session.state(module.device, module.processes.world)
+    checkpoint |= state | {"products": module.processes.each(state["products"])}
     checkpoint["run"] = {
         "seed": module.seed,
         "facts": dict(module.data.facts),
@@ -38,8 +35,8 @@ def gather(module: "TrainingModule", checkpoint: dict[str, Any]) -> None:
         "limits": limits(module),
         "converged": module.scheme.converged,
         "open": module.is_open(),
-        "latest": dict(module.latest),
-        "means": {name: list(rows) for name, rows in module.train_means.columns.items()},
+        "latest": dict(module.book.latest),
+        "means": {name: list(rows) for name, rows in module.book.train_means.columns.items()},
     }
     states = checkpoint.get("callbacks", {})
     for callback in of_lightning(module.trainer):
@@ -52,12 +49,12 @@ def restore(module: "TrainingModule", checkpoint: dict[str, Any]) -> None:
     trainer, run = module.trainer, checkpoint.get("run", {})
     module.scheme.load_state_dict(move_data_to_device(checkpoint["scheme"], module.device))
     spent = dict(checkpoint["spent"])
-    module.seconds_before = spent.pop("seconds")
-    module.evaluations = Evaluations(**spent) if module.processes.rank == 0 else Evaluations()
+    module.book.seconds_before = spent.pop("seconds")
+    module.book.evaluations = Evaluations(**spent) if module.processes.rank == 0 else Evaluations()
     world, rank = module.processes.world, module.processes.rank
-    module.arithmetic.follow(checkpoint, module.device, world, rank)
-    module.latest = dict(run.get("latest", {}))
-    module.train_means.columns = move_data_to_device(
+    module.session.follow(checkpoint, module.device, world, rank)
+    module.book.latest = dict(run.get("latest", {}))
+    module.book.train_means.columns = move_data_to_device(
         {name: list(rows) for name, rows in run.get("means", {}).items()}, module.device
     )
     step = checkpoint["global_step"]

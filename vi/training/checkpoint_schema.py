@@ -22,8 +22,8 @@ from torch.nn import Parameter
 from torch.optim import Optimizer
 
 from vi.errors import CheckpointError, ViError
-from vi.fast.arithmetic import plans_of
-from vi.fast.plans import Plan
+from vi.fast import session
+from vi.schemes.base import Context
 from vi.training.ended import REASONS
 from vi.training.pretrained import require_same
 
@@ -34,7 +34,7 @@ _HINT = "give the checkpoints/last.ckpt of a run, as the run wrote it"
 _MOST = 1 << 53  # of a counter
 _PATHS = ("best_model_path", "kth_best_model_path", "last_model_path")
 _SIZE = re.compile(r"\d{1,12}x\d{1,12}x\d{1,12}, \d{1,6} threads")  # of a product
-_PLAN = len(Plan._fields)
+_PLAN = session.plan_size
 _SCALARS = (bool, int, float, str, type(None))
 
 
@@ -118,7 +118,7 @@ def _check_entries(checkpoint: dict[str, Any]) -> None:
 
 
 def _check_arithmetic(checkpoint: dict[str, Any]) -> None:
-    plans, machine = plans_of(checkpoint), checkpoint.get("arithmetic", {})
+    plans, machine = session.plans_of(checkpoint), checkpoint.get("arithmetic", {})
     for name, value in (*(("products", p) for p in plans), ("arithmetic", machine)):
         _require(isinstance(value, dict), name, "is no dict")
     for size, plan in chain.from_iterable(p.items() for p in plans):
@@ -155,7 +155,7 @@ def _check_parts(checkpoint: dict[str, Any], module: "TrainingModule") -> None:
     forms = [copy.deepcopy(scheme.state_dict())]
     with suppress(ViError, RuntimeError, ValueError), torch.random.fork_rng([]):
         batch = module.data.train.batch(torch.arange(min(2, len(module.data.train))))
-        scheme.step(bound, model, batch, optimizers, Tensor.backward)
+        scheme.step(Context(model, bound, optimizers), batch)
         forms.append(copy.deepcopy(scheme.state_dict()))
         scheme.end_epoch(bound, model, batch)
         forms.append(copy.deepcopy(scheme.state_dict()))

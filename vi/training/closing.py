@@ -42,7 +42,7 @@ def _is_whole(numbers: Any) -> bool:
 
 def of_training(module: TrainingModule) -> dict[str, float]:
     """The latest numbers of the curves, and what the run has cost."""
-    return {k: v for k, v in module.latest.items() if k.startswith(_OF_TRAINING)}
+    return {k: v for k, v in module.book.latest.items() if k.startswith(_OF_TRAINING)}
 
 
 def measure(

@@ -21,7 +21,7 @@ def reasons(module: "TrainingModule") -> list[str]:
     found = {
         "max_epochs": step // module.steps_per_epoch() >= settings.max_epochs,
         "max_steps": step == settings.max_steps,
-        "max_evaluations": module.spent_all(),
+        "max_evaluations": module.book.spent_all(),
         CONVERGENCE: module.scheme.converged,
     }
     ended = [name for name, true in found.items() if true]

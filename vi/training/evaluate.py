@@ -11,6 +11,7 @@ from vi.data.base import Split
 from vi.distributions.datum_noise import datum_noise
 from vi.errors import require_positive
 from vi.evaluation.base import Evaluation
+from vi.fast import session
 from vi.inputs import admitted, as_it_is
 from vi.models.base import LatentVariableModel
 from vi.progress import watched
@@ -61,7 +62,7 @@ def evaluate(
     split = split.frozen(seed)
     bounds, columns, exact = Means(), Means(), Means()
     evidence = getattr(model, "log_evidence", None)
-    with _evaluating(model, bound), as_it_is():
+    with session(None, model, bound), _evaluating(model, bound), as_it_is():
         for index in watched(split.spread(n).split(batch_size)):
             batch = split.batch(index)
             given = admitted(model, batch.x, **batch.given)

@@ -14,6 +14,7 @@ from vi.evaluation.independent_entries import (
     EntryGaussians,
     IndependentEntries,
 )
+from vi.fast import session
 from vi.models.base import LatentVariableModel
 from vi.progress import watched
 
@@ -62,10 +63,11 @@ def impute_split(
         )
     independent = _independent(model, train.frozen(seed))
     blocks = []
-    for index in watched(split.spread(n).split(batch_size)):
-        with datum_noise(seed, index):
-            block = _impute_block(model, split, index, num_samples, independent)
-        blocks.append({name: column.cpu() for name, column in block.items()})
+    with session(None, model):
+        for index in watched(split.spread(n).split(batch_size)):
+            with datum_noise(seed, index):
+                block = _impute_block(model, split, index, num_samples, independent)
+            blocks.append({name: column.cpu() for name, column in block.items()})
     return {name: torch.cat([block[name] for block in blocks]) for name in blocks[0]}
 
 

@@ -1,10 +1,6 @@
 """The one Lightning module: manual optimisation, several optimiser steps a call."""
 
-import math
 import time
-import warnings
-from collections.abc import Callable
-from contextlib import nullcontext
 from itertools import pairwise, starmap
 from typing import Any, cast
 
@@ -14,28 +10,20 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from vi.bounds.base import Bound
 from vi.data.base import Batch, LoadedData
-from vi.diagnostics.evaluations import Evaluations, counted
 from vi.distributions.datum_noise import datum_noise
-from vi.errors import NumericsError
-from vi.fast import linear as products
-from vi.fast.arithmetic import Arithmetic
-from vi.fast.precision import tensor_cores
-from vi.fast.replay.cpu_tape import Tapes
-from vi.fast.replay.replay import CudaGraphs, ReplayedSteps, Take
+from vi.fast import session
 from vi.inputs import as_it_is
-from vi.math import mix
 from vi.models.base import LatentVariableModel
 from vi.schemes.base import Scheme
 from vi.training.blocks import IndexBlocks, InOrder
 from vi.training.checkpoint import gather, restore
-from vi.training.magnitudes import steadying
-from vi.training.means import Means, terms
+from vi.training.logbook import Logbook
+from vi.training.means import terms
 from vi.training.processes import Processes
-from vi.training.seeding import seed_generators
 from vi.training.settings import TrainerSettings
 from vi.training.signals import Signals
 from vi.training.startup import startup
-from vi.training.watched import is_backward_watched, is_step_watched
+from vi.training.steps import Steps
 
 _EVALUATION_BATCH = 500
 _CALL_SECONDS = 0.25
@@ -78,20 +66,13 @@ class TrainingModule(pl.LightningModule):
         self.settings = settings
         self.seed = seed
         scheme.num_data = len(data.train)
-        self.evaluations = Evaluations()
+        self.session = session(settings, model, bound)
+        self.book = Logbook(self)
         self.step_seconds = 0.0  # of the latest steps
-        self.started: float | None = None
-        self.seconds_before = 0.0  # of the run that this one goes on from
         self.ended_before: list[str] = []  # why that run has ended, if it has
         self.closed = 0  # the step of the latest epoch that has ended, with all that belongs to it
-        self.validated = 0  # the step of the latest validation
         self.signals = Signals()
-        self.train_means = Means()
-        self.val_means = Means()
-        self.latest: dict[str, float] = {}
         self.processes = Processes()
-        self.arithmetic = Arithmetic(settings)
-        self.weight = 1.0  # of the mean of this process among those of all
 
     def configure_optimizers(self) -> Any:
         """What the scheme says; an exact scheme has none."""
@@ -106,18 +87,15 @@ class TrainingModule(pl.LightningModule):
     def setup(self, stage: str) -> None:
         """Bring the data to the device, and look who is there."""
         self.processes = Processes(self.trainer.global_rank, self.trainer.world_size)
-        rounded = self.processes.each(products.is_rounding_by_onednn())
-        products.round_by_onednn(rounded[0])  # each may have found another way
+        self.session.agree(self.processes.each)
         for split in (self.data.train, self.data.val, self.data.test):
             if split is not None:
                 split.to(self.device)
 
     def on_train_start(self) -> None:
         """Prepare the step."""
-        self.started = time.perf_counter()
-        self.backward_is_watched = is_backward_watched(self.trainer)
-        self.take = self._step()
-        self.take_again = self._replayed(self.take)
+        self.book.started = time.perf_counter()
+        self.steps = Steps(self)
 
     def steps_per_epoch(self) -> int:
         """Optimiser steps in one pass over the training data."""
@@ -151,8 +129,7 @@ class TrainingModule(pl.LightningModule):
         cuts = [0, *range(until_logged, len(blocks), period), len(blocks)]
         for part in starmap(slice, pairwise(cuts)) if blocks else ():
             started = time.perf_counter()
-            with counted(self.model, self.evaluations):
-                taken = self._take_steps(blocks[part])
+            taken = self.steps(blocks[part])
             self._count(taken)
             startup.first_step()
             self.step_seconds = (time.perf_counter() - started) / taken
@@ -162,68 +139,6 @@ class TrainingModule(pl.LightningModule):
             self._stop_if_told()
         self.trainer.should_stop |= self._is_at_limit()
 
-    def _take_steps(self, blocks: list[Tensor]) -> int:
-        """How many were taken: all, if they may be."""
-        first = self.trainer.global_step
-        seed, device, limited = self.seed, self.device, self.settings.max_evaluations is not None
-        processes, bound, signals = self.processes, self.bound, self.signals
-        for step, index in enumerate(blocks, start=first):
-            seed_generators(mix(seed, step, *processes.key), device)
-            bound.at_step(step)
-            share = processes.share(index)
-            self.weight = share.weight
-            take = self.take_again if step >= bound.warmup_steps else self.take
-            self.train_means.add(share.counting(take(share.index)))
-            told = signals.received and processes.world == 1  # several agree first
-            if told or limited and self.spent_all():
-                return step + 1 - first
-        return len(blocks)
-
-    def _step(self) -> Take:
-        """One optimiser step on a block of indices."""
-        train, step = self.data.train, self._step_on()
-        return lambda index: step(train.batch(index))
-
-    def _step_on(self) -> Callable[[Batch], dict[str, Tensor]]:
-        model, bound, scheme = self.model, self.bound, self.scheme
-        optimizers, backward = self.trainer.optimizers, self._backward
-        return lambda batch: terms(scheme.step(bound, model, batch, optimizers, backward))
-
-    def _replayed(self, take: Take) -> Take:
-        """The same by replaying a recording of it, where that is possible."""
-        if self.processes.world > 1 or not self.settings.replay:
-            return take
-        on_gpu = self.device.type == "cuda"
-        plain = self.settings.precision == "float32"  # else forward hooks are the precision's
-        obstacles = {
-            f"the steps of {type(self.scheme).__name__} differ": not self.scheme.repeats,
-            "a callback watches the backward pass": self.backward_is_watched,
-            "networks are compiled": self.settings.compile == "on" and not on_gpu,
-            "a hook or a callback of yours watches": is_step_watched(
-                self.trainer, [*self.model.modules(), self.bound], forward=plain
-            ),
-        }
-        for obstacle, stands in obstacles.items():
-            if stands:
-                if on_gpu:
-                    warnings.warn(f"no step is replayed as a CUDA graph: {obstacle}", stacklevel=2)
-                return take
-        optimizers, spent = self.trainer.optimizers, self.evaluations
-        if on_gpu:
-            return ReplayedSteps(lambda i: [i], take, optimizers, spent, CudaGraphs(optimizers))
-        train, step = self.data.train, self._step_on()
-        names: list[str] = []
-
-        def inputs(index: Tensor) -> list[Tensor]:
-            batch = train.batch(index)
-            names[:] = batch.given
-            return [index, batch.x, *batch.given.values()]
-
-        def take_from(index: Tensor, x: Tensor, *given: Tensor) -> dict[str, Tensor]:
-            return step(Batch(x, dict(zip(names, given, strict=True)), index))
-
-        return ReplayedSteps(inputs, take_from, optimizers, spent, Tapes(optimizers))
-
     def _after_steps(self) -> None:
         """What is due after this number of steps, before anything is validated or written."""
         step = self.trainer.global_step
@@ -231,9 +146,9 @@ class TrainingModule(pl.LightningModule):
         if epoch_ends:
             self.scheme.end_epoch(self.bound, self.model, self._probe())
         if epoch_ends or step % self.settings.log_every_n_steps == 0:
-            self._log_training()
+            self.book.close_training()
         elif any(step % period == 0 for period in self._file_periods()):
-            self._finite_mean(self.train_means, "loss")
+            self.book.require_finite()
         if epoch_ends:
             schedulers = self.lr_schedulers() or []
             for scheduler in schedulers if isinstance(schedulers, list) else [schedulers]:
@@ -241,7 +156,7 @@ class TrainingModule(pl.LightningModule):
         self.trainer.should_stop |= self._is_at_limit()
 
     def _is_at_limit(self) -> bool:
-        return self.trainer.global_step == self.settings.max_steps or self.spent_all()
+        return self.trainer.global_step == self.settings.max_steps or self.book.spent_all()
 
     def is_open(self) -> bool:
         """Whether the latest step was the last of its epoch, whose end is yet to come."""
@@ -268,20 +183,13 @@ class TrainingModule(pl.LightningModule):
         periods = [getattr(file, "_every_n_train_steps", 0) for file in files]
         return [period for period in periods if period > 0]
 
-    def _backward(self, loss: Tensor) -> None:
-        with tensor_cores() if self.settings.precision == "tf32" else nullcontext():
-            if self.backward_is_watched:
-                self.manual_backward(loss * self.weight)
-            else:
-                loss.backward()
-
     def _probe(self) -> Batch:
         split = (self.data.val or self.data.train).frozen(self.seed)
         return split.batch(split.spread(min(_PROBE, len(split))))
 
     def on_train_epoch_end(self) -> None:
         """Log what a limit cut short."""
-        self._log_training()
+        self.book.close_training()
         self.trainer.should_stop |= self.scheme.converged
         self.closed = self.trainer.global_step
 
@@ -294,55 +202,13 @@ class TrainingModule(pl.LightningModule):
         batch = self.data.val.batch(share.index)
         with datum_noise(self.seed, share.index):
             estimate = self.bound(self.inferred, batch.x, **batch.given)
-        self.val_means.add(share.counting(terms(estimate)))
+        self.book.val_means.add(share.counting(terms(estimate)))
 
     def on_validation_epoch_end(self) -> None:
         """Log the means for curves, early stopping and checkpoints."""
-        means, self.val_means = self.val_means, Means()
-        if not means.columns:
-            return
-        mean = self._finite_mean(means, "validation bound")
-        self.validated = self.trainer.global_step
-        metrics = {f"val/{name}": value for name, value in mean.items()}
-        self.log_dict(metrics, logger=False, sync_dist=self.processes.world > 1)
-        self.record(metrics | self._spent())
-
-    def record(self, metrics: dict[str, float]) -> None:
-        """Send numbers to every logger, at the current optimiser step."""
-        self.latest |= metrics
-        for logger in self.loggers:
-            logger.log_metrics(metrics, step=self.trainer.global_step)
-
-    def _log_training(self) -> None:
-        if not self.train_means.columns:
-            return
-        means, self.train_means = self.train_means, Means()
-        mean = self._finite_mean(means, "loss")
-        groups = self.trainer.optimizers[0].param_groups  # none where the steps are exact
-        rate = {"train/learning_rate": groups[0]["lr"]} if groups else {}
-        metrics = {f"train/{name}": value for name, value in mean.items()}
-        self.record(metrics | rate | self._spent())
-
-    def _spent(self) -> dict[str, float]:
-        """What the run has cost so far: the axes of a fair comparison."""
-        n = len(self.data.train)
-        evaluations = self.processes.total(vars(self.evaluations))
-        return {
-            "spent/seconds": self.seconds(),
-            "spent/epochs": self.trainer.global_step / self.steps_per_epoch(),
-            "spent/encoder_evaluations": evaluations["encoder"] / n,
-            "spent/decoder_evaluations": evaluations["decoder"] / n,
-        }
-
-    def spent_all(self) -> bool:
-        """Whether the budget of evaluations is used up."""
-        limit = self.settings.max_evaluations
-        spent = self.evaluations.encoder + self.evaluations.decoder
-        return limit is not None and spent >= limit * len(self.data.train)
-
-    def seconds(self) -> float:
-        """Of training, in this process and in those that it goes on from."""
-        return self.seconds_before + (time.perf_counter() - self.started if self.started else 0.0)
+        metrics = self.book.close_validation()
+        if metrics:
+            self.log_dict(metrics, logger=False, sync_dist=self.processes.world > 1)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep where the run stands."""
@@ -351,24 +217,6 @@ class TrainingModule(pl.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on from there."""
         restore(self, checkpoint)
-
-    def _finite_mean(self, means: Means, what: str) -> dict[str, float]:
-        means = self.processes.gathered(means)
-        mean = means.mean()
-        if all(map(math.isfinite, mean.values())):
-            return mean
-        bad = means.first_not_finite()
-        step = self.trainer.global_step
-        if what == "loss":
-            step += bad + 1 - len(means.columns["bound"])
-        values = {name: batches[bad].mean().item() for name, batches in means.columns.items()}
-        bound = values.pop("bound")
-        became = "NaN" if bound != bound else str(-bound if what == "loss" else bound)
-        said = ", ".join(f"{k}={v:.4g}" for k, v in values.items() if k != "elbo")
-        raise NumericsError(
-            f"{what} became {became} at step {step} ({said})",
-            hint=steadying(self.data, self.model),
-        )
 
     def _count(self, steps: int) -> None:
         """Tell Lightning of steps that the raw optimisers took."""

@@ -1,14 +1,16 @@
 """What a trainer is expected to be told, spelled once."""
 
 import os
+import warnings
 from typing import Literal
 
 from vi.errors import ConfigurationError, require_positive
-from vi.fast.compile import Compile
-from vi.fast.devices import DeviceName
-from vi.fast.linear import Library
-from vi.fast.precision import Precision
 from vi.options import Option
+from vi.training.devices import DeviceName
+
+Precision = Literal["float32", "tf32", "bf16"]
+Compile = Literal["off", "on", "auto"]
+Library = Literal["auto", "torch"]
 
 _THREADS = 16  # of one processor; thousands end the process instead of starting
 
@@ -28,8 +30,8 @@ class TrainerSettings(Option):
         threads: Of the processor; None is one for a small model, else torch's own choice.
         precision: Of the products inside networks; parameters, log-weights and the bound stay in
             single precision or better.
-        products: On the processor, auto computes each product of a linear layer by the faster of
-            oneDNN and torch's own library, as measured on this machine.
+        linear_kernels: On the processor, auto computes each product of a linear layer by the
+            faster of oneDNN and torch's own library, as measured on this machine.
         compile: Networks are translated by torch.compile; auto does so on a GPU.
         replay: Record the optimiser step and replay it: on a GPU as a graph, on the processor as
             the list of its operations; to the bit, or not at all.
@@ -43,6 +45,7 @@ class TrainerSettings(Option):
             millisecond; auto takes as many as fit into a quarter of a second. Cut wherever
             somebody looks: at logging steps, at files, and at the end of an epoch.
         progress_bar: Show progress and the closing table.
+        products: The old name of ``linear_kernels``.
     """
 
     def __init__(
@@ -57,7 +60,7 @@ class TrainerSettings(Option):
         devices: int = 1,
         threads: int | None = None,
         precision: Precision = "float32",
-        products: Library = "auto",
+        linear_kernels: Library = "auto",
         compile: Compile = "auto",
         replay: bool = True,
         keep_memory: bool = True,
@@ -67,6 +70,7 @@ class TrainerSettings(Option):
         log_every_n_steps: int = 50,
         steps_per_call: int | Literal["auto"] = "auto",
         progress_bar: bool = True,
+        products: Library | None = None,
     ) -> None:
         self.max_epochs = _positive("max_epochs", max_epochs)
         self.max_steps = max_steps if max_steps is None else _positive("max_steps", max_steps)
@@ -79,7 +83,9 @@ class TrainerSettings(Option):
         self.devices = _positive("devices", devices)
         self.threads = threads if threads is None else _threads(threads)
         self.precision: Precision = precision
-        self.products: Library = products
+        if products is not None:
+            warnings.warn("trainer.products is now trainer.linear_kernels", stacklevel=3)
+        self.linear_kernels: Library = products or linear_kernels
         self.compile: Compile = compile
         self.replay = replay
         self.keep_memory = keep_memory

@@ -1,6 +1,5 @@
 """Before the first step: whether the parts fit together, and the weights to begin with."""
 
-import copy
 from functools import reduce
 from operator import add
 from pathlib import Path
@@ -8,34 +7,33 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from vi.bounds.base import Bound
 from vi.data.base import Split
 from vi.errors import CheckpointError, ConfigurationError, ViError
-from vi.models.base import ExactModel, LatentVariableModel
+from vi.models.base import ExactModel
 from vi.training.module import TrainingModule
 from vi.training.pretrained import load, load_weights
+from vi.training.steps import Trial, trial
 
 _BLOCK = 4096  # data whose statistics are made at once
 _ENOUGH = 1 << 17  # data that a start is made from, so that it is bounded in memory
 
 
-def rehearse(module: TrainingModule) -> tuple[LatentVariableModel, Bound]:
+def rehearse(module: TrainingModule) -> Trial:
     """Find out before the run begins what would fail in its first step, on copies of the parts.
 
     Returns:
-        The copies of model and bound, with the gradients of that step.
+        The copies, with the gradients of that step.
 
     Raises:
         ConfigurationError: The parts do not fit together, or the optimiser refuses its options.
     """
     try:
-        scheme, bound, model = copy.deepcopy((module.scheme, module.bound, module.model))
-        optimizers, _ = scheme.configure(model, bound)
-        _require_fixed_data(module)
         with torch.random.fork_rng([]):
-            batch = module.data.train.batch(torch.arange(min(2, len(module.data.train))))
-            scheme.step(bound, model, batch, optimizers, torch.Tensor.backward)
-        return model, bound
+            copies = trial(module, rows=2)
+            _require_fixed_data(module)
+            with module.session.rehearsing(copies.model):
+                copies.step()
+        return copies
     except ViError:
         raise
     except (TypeError, ValueError, RuntimeError, NotImplementedError) as error:

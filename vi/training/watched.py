@@ -20,13 +20,12 @@ from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimize
 _ONLY_LOOK = (Checkpoint, EarlyStopping, LearningRateMonitor, ModelSummary, ProgressBar)
 
 
-def is_step_watched(trainer: pl.Trainer, parts: Iterable[nn.Module], *, forward: bool) -> bool:
+def is_step_watched(trainer: pl.Trainer, parts: Iterable[nn.Module]) -> bool:
     """By what a replay would pass over, or what could change a step meanwhile: not by us.
 
     Args:
         trainer: With its callbacks and optimisers.
         parts: The modules that a step calls.
-        forward: Whether hooks of their forward pass are somebody's who looks.
     """
     callbacks: list[Any] = cast(Any, trainer).callbacks
     if not all(isinstance(c, _ONLY_LOOK) or type(c).__module__[:3] == "vi." for c in callbacks):
@@ -36,8 +35,7 @@ def is_step_watched(trainer: pl.Trainer, parts: Iterable[nn.Module], *, forward:
         hooks += [optimizer._optimizer_step_pre_hooks, optimizer._optimizer_step_post_hooks]
     for part in parts:
         hooks += [part._backward_hooks, part._backward_pre_hooks]
-        if forward:
-            hooks += [part._forward_hooks, part._forward_pre_hooks]
+        hooks += [part._forward_hooks, part._forward_pre_hooks]
     return any(hooks)
 
 

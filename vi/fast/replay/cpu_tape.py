@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
-from vi.fast import linear as products
+from vi.fast.linear import FactorsOfBF16, are_factors_rounded
 from vi.fast.replay.codegen import Operation, straight_line
 from vi.fast.replay.replay import Columns, Replay, Work
 
@@ -86,6 +86,7 @@ class _Tape(TorchDispatchMode):
         self.before: dict[int, tuple[Tensor, Tensor]] = {}  # storages given and overwritten
         self.constants: dict[fx.Node, Tensor] = {}  # the same in every replay
         self.overwritten: set[int] = set()
+        self.rounded = FactorsOfBF16()  # one, so that neighbours can share it
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
@@ -100,6 +101,8 @@ class _Tape(TorchDispatchMode):
         for tensor in _overwritten(func, args, kwargs):
             self._keep(tensor)
         operation, result = _made(func, args, kwargs)
+        if func is torch.ops.aten.mm.default and are_factors_rounded():
+            operation = replace(operation, within=self.rounded)
         made = [t for t in tree_leaves(result) if isinstance(t, Tensor)]
         of_given = bool(made) and all(_storage(t) in there - self.moving.keys() for t in made)
         told = func.namespace == "profiler"  # that an optimiser steps; nothing is computed
@@ -184,9 +187,6 @@ def _made(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Ope
     This finds its way to the kernel in a third of the time; an operation itself in two thirds,
     without the checks of its ``__call__``.
     """
-    if func in products.WITHIN:
-        call, within = products.WITHIN[func]
-        return Operation(call, within=within), func(*args, **kwargs)
     name = func._schema.name.removeprefix("aten::")
     ours = getattr(torch, name, None) or getattr(Tensor, name, None)
     if isinstance(ours, BuiltinFunctionType | MethodDescriptorType):

@@ -1,19 +1,17 @@
-"""An optimiser step recorded and replayed: as a CUDA graph, or as another recorder has it."""
+"""An optimiser step recorded once and replayed, however a recorder writes it down."""
 
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
-import torch
 from jaxtyping import Float, Integer
 from torch import Tensor
 from torch.optim import Optimizer
 
-from vi.diagnostics.evaluations import Evaluations
+from vi.evaluations import Evaluations
 
 Columns = Mapping[str, Float[Tensor, " B"]]
 Take = Callable[[Integer[Tensor, " B"]], Columns]
@@ -45,45 +43,6 @@ class Recorder(Protocol):
             RuntimeError: The work waits for the device, or depends on what it computes.
         """
         ...
-
-
-class CudaGraphs:
-    """Records on the current CUDA device.
-
-    Draws are new in every replay, and those that the same seed would have given without a graph:
-    a graph reads the state of torch's default generator when it is replayed.
-
-    Args:
-        optimizers: Those that step in it.
-    """
-
-    patience = 3  # in which libraries choose their algorithms
-
-    def __init__(self, optimizers: Sequence[Optimizer] = ()) -> None:
-        self.optimizers = optimizers
-
-    def warm(self, work: Callable[[], Columns]) -> Columns:
-        """On a stream of its own, so that nothing is left waiting on the default one."""
-        stream, current = torch.cuda.Stream(), torch.cuda.current_stream()
-        stream.wait_stream(current)
-        with torch.cuda.stream(stream):
-            columns = work()
-        current.wait_stream(stream)
-        return columns
-
-    def record(self, work: Work, inputs: Sequence[Tensor]) -> Replay:
-        """See ``Recorder``."""
-        graph, places = torch.cuda.CUDAGraph(), [x.clone() for x in inputs]
-        with _capturable(self.optimizers), torch.cuda.graph(graph):
-            results = torch.stack(work(*places))
-
-        def replay(inputs: Sequence[Tensor]) -> Sequence[Tensor]:
-            for place, x in zip(places, inputs, strict=True):
-                place.copy_(x)
-            graph.replay()
-            return results.clone().unbind()
-
-        return replay
 
 
 @dataclass
@@ -181,17 +140,3 @@ class ReplayedSteps:
         groups = [group for o in self.optimizers for group in o.param_groups]
         rates = [tuple(v for k, v in g.items() if k not in _NO_RATES) for g in groups]
         return [*rates, *[tuple(p.requires_grad for p in g["params"]) for g in groups]]
-
-
-@contextmanager
-def _capturable(optimizers: Sequence[Optimizer]) -> Iterator[None]:
-    """Within this block Adam allows itself to be recorded; outside it would complain."""
-    groups = [g for o in optimizers for g in o.param_groups if "capturable" in g]
-    before = [group["capturable"] for group in groups]
-    for group in groups:
-        group["capturable"] = True
-    try:
-        yield
-    finally:
-        for group, value in zip(groups, before, strict=True):
-            group["capturable"] = value

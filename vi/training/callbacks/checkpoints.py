@@ -65,9 +65,9 @@ class Best(Checkpoint):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: TrainingModule) -> None:
         """Keep them, if they are better than any before."""
-        if pl_module.validated != trainer.global_step:
+        if pl_module.book.validated != trainer.global_step:
             return
-        score = pl_module.latest["val/bound"]
+        score = pl_module.book.latest["val/bound"]
         if self.score is None or score > self.score:
             self.score, self.step = score, trainer.global_step
             trainer.save_checkpoint(self.path, storage_options=CheckpointFiles.WITH_THE_NEXT)

@@ -36,7 +36,7 @@ class LatentDiagnostics(pl.Callback):
             return
         batch = split.batch(split.spread(min(self.max_data, len(split))))
         units = active_units(pl_module.inferred, batch.x, **batch.given)  # pyright: ignore
-        pl_module.record({"val/active_units": float(units)} | self._kl(pl_module, batch))
+        pl_module.book.record({"val/active_units": float(units)} | self._kl(pl_module, batch))
 
     @staticmethod
     def _kl(module: TrainingModule, batch: Batch) -> dict[str, float]:

@@ -71,7 +71,7 @@ class EMLedger(pl.Callback):
         ledger = pl_module.scheme.ledger
         assert ledger is not None  # on_train_start has made it
         won = ledger.close()
-        pl_module.record({f"ledger/{phase}": nats for phase, nats in won.items() if nats})
+        pl_module.book.record({f"ledger/{phase}": nats for phase, nats in won.items() if nats})
         row = {"epoch": trainer.current_epoch + 1, "step": trainer.global_step, **won}
         if self.rows and self.rows[-1]["epoch"] == row["epoch"]:  # max_steps had cut the epoch
             cut = self.rows.pop()

@@ -69,12 +69,12 @@ class ProgressBar(LightningProgressBar):
 
     def _show(self, trainer: pl.Trainer, module: TrainingModule) -> None:
         if self.console.is_terminal:
-            self.bar.update(self.task, numbers=_numbers(module.latest))
-        elif time.monotonic() - self.last_line >= self.interval and module.latest:
+            self.bar.update(self.task, numbers=_numbers(module.book.latest))
+        elif time.monotonic() - self.last_line >= self.interval and module.book.latest:
             self.last_line = time.monotonic()
             epochs = trainer.max_epochs or 0
             epoch = f"epoch {min(trainer.current_epoch + 1, epochs)}/{epochs}"
-            self.console.print(f"{epoch}  {_numbers(module.latest)}", soft_wrap=True)
+            self.console.print(f"{epoch}  {_numbers(module.book.latest)}", soft_wrap=True)
 
 
 def _numbers(latest: dict[str, float]) -> str:

@@ -1,40 +1,17 @@
-"""Where a run computes: the device, and how many threads of the processor."""
+"""How many threads of the processor compute, and who looks for a GPU meanwhile."""
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal
 
 import torch
 from torch import nn
 
-from vi.errors import ConfigurationError
-
-DeviceName = Literal["auto", "cpu", "gpu"]
 # Parameters times batch size below which one thread is at least as fast as several: they would
 # spend the step waiting for each other, and on a shared machine very long.
 _SMALL_STEP = 10_000_000
 _LOOK_FOR_DRIVER = "PYTORCH_NVML_BASED_CUDA_CHECK"
 _OPENMP = "OMP_NUM_THREADS"
-
-
-def chosen_device(name: DeviceName, devices: int = 1) -> torch.device:
-    """The device that a word stands for; auto is the GPU if there is one.
-
-    Raises:
-        ConfigurationError: More GPUs were asked for than torch sees.
-    """
-    if name == "gpu" and not torch.cuda.is_available():
-        raise ConfigurationError(
-            "device=gpu, but torch sees no CUDA device", hint="choose device=auto or device=cpu"
-        )
-    on_gpu = name == "gpu" or (name == "auto" and torch.cuda.is_available())
-    if on_gpu and devices > torch.cuda.device_count():
-        raise ConfigurationError(
-            f"devices={devices}, but torch sees {torch.cuda.device_count()} CUDA devices",
-            hint=f"trainer.devices={torch.cuda.device_count()} or trainer.device=cpu",
-        )
-    return torch.device("cuda" if on_gpu else "cpu")
 
 
 @contextmanager
@@ -68,10 +45,13 @@ def threads(
         parameters = sum(p.numel() for p in model.parameters())
         ours = before if devices == 1 else min(before, (os.cpu_count() or 1) // devices)
         number = 1 if parameters * batch_size < _SMALL_STEP * devices else max(1, ours)
-    if devices > 1:
-        os.environ.setdefault(_OPENMP, str(number))  # else Lightning has its own opinion
+    told = devices > 1 and _OPENMP not in os.environ  # else Lightning has its own opinion
+    if told:
+        os.environ[_OPENMP] = str(number)
     torch.set_num_threads(number)
     try:
         yield number
     finally:
         torch.set_num_threads(before)
+        if told:
+            os.environ.pop(_OPENMP, None)

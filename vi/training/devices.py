@@ -1,0 +1,28 @@
+"""Where a run computes."""
+
+from typing import Literal
+
+import torch
+
+from vi.errors import ConfigurationError
+
+DeviceName = Literal["auto", "cpu", "gpu"]
+
+
+def chosen_device(name: DeviceName, devices: int = 1) -> torch.device:
+    """The device that a word stands for; auto is the GPU if there is one.
+
+    Raises:
+        ConfigurationError: More GPUs were asked for than torch sees.
+    """
+    if name == "gpu" and not torch.cuda.is_available():
+        raise ConfigurationError(
+            "device=gpu, but torch sees no CUDA device", hint="choose device=auto or device=cpu"
+        )
+    on_gpu = name == "gpu" or (name == "auto" and torch.cuda.is_available())
+    if on_gpu and devices > torch.cuda.device_count():
+        raise ConfigurationError(
+            f"devices={devices}, but torch sees {torch.cuda.device_count()} CUDA devices",
+            hint=f"trainer.devices={torch.cuda.device_count()} or trainer.device=cpu",
+        )
+    return torch.device("cuda" if on_gpu else "cpu")

@@ -1,0 +1,90 @@
+"""Lightning's trainer, as a run uses it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+from lightning.pytorch.loggers import Logger
+
+from vi.errors import CheckpointError
+from vi.training.callbacks.checkpoints import Best, Last
+from vi.training.callbacks.progress import ProgressBar
+from vi.training.checkpoint_file import CheckpointFiles, read_checkpoint
+from vi.training.checkpoint_schema import check_weights
+from vi.training.csv_curves import CSVCurves
+from vi.training.devices import chosen_device
+from vi.training.module import TrainingModule
+from vi.training.older import present_checkpoint
+from vi.training.processes import is_first
+from vi.training.quiet import quiet
+from vi.training.tensorboard import TensorBoard
+
+
+def lightning_trainer(
+    run_dir: Path,
+    module: TrainingModule,
+    callbacks: Sequence[pl.Callback],
+    loggers: Sequence[Logger] | None,
+    resumed: dict[str, Any] | None,
+    ckpt_path: str | Path | None,
+) -> pl.Trainer:
+    """What Lightning is told: our files, our signals, and no step of its own counting.
+
+    Args:
+        run_dir: Where everything lies.
+        module: What it trains.
+        callbacks: Beside the progress bar and the files.
+        loggers: TensorBoard and CSV if not given.
+        resumed: What the run goes on from, if it does.
+        ckpt_path: Its file.
+    """
+    settings = module.settings
+    if loggers is None:
+        loggers = [TensorBoard(run_dir, name="", version="", default_hp_metric=False)]
+        loggers += [CSVCurves(run_dir)]
+    device = chosen_device(settings.device, settings.devices)
+    shown = settings.progress_bar and is_first(settings.devices)
+    files, folder = CheckpointFiles(resumed), run_dir / "checkpoints"
+    other = None if ckpt_path is None else Path(ckpt_path).with_name("best.ckpt")
+    kept = [Best(folder / "best.ckpt", other), Last(folder / "last.ckpt", files)]
+    module.signals.last = kept[1].path
+    with quiet():
+        trainer = pl.Trainer(
+            accelerator="gpu" if device.type == "cuda" else "cpu",
+            devices=settings.devices,
+            strategy="ddp" if settings.devices > 1 else "auto",
+            max_epochs=settings.max_epochs,  # steps are limited by the module
+            check_val_every_n_epoch=settings.check_val_every_n_epochs,
+            num_sanity_val_steps=0,
+            limit_val_batches=1.0 if module.data.val is not None else 0,
+            callbacks=[*callbacks, *kept, *([ProgressBar()] if shown else [])],
+            enable_progress_bar=shown,
+            enable_model_summary=False,
+            inference_mode=False,  # some schemes refine q by its gradient
+            logger=list(loggers),
+            log_every_n_steps=1,
+            default_root_dir=run_dir,
+            plugins=[files],
+        )
+    trainer._signal_connector.register_signal_handlers = lambda: None  # we have our own
+    module.signals.steps = lambda: trainer.global_step
+    return trainer
+
+
+def put_best_in(trainer: pl.Trainer, module: TrainingModule) -> str:
+    """The weights of the best validation, where there are such; tells which they are."""
+    (best,) = (c for c in trainer.checkpoint_callbacks if isinstance(c, Best))
+    if module.scheme.keeps_last:
+        return "last"
+    if best.is_lost and module.ended_before:
+        raise CheckpointError(
+            f"{best.path} is missing, or not the one that the run had kept",
+            hint="copy the whole run again; init_from=RUN begins a new one with its weights",
+        )
+    if best.score is None:
+        return "last"
+    saved = present_checkpoint(read_checkpoint(best.path), module)
+    check_weights(saved, module, best.path)
+    module.load_state_dict(saved["state_dict"])
+    return f"best val/bound, epoch {saved['epoch'] + 1}"

@@ -1,0 +1,80 @@
+"""What comes out of a run: numbers, files, pictures, and a closing table."""
+
+import functools
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning
+import lightning.pytorch as pl
+import torch
+
+import vi
+from vi.models.base import LatentVariableModel
+from vi.options import Option
+from vi.training.atomic import write_atomically
+from vi.training.module import TrainingModule
+from vi.training.pictures import save_pictures
+from vi.training.pretrained import finite
+from vi.training.report import print_report
+from vi.training.startup import startup
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """A trained model, what was measured of it, and where everything lies."""
+
+    model: LatentVariableModel
+    metrics: dict[str, Any]
+    run_dir: Path
+
+
+def facts_of(trainer: pl.Trainer, module: TrainingModule) -> dict[str, Any]:
+    """What metrics.json tells of a training that has ended, beside its curves."""
+    return {
+        "train/seconds": module.book.seconds(),
+        "train/steps": trainer.global_step,
+        "train/epochs": -(-trainer.global_step // module.steps_per_epoch()),
+        "train/parameters": sum(p.numel() for p in module.model.parameters()),
+        "seed": module.seed,
+        "device": str(trainer.strategy.root_device),
+        "devices": trainer.world_size,
+        "versions/vi": vi.__version__,
+        "versions/torch": torch.__version__,
+        "versions/lightning": lightning.__version__,
+        **module.session.report(),
+        **startup.facts(),
+    }
+
+
+def write_metrics(metrics: Mapping[str, Any], run_dir: Path) -> None:
+    """Write metrics.json, whole."""
+    text = json.dumps(finite(metrics), indent=2) + "\n"
+    write_atomically(run_dir / "metrics.json", text.encode())
+
+
+def show(
+    module: TrainingModule, metrics: dict[str, Any], run_dir: Path, *, drawn: bool, saved: bool
+) -> None:
+    """Pictures, and the closing table."""
+    model, data, shape, seed = module.inferred, module.data, module.shape, module.seed
+    pictures = save_pictures(model, data, shape, run_dir, seed) if drawn else []
+    ledger = run_dir / "ledger.png"
+    pictures += [ledger] if ledger.is_file() else []
+    if module.settings.progress_bar:
+        if module.ended_before:
+            print(f"nothing to train: the run had ended by {', '.join(module.ended_before)}")
+        print_report(metrics, run_dir, pictures, saved=saved)
+
+
+def values_of(part: Any) -> dict[str, Any]:
+    """The arguments of a part and of the parts within it, with the name of its class."""
+    if isinstance(part, functools.partial):  # an optimiser or a schedule
+        return {"class": part.func.__name__, **part.keywords}
+    values = {
+        k: values_of(v) if isinstance(v, Option | functools.partial) else v
+        for k, v in part.arguments.items()
+    }
+    return {"class": type(part).__name__, **values}
