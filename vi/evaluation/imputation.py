@@ -11,6 +11,7 @@ from vi.distributions.draw import draw
 from vi.distributions.observed import Observed
 from vi.errors import require_positive
 from vi.evaluation.log_likelihood import DATA_AT_ONCE, chunks
+from vi.fast import session
 from vi.inputs import admitting
 from vi.models.base import LatentVariableModel
 from vi.progress import watched
@@ -70,9 +71,10 @@ def impute(
     require_positive("num_samples", num_samples)
     truth = torch.zeros_like(observed) if held_out is None else held_out & ~observed
     groups = []
-    for rows in groups_of_rows(len(x), DATA_AT_ONCE):
-        group = {k: v[rows] for k, v in given.items()}
-        groups.append(_impute(model, x[rows], num_samples, observed[rows], truth[rows], **group))
+    with session(None, model):
+        for rows in groups_of_rows(len(x), DATA_AT_ONCE):
+            of_group = x[rows], num_samples, observed[rows], truth[rows]
+            groups.append(_impute(model, *of_group, **{k: v[rows] for k, v in given.items()}))
     return Imputed(*(torch.cat(parts) for parts in zip(*groups, strict=True)))
 
 
