@@ -197,10 +197,16 @@ class Nothing:
         return plain
 
     def state(self, *_):
-        return {}
+        return {"products": {}}
 
     def follow(self, *_):
         pass
+
+    agree = follow
+
+    @staticmethod
+    def plans_of(_):
+        return []
 
     def report(self):
         return {}
