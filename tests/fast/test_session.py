@@ -47,12 +47,12 @@ def seen(network):
 def test_within_it_other_kernels_compute_and_after_it_torch():
     """To 1e-5, then to the bit. Caught: a session that swaps nothing."""
     one, x = model(), bits()
-    plain = one.variational_parameters(x)
+    plain = one.encoder(x)
     with session(None, one):
-        inside = one.variational_parameters(x)
+        inside = one.encoder(x)
         assert "_Layers" in str(inside.grad_fn.next_functions)  # past the view
     assert (inside - plain).abs().max() <= 1e-5 * plain.abs().max()
-    assert torch.equal(one.variational_parameters(x), plain)
+    assert torch.equal(one.encoder(x), plain)
 
 
 @pytest.mark.parametrize("fails", [False, True])
@@ -73,8 +73,8 @@ def test_hooks_are_called_and_stay():
     one, called = model(), []
     one.encoder.layers[0].register_forward_hook(lambda *_: called.append("hook"))
     with session(None, one):
-        one.variational_parameters(bits())
-    one.variational_parameters(bits())
+        one.encoder(bits())
+    one.encoder(bits())
     assert called == ["hook"] * 2
 
 
@@ -87,13 +87,13 @@ def through_a_file(one):
 def test_a_copy_is_plain(again, precision):
     """To the bit what torch computes. Caught: a class of the session in a file."""
     one, x = model(), bits()
-    plain = one.variational_parameters(x)
+    plain = one.encoder(x)
     settings = vi.TrainerSettings(precision=precision)
     with session(settings, one) as fast, fast.rehearsing(one):
-        rounded = not torch.equal(one.variational_parameters(x), plain)
+        rounded = not torch.equal(one.encoder(x), plain)
         assert rounded or precision == "float32"
         other = again(one)
-        assert torch.equal(other.variational_parameters(x), plain)
+        assert torch.equal(other.encoder(x), plain)
     kinds = [type(part) for part in one.modules()]
     assert [type(part) for part in other.modules()] == kinds
 
@@ -108,11 +108,11 @@ def test_the_same_is_printed_within_it():
 def test_a_session_within_another_does_nothing():
     """Caught: kernels that were turned off, turned on by an evaluation."""
     one, x = model(), bits()
-    plain = one.variational_parameters(x)
+    plain = one.encoder(x)
     with session(vi.TrainerSettings(linear_kernels="torch"), one):
         with session(None, one):
-            assert torch.equal(one.variational_parameters(x), plain)
-        assert torch.equal(one.variational_parameters(x), plain)
+            assert torch.equal(one.encoder(x), plain)
+        assert torch.equal(one.encoder(x), plain)
     with session(None, one):
         with session(None, one):
             pass
