@@ -18,12 +18,12 @@ from _timing import Work, interleaved, table
 
 import vi
 from vi.cli.compose import composed
+from vi.config.build import build
+from vi.config.registry import options
+from vi.config.run import Run
 from vi.errors import ConfigurationError
 from vi.fast.memory import keep_freed_memory
 from vi.schemes.gradient import FUSED_ADAM
-from vi.training.build import build
-from vi.training.registry import options
-from vi.training.run import Run
 
 _B, _D, _H, _Z = 128, 784, 500, 32
 _BASE, _SIMPLEST = "diagonal_gaussian", "standard_normal"

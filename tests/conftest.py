@@ -6,11 +6,11 @@ import os
 
 import jaxtyping
 
-import tests.typecheck
+import tests.support.typecheck
 
-jaxtyping.install_import_hook("vi", "tests.typecheck.tower")
-jaxtyping.jaxtyped = tests.typecheck.jaxtyped  # what the hook decorates with
-jaxtyping._import_hook._JaxtypingLoader.exec_module = tests.typecheck.exec_module
+jaxtyping.install_import_hook("vi", "tests.support.typecheck.tower")
+jaxtyping.jaxtyped = tests.support.typecheck.jaxtyped  # what the hook decorates with
+jaxtyping._import_hook._JaxtypingLoader.exec_module = tests.support.typecheck.exec_module
 
 import matplotlib as mpl  # noqa: E402
 import pytest  # noqa: E402
@@ -56,7 +56,7 @@ def _quick_composing():
 @pytest.fixture(autouse=True, scope="session")
 def all_draws():
     """How many make the mean of a bound; where nobody asks for all of them, ten do."""
-    from vi.training import evaluate
+    from vi.evaluation import over_split as evaluate
 
     with pytest.MonkeyPatch.context() as patch:
         before = evaluate._DRAWS
@@ -67,7 +67,7 @@ def all_draws():
 @pytest.fixture(autouse=True)
 def _fixed_seed():
     """Every test starts from the same random state, in one thread, and with its types checked."""
-    tests.typecheck.next_test()
+    tests.support.typecheck.next_test()
     torch.manual_seed(0)
     torch.set_num_threads(1)
 

@@ -5,7 +5,7 @@ import torch
 from jaxtyping import Float, TypeCheckError
 from torch import Tensor
 
-from tests import typecheck
+from tests.support import typecheck
 
 
 def row_sums(x: Float[Tensor, "N D"]) -> Float[Tensor, " N"]:

@@ -26,8 +26,8 @@ __getattr__, __dir__ = lazy_exports(
         "as_it_is": "vi.inputs",
         "fit": "vi.training.fit",
         "impute": "vi.training.measured",
-        "load": "vi.training.pretrained",
-        "save": "vi.training.pretrained",
+        "load": "vi.files.model_files",
+        "save": "vi.files.model_files",
         "log_likelihood": "vi.training.measured",
     },
 )

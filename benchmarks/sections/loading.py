@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
 from vi.data.base import DynamicBits, Split, Values
-from vi.training.blocks import IndexBlocks
+from vi.training.batching import IndexBlocks
 from vi.training.settings import TrainerSettings
 
 _BATCH, _DIM = 128, 784

@@ -12,11 +12,11 @@ from tests.support.parts import part_with
 from vi.cli.compose import composed
 from vi.cli.sweeps import jobs
 from vi.cli.train import main
+from vi.config.build import build
+from vi.config.registry import config_dir, options, resolve, role_of, target_of
+from vi.config.run import SUGGESTED, Run
 from vi.errors import ConfigurationError
 from vi.likelihoods import bernoulli
-from vi.training.build import build
-from vi.training.registry import config_dir, options, resolve, role_of, target_of
-from vi.training.run import SUGGESTED, Run
 
 ROOT = Path(__file__).parent.parent.parent
 GROUPS = sorted(p.name for p in config_dir().iterdir() if p.is_dir() and p.name not in {"hydra"})
@@ -131,7 +131,7 @@ HOSTILE = [
     "torch.load",
     "subprocess.Popen",
     "builtins.eval",
-    "vi.training.pretrained.load",
+    "vi.files.model_files.load",
     "vi.cli.train.shutil.rmtree",
     "torch.nn.Linear",
     "vi.bounds.elbo.ELBO",

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from vi.cli.compose import composed
+from vi.config.run import Run
 from vi.errors import ConfigurationError
-from vi.training.run import Run
 
 BEFORE = json.loads((Path(__file__).parent.parent / "fixtures/configurations.json").read_text())
 """Composed by version 0.1: all of ``data=digits``, and what differs with the other data."""

@@ -13,9 +13,9 @@ from vi.cli import evaluate, plot, sample, train
 from vi.cli.compose import composed
 from vi.cli.flags import flags_of
 from vi.cli.reporting import reporting
+from vi.config.registry import groups, options
+from vi.config.run import Run
 from vi.errors import ConfigurationError, NumericsError
-from vi.training.registry import groups, options
-from vi.training.run import Run
 
 TWO_LINES = re.compile(r"error: .+\nhint: .+\n")
 

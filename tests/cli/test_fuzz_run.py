@@ -20,9 +20,9 @@ from tests.support.fuzz import mutate
 from vi.cli import run_options, train
 from vi.cli.compose import composed
 from vi.cli.runs import open_run
+from vi.config.run import Run
 from vi.errors import ViError
-from vi.training.checkpoint_file import read_checkpoint
-from vi.training.run import Run
+from vi.files.checkpoint_file import read_checkpoint
 
 FEW, MANY = range(12), range(1_000, 1_250)
 OPTIONS = [

@@ -8,7 +8,7 @@ import pytest
 
 from tests.cli.test_commands import command
 from vi.cli import sweeps, train
-from vi.training import lock
+from vi.files import lock
 
 SMALL = ["trainer.max_epochs=1", "hidden=[4]", "latent_dim=2", "evaluation.num_samples=2"]
 UNSEEN = ["callbacks=null", "logger=null", "trainer.device=cpu"]

@@ -11,8 +11,8 @@ from tests.cli.test_commands import command
 from vi.cli import train
 from vi.cli.compose import composed
 from vi.cli.run_options import FILE, continued, parsed, write
+from vi.config.run import Run
 from vi.errors import CheckpointError, ConfigurationError
-from vi.training.run import Run
 
 PLAIN = [
     "trainer.max_epochs=2",

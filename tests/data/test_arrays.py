@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as nst
 
-from vi.data.arrays import NPZ
+from vi.data.npz import NPZ
 from vi.errors import ConfigurationError, DataError
 
 

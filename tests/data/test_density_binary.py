@@ -9,9 +9,9 @@ import torch
 
 from vi.cli.compose import composed
 from vi.cli.train import train
+from vi.config.run import Run
 from vi.data.density_binary import BinaryTable, DensityBinary, files_of
 from vi.errors import ConfigurationError, DataError
-from vi.training.run import Run
 
 # {name: (number of variables, sizes of the splits, nats of the independent model)}
 SETS = {

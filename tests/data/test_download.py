@@ -9,7 +9,7 @@ from urllib.error import URLError
 
 import pytest
 
-from vi.data.images import MNIST, FashionMNIST
+from vi.data.mnist import MNIST, FashionMNIST
 from vi.data.omniglot import Omniglot
 from vi.errors import DataError
 

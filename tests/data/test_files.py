@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vi.data.checksum import checksum, combined
-from vi.data.files import Contents, KnownFile, data_dir, read, read_known
-from vi.data.idx import read_idx
-from vi.data.npz import read_npz
+from vi.data.reading.checksum import checksum, combined
+from vi.data.reading.files import Contents, KnownFile, data_dir, read, read_known
+from vi.data.reading.idx import read_idx
+from vi.data.reading.npz_file import read_npz
 from vi.errors import DataError
 
 TEXT = b"the content"

@@ -17,14 +17,14 @@ import pytest
 from PIL import Image
 
 from tests.support.fuzz import DAMAGES, mutate
-from vi.data.arrays import NPZ
-from vi.data.csv_table import read_table
-from vi.data.files import Contents
-from vi.data.idx import read_idx
-from vi.data.npz import read_npz
-from vi.data.pictures import decode
-from vi.data.tables import CSV
-from vi.data.unpacking import gunzip
+from vi.data.csv import CSV
+from vi.data.npz import NPZ
+from vi.data.reading.csv_table import read_table
+from vi.data.reading.files import Contents
+from vi.data.reading.idx import read_idx
+from vi.data.reading.npz_file import read_npz
+from vi.data.reading.pictures import decode
+from vi.data.reading.unpacking import gunzip
 from vi.errors import DataError
 
 FEW, MANY = range(150), range(1_000, 3_000)

@@ -11,10 +11,10 @@ import torch
 
 from vi.cli.compose import composed
 from vi.cli.train import train
+from vi.config.registry import config_dir, options
+from vi.config.run import Run
 from vi.data.geyser import Geyser
 from vi.errors import ConfigurationError, DataError
-from vi.training.registry import config_dir, options
-from vi.training.run import Run
 
 FILE = "geyser/geyser.csv"
 SPEAKS_OF_MODELS = [  # the other yaml files of data cannot reach one
@@ -90,7 +90,9 @@ def test_one_changed_byte_is_found_and_a_gz_is_read(writable_copy):
 def test_a_model_that_never_standardises_composes_with_every_data_set(data, tmp_path):
     """Caught: ``model: {standardize: true}`` in the yaml of csv, refused for such a model."""
     (tmp_path / "model").mkdir()
-    (tmp_path / "model" / "exact.yaml").write_text("_target_: tests.oracles.LinearGaussian\n")
+    (tmp_path / "model" / "exact.yaml").write_text(
+        "_target_: tests.support.oracles.LinearGaussian\n"
+    )
     search = f"hydra.searchpath=[file://{tmp_path}]"
     chosen = [search, "plugins=[tests]", "model=exact", f"data={data}"]
     chosen += ["data.path=x"] if data == "csv" else []

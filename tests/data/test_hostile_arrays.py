@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from tests.support.hostile import READERS, contents, refuse, refused_at_once
-from vi.data import memory, unpacking
-from vi.data.arrays import NPZ
-from vi.data.idx import read_idx
-from vi.data.npz import read_npz
+from vi.data.npz import NPZ
+from vi.data.reading import memory, unpacking
+from vi.data.reading.idx import read_idx
+from vi.data.reading.npz_file import read_npz
 
 pytestmark = pytest.mark.usefixtures("no_hang")
 ZIPPED = gzip.compress(bytes(1 << 24))

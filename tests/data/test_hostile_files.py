@@ -6,13 +6,13 @@ import socket
 import pytest
 
 from tests.support.hostile import READERS, refuse, refused_at_once
-from vi.data import memory
-from vi.data.arrays import NPZ
 from vi.data.binary_latent import BinaryLatentData
-from vi.data.files import read
+from vi.data.csv import CSV
 from vi.data.image_folder import ImageFolder
+from vi.data.npz import NPZ
+from vi.data.reading import memory
+from vi.data.reading.files import read
 from vi.data.synthetic import LinearGaussianData, Mixture2D
-from vi.data.tables import CSV
 from vi.data.two_moons import TwoMoons
 
 pytestmark = pytest.mark.usefixtures("no_hang")

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from tests.support.hostile import contents, refuse, refused_at_once
-from vi.data import memory
 from vi.data.image_folder import ImageFolder
-from vi.data.pictures import decode
+from vi.data.reading import memory
+from vi.data.reading.pictures import decode
 from vi.errors import ConfigurationError
 
 pytestmark = pytest.mark.usefixtures("no_hang")

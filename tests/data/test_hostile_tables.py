@@ -3,7 +3,7 @@
 import pytest
 
 from tests.support.hostile import READERS, refuse
-from vi.data.tables import CSV
+from vi.data.csv import CSV
 
 pytestmark = pytest.mark.usefixtures("no_hang")
 

@@ -13,10 +13,10 @@ from torch.distributions import Normal
 
 from vi.cli.compose import composed
 from vi.cli.train import train
+from vi.config.run import Run
 from vi.data.binary_latent import BinaryLatentData
 from vi.data.two_moons import TwoMoons, moon
 from vi.errors import ConfigurationError
-from vi.training.run import Run
 
 TRUTH = "data/true_log_likelihood"
 BAR = 4.75  # a t-value above this has probability 2e-6

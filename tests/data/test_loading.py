@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import vi
-from tests.tiny import vae
+from tests.support.tiny import vae
 from vi.data.base import DataSet, LoadedData, Values
 from vi.data.digits import Digits
 from vi.data.loading import loaded

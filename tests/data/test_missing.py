@@ -7,17 +7,17 @@ import pytest
 import torch
 
 from vi.cli.compose import composed
-from vi.data.arrays import NPZ
+from vi.config.registry import options, resolve, target_of
+from vi.config.run import Run
 from vi.data.base import DynamicBits, Values
+from vi.data.csv import CSV
 from vi.data.digits import Digits
 from vi.data.grey_images import GreyImages
 from vi.data.missing import hide, mask_nan
+from vi.data.npz import NPZ
 from vi.data.source import Items, Source, assemble
-from vi.data.tables import CSV
 from vi.errors import ConfigurationError, DataError
 from vi.training.processes import Processes
-from vi.training.registry import options, resolve, target_of
-from vi.training.run import Run
 
 BAR = 4.75  # a t-value above this has probability 2e-6
 

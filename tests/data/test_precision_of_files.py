@@ -9,13 +9,13 @@ import torch
 
 import vi
 from tests.support.inference import amortized
-from vi.data.arrays import NPZ
 from vi.data.base import LoadedData, Values
+from vi.data.csv import CSV
+from vi.data.npz import NPZ
 from vi.data.precision import floating
-from vi.data.tables import CSV
 from vi.errors import DataError
-from vi.training.guards import check_data
-from vi.training.magnitudes import steadying
+from vi.training.checks.data import check_data
+from vi.training.checks.magnitudes import steadying
 from vi.training.settings import TrainerSettings
 
 N = 400

@@ -11,7 +11,7 @@ from PIL import Image
 import vi.data.omniglot as omniglot
 from vi.data.binary import Caltech101Silhouettes, StaticMNIST
 from vi.data.frey_faces import FreyFaces
-from vi.data.images import MNIST, FashionMNIST
+from vi.data.mnist import MNIST, FashionMNIST
 from vi.data.omniglot import Omniglot
 from vi.errors import ConfigurationError, DataError
 

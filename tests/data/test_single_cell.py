@@ -7,12 +7,12 @@ import pytest
 import torch
 
 import vi
-from tests.oracles import standard_error
+from tests.support.oracles import standard_error
 from vi.cli.compose import composed
 from vi.cli.train import train
+from vi.config.run import Run
 from vi.data.single_cell import SMFish, WormNeurons
 from vi.errors import ConfigurationError, DataError
-from vi.training.run import Run
 
 # {class: ((cells, genes), sum of the counts, entries that are not zero, largest count)}
 SETS = {

@@ -8,7 +8,7 @@ import pytest
 
 from vi.cli.compose import composed
 from vi.cli.train import train
-from vi.training.run import Run
+from vi.config.run import Run
 
 FILE = "MNIST_static/binarized_mnist_packed.npz"
 

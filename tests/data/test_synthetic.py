@@ -10,13 +10,13 @@ import torch
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
-from tests.oracles import LinearGaussian
+from tests.support.oracles import LinearGaussian
 from vi.cli.compose import composed
 from vi.cli.train import train
+from vi.config.registry import options, resolve, target_of
+from vi.config.run import Run
 from vi.data.synthetic import LinearGaussianData, Mixture2D, Synthetic
 from vi.errors import ConfigurationError
-from vi.training.registry import options, resolve, target_of
-from vi.training.run import Run
 
 _CLASSES = {option: resolve(target_of("data", option), "data") for option in options("data")}
 KINDS = {option: cls for option, cls in _CLASSES.items() if issubclass(cls, Synthetic)}

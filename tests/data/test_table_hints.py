@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 import vi
-from vi.data.arrays import NPZ
-from vi.data.tables import CSV
+from vi.data.csv import CSV
+from vi.data.npz import NPZ
 from vi.errors import ConfigurationError, DataError
-from vi.training.guards import check_data
+from vi.training.checks.data import check_data
 from vi.training.settings import TrainerSettings
 
 

@@ -10,7 +10,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from vi.data.tables import CSV
+from vi.data.csv import CSV
 from vi.errors import ConfigurationError, DataError
 
 

@@ -6,8 +6,8 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from vi.data import unpacking
-from vi.data.unpacking import gunzip
+from vi.data.reading import unpacking
+from vi.data.reading.unpacking import gunzip
 from vi.errors import DataError
 
 MIB = 1 << 20

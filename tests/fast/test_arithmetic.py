@@ -7,7 +7,7 @@ import vi
 from vi.data.base import LoadedData, Values
 from vi.fast import plans
 from vi.fast.plans import Plan
-from vi.training.checkpoint_file import sealed
+from vi.files.checkpoint_file import sealed
 
 ROWS, WIDTH = 64, 300
 SIZE = f"{ROWS}x{WIDTH}x{WIDTH}, 1 threads"

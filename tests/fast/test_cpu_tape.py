@@ -10,7 +10,7 @@ from torch.optim import SGD, Adam
 from torch.optim.lr_scheduler import ExponentialLR
 
 import vi
-from tests.tiny import D
+from tests.support.tiny import D
 from vi.data.base import DynamicBits, LoadedData, Values
 from vi.fast.replay import cpu_tape as tape
 from vi.fast.replay.cpu_tape import Tapes

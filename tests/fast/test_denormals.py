@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import vi
-from tests.tiny import D, vae
+from tests.support.tiny import D, vae
 from vi.data.base import LoadedData, Values
 from vi.fast.denormals import denormals_flushed
 from vi.fast.threads import threads

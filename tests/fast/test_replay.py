@@ -10,12 +10,12 @@ from torch.optim.lr_scheduler import ExponentialLR
 
 import vi
 from vi.data.base import LoadedData, Values
+from vi.evaluation.means import terms
 from vi.evaluations import Evaluations, tallied
 from vi.fast.replay.cuda_graph import CudaGraphs
 from vi.fast.replay.replay import ReplayedSteps
 from vi.math import mix
 from vi.schemes.base import Context
-from vi.training.means import terms
 from vi.training.seeding import seed_generators
 
 N, BATCH, EPOCHS = 50, 16, 4

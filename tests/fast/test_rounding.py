@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import vi
-from tests.tiny import D, vae
+from tests.support.tiny import D, vae
 from vi.cache import Measured
 from vi.data.base import LoadedData, Values
 from vi.fast import linear as products

@@ -10,10 +10,10 @@ from torch.distributions import Distribution, Independent, Normal, constraints
 
 import vi
 from tests.support.parts import part
+from vi.config.build import build
+from vi.config.registry import options
 from vi.data.base import Batch
 from vi.distributions.prior import Prior
-from vi.training.build import build
-from vi.training.registry import options
 
 DATA_SHAPE = (6,)
 

@@ -9,7 +9,7 @@ from sklearn.datasets import load_wine
 from sklearn.decomposition import FactorAnalysis
 
 import vi
-from tests.oracles import tipping_bishop
+from tests.support.oracles import tipping_bishop
 from vi.data.base import Batch
 from vi.models.linear_gaussian import LinearGaussian
 from vi.models.ritz import better_span

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import vi
-from tests.oracles import (
+from tests.support.oracles import (
     FixedNoise,
     LinearGaussian,
     fix_noise,

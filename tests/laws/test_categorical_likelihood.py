@@ -7,8 +7,8 @@ import torch
 from torch.distributions import Categorical, Independent
 
 import vi
-from tests.oracles import standard_error
-from tests.quadrature import expectation
+from tests.support.oracles import standard_error
+from tests.support.quadrature import expectation
 from vi.distributions.grid_categorical import GridCategorical
 from vi.distributions.observed import Observed
 

@@ -6,8 +6,8 @@ from torch import nn
 from torch.distributions import MultivariateNormal
 
 import vi
-from tests.oracles import standard_error
 from tests.support.inference import q_at, said
+from tests.support.oracles import standard_error
 from vi.diagnostics.kl_per_layer import kl_per_layer
 from vi.distributions.chain import diagonal_gaussian
 from vi.distributions.datum_noise import datum_noise

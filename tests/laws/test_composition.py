@@ -10,12 +10,12 @@ from torch.distributions import Distribution
 import vi
 from tests.laws.conftest import BOUNDS, LIKELIHOODS, POSTERIORS, PRIORS, node
 from vi.bounds.base import Need
+from vi.config.build import build
 from vi.distributions.chain import Chain
 from vi.distributions.draw import draw
 from vi.distributions.kl import closed_form_entropy, closed_form_kl
 from vi.distributions.protocols import StandIn
 from vi.distributions.support import support_name
-from vi.training.build import build
 
 LATENT_DIM, B = 3, 5
 

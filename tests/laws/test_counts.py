@@ -8,12 +8,12 @@ from scipy import stats
 from torch.distributions import Independent
 
 import vi
-from tests.oracles import standard_error
+from tests.support.oracles import standard_error
 from vi.data.base import LoadedData, Values
 from vi.distributions.counts import GammaPoisson, LogRatePoisson, ZeroInflated, exposed
 from vi.distributions.observed import Observed
 from vi.errors import ConfigurationError, DataError
-from vi.training.guards import check_data
+from vi.training.checks.data import check_data
 from vi.training.settings import TrainerSettings
 
 COUNTS = torch.tensor([0.0, 1.0, 2.0, 7.0, 40.0, 1e3, 1e6])

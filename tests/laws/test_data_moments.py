@@ -145,8 +145,8 @@ def test_counts_start_over_their_exposure(make):
 @pytest.mark.parametrize("decoder", ["conv", "gated_conv", "residual"])
 def test_a_convolution_starts_at_the_mean_of_each_channel(decoder):
     """It has no bias for every pixel. Caught: a bias that was left at 0."""
-    from vi.training.build import build
-    from vi.training.registry import packaged
+    from vi.config.build import build
+    from vi.config.registry import packaged
 
     node = packaged("decoder", decoder)
     made = build("decoder", {**node, "channels": [8, 4]}, supply={"activation": packaged(

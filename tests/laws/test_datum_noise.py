@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 import vi
-from tests.oracles import LinearGaussian, exact_diagonal, inflated
+from tests.support.oracles import LinearGaussian, exact_diagonal, inflated
 from vi.distributions.datum_noise import datum_noise
 
 N = 70

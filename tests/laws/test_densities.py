@@ -8,8 +8,8 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from tests.laws.conftest import distribution_of
-from tests.oracles import standard_error
-from tests.quadrature import dimensions, expectation
+from tests.support.oracles import standard_error
+from tests.support.quadrature import dimensions, expectation
 from vi.distributions.conditional import ConditionalDistribution
 from vi.distributions.protocols import EstimatedMoments, Piecewise, StandIn
 

@@ -5,7 +5,7 @@ import torch
 from torch.distributions import MultivariateNormal
 
 import vi
-from tests.oracles import LinearGaussian, exact_diagonal
+from tests.support.oracles import LinearGaussian, exact_diagonal
 from vi.diagnostics.active_units import active_units
 from vi.diagnostics.kl_per_dimension import kl_per_dimension
 

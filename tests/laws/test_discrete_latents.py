@@ -8,8 +8,8 @@ from torch import Tensor
 from torch.distributions import Bernoulli, Categorical, Distribution, Independent, kl_divergence
 
 import vi
-from tests.oracles import standard_error
 from tests.support.inference import amortized
+from tests.support.oracles import standard_error
 from vi.covariances.full import Full
 from vi.distributions.datum_noise import datum_noise
 from vi.distributions.discrete import bits, categories, gumbel, largest

@@ -5,8 +5,8 @@ import torch
 from torch.autograd import gradcheck
 
 import vi
-from tests.oracles import standard_error
-from tests.quadrature import expectation
+from tests.support.oracles import standard_error
+from tests.support.quadrature import expectation
 from vi.distributions.binned_logistic import BinnedLogistic
 from vi.distributions.channels import LinkedChannels
 from vi.distributions.observed import Observed

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import vi
-from tests.oracles import (
+from tests.support.oracles import (
     LinearGaussian,
     SigmaPoints,
     five_gaussians,

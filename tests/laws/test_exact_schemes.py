@@ -8,11 +8,11 @@ import pytest
 import torch
 
 import vi
-from tests.oracles import standard_error
+from tests.support.oracles import standard_error
 from vi.data.base import Batch
 from vi.models.linear_gaussian import LinearGaussian
-from vi.schemes.account import Account
 from vi.schemes.base import Context
+from vi.schemes.objective_monitor import Account
 
 N, D = 60, 4
 

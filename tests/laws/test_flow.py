@@ -11,13 +11,13 @@ from torch.distributions import Distribution, Normal, Transform
 import vi
 from tests.support.parts import part
 from vi.cli.compose import composed
+from vi.config.build import build
+from vi.config.registry import options
+from vi.config.run import Run
 from vi.distributions.datum_noise import datum_noise
 from vi.distributions.draw import draw
 from vi.distributions.flow import zuko
 from vi.distributions.flows.planar import _Planar
-from vi.training.build import build
-from vi.training.registry import options
-from vi.training.run import Run
 
 FLOWS = list(options("flow"))
 SMOOTH = [f for f in FLOWS if f != "spline"]

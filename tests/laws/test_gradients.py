@@ -9,7 +9,13 @@ from torch.autograd import gradcheck
 from torch.distributions import Independent, Laplace
 
 import vi
-from tests.oracles import LinearGaussian, exact_diagonal, fix_noise, hermite, standard_error
+from tests.support.oracles import (
+    LinearGaussian,
+    exact_diagonal,
+    fix_noise,
+    hermite,
+    standard_error,
+)
 from vi.distributions.affine import affine
 from vi.distributions.conditional import ConditionalDistribution
 from vi.distributions.kl import closed_form_kl

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 import vi
-from tests.oracles import fix_noise, hermite
+from tests.support.oracles import fix_noise, hermite
 from vi.distributions.normal import Normal
 from vi.math import log_mean_exp
 

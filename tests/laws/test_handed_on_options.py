@@ -6,9 +6,9 @@ from typing import TypedDict, Unpack, get_type_hints
 import pytest
 
 import vi
+from vi.config.schema import parameters, validate
 from vi.options import Option
 from vi.schemes.gradient import GradientOptions, GradientScheme
-from vi.training.schema import parameters, validate
 
 
 class Lengths(TypedDict, total=False):

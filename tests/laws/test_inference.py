@@ -9,15 +9,15 @@ from torch.distributions import Independent, Normal
 
 import vi
 from tests.laws.conftest import BOUNDS, node
-from tests.oracles import FixedNoiseHead, sigma_noise, standard_error
+from tests.support.oracles import FixedNoiseHead, sigma_noise, standard_error
 from tests.support.parts import part
+from vi.config.build import build
+from vi.config.registry import options
 from vi.distributions.draw import draw
 from vi.distributions.stratified import StratifiedMixture
 from vi.inference.base import Parametric, require_parametric
 from vi.inference.given import with_q
 from vi.inference.objective import objective
-from vi.training.build import build
-from vi.training.registry import options
 
 D, Z, B = 6, 2, 5
 NETWORK = partial(vi.MLP, [5], torch.nn.Tanh())

@@ -16,7 +16,7 @@ from torch.distributions import (
 
 import vi
 from tests.laws.conftest import POSTERIORS, PRIORS, distribution_of
-from tests.quadrature import dimensions, expectation
+from tests.support.quadrature import dimensions, expectation
 from vi.distributions.kl import closed_form_kl
 from vi.distributions.protocols import StandIn
 from vi.distributions.support import support_name

@@ -8,7 +8,7 @@ from torch.autograd import gradcheck
 from torch.distributions import Independent, Laplace, Normal
 
 import vi
-from tests.quadrature import expectation
+from tests.support.quadrature import expectation
 from vi.distributions.kl import closed_form_kl
 
 

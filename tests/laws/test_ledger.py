@@ -4,8 +4,8 @@ import pytest
 import torch
 
 import vi
-from tests.oracles import SigmaPoints
 from tests.support.inference import amortized
+from tests.support.oracles import SigmaPoints
 from vi.data.base import Batch
 from vi.schemes.base import Context
 from vi.schemes.ledger import Ledger

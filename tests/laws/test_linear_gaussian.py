@@ -11,8 +11,8 @@ from torch.distributions import MultivariateNormal, kl_divergence
 
 import vi
 from tests.laws.conftest import POSTERIORS
-from tests.oracles import FixedNoiseHead, SigmaPoints, sigma_noise, tipping_bishop
 from tests.support.inference import amortized, q_at, said
+from tests.support.oracles import FixedNoiseHead, SigmaPoints, sigma_noise, tipping_bishop
 from vi.distributions.delta import Delta
 from vi.models.linear_gaussian import LinearGaussian
 
@@ -479,8 +479,8 @@ def test_loading_keeps_the_precision_of_encoder_and_model(make_model, tmp_path):
 def test_an_option_gets_the_shape_of_the_data_wherever_it_stands(make_model):
     """Encoder and posterior come from their groups, by way of the inference."""
     from vi.cli.compose import composed
-    from vi.training.build import build
-    from vi.training.run import Run
+    from vi.config.build import build
+    from vi.config.run import Run
 
     options = ["model=ppca", "inference=amortized", "posterior=full_gaussian"]
     options += ["latent_dim=3", "hidden=[5]"]

@@ -8,8 +8,14 @@ from torch.optim import Adam
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
 import vi
-from tests.oracles import LinearGaussian, exact_diagonal, fix_noise, sigma_noise, tipping_bishop
 from tests.support.inference import amortized
+from tests.support.oracles import (
+    LinearGaussian,
+    exact_diagonal,
+    fix_noise,
+    sigma_noise,
+    tipping_bishop,
+)
 from vi.schemes.base import Context
 
 STEPS = 20_000

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import vi
-from tests.oracles import LinearGaussian, inflated, standard_error
+from tests.support.oracles import LinearGaussian, inflated, standard_error
 from vi.distributions.datum_noise import datum_noise
 from vi.errors import ConfigurationError, DataError
 

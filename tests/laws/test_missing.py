@@ -13,17 +13,17 @@ from torch.distributions import (
 )
 
 import vi
-from tests.oracles import LinearGaussian
+from tests.support.oracles import LinearGaussian
 from vi.data.base import Split, Values
 from vi.distributions.datum_noise import datum_noise
 from vi.distributions.draw import draw
 from vi.distributions.observed import Observed
 from vi.errors import ConfigurationError
 from vi.evaluation.imputation import impute
+from vi.evaluation.impute_split import imputation_numbers, impute_split
 from vi.evaluation.independent_entries import EntryFrequencies, EntryGaussians
 from vi.evaluation.log_likelihood import chunks, log_likelihood
 from vi.math import log_mean_exp
-from vi.training.impute import imputation_numbers, impute_split
 
 BAR = 4.75  # a t-value above this has probability 2e-6
 D, B = 6, 5

@@ -16,7 +16,7 @@ from torch.distributions import (
 )
 
 import vi
-from tests.oracles import standard_error
+from tests.support.oracles import standard_error
 from vi.distributions import normal_mixture
 from vi.distributions.datum_noise import datum_noise
 from vi.distributions.draw import draw

@@ -18,9 +18,12 @@ from torch.distributions import (
 )
 
 import vi
-from tests.oracles import standard_error
+from tests.support.oracles import standard_error
 from tests.support.parts import part
 from vi.cli.compose import composed
+from vi.config.build import build
+from vi.config.registry import options
+from vi.config.run import Run
 from vi.covariances.diagonal import Diagonal
 from vi.covariances.full import Full
 from vi.covariances.spherical import Spherical
@@ -30,10 +33,7 @@ from vi.initializations.random import RandomData
 from vi.models.bernoulli_mixture import BernoulliMixture
 from vi.models.gmm import GMM
 from vi.models.poisson_mixture import PoissonMixture
-from vi.training.build import build
-from vi.training.guards import check_data
-from vi.training.registry import options
-from vi.training.run import Run
+from vi.training.checks.data import check_data
 from vi.training.settings import TrainerSettings
 
 N, D, C = 300, 4, 3

@@ -12,9 +12,9 @@ from torch.nn import functional as F
 
 import vi
 from tests.laws.conftest import node
+from vi.config.build import build
+from vi.config.registry import options, resolve, target_of
 from vi.networks.images import ImageDecoder, ImageEncoder
-from vi.training.build import build
-from vi.training.registry import options, resolve, target_of
 
 IMAGES = [(3, 13, 14), (1, 8, 8), (2, 5, 9), (1, 4, 4), (1, 7, 4)]
 LEADING = [(), (5,), (2, 1, 3)]

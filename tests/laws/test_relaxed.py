@@ -6,8 +6,8 @@ from torch import Tensor
 from torch.autograd import gradcheck
 
 import vi
-from tests.oracles import standard_error
 from tests.support.inference import amortized
+from tests.support.oracles import standard_error
 from vi.covariances.full import Full
 from vi.distributions.datum_noise import datum_noise
 from vi.distributions.draw import draw

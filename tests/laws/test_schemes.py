@@ -16,14 +16,14 @@ import vi
 from tests.support.parts import part
 from vi.bounds.base import Estimate
 from vi.cli.compose import composed
+from vi.config.build import build
+from vi.config.registry import options
+from vi.config.run import Run
 from vi.data.base import Batch
 from vi.evaluations import Evaluations, tallied
 from vi.schemes.base import Context
 from vi.schemes.gradient import GradientScheme
-from vi.schemes.rising import Rising
-from vi.training.build import build
-from vi.training.registry import options
-from vi.training.run import Run
+from vi.schemes.plateau import Rising
 
 N, D, SIZE = 12, 6, 4
 

@@ -10,15 +10,15 @@ from torch import nn
 from torch.optim import SGD
 
 import vi
-from tests.oracles import SigmaPoints, fix_noise
 from tests.support.inference import amortized, at_lambda, climbing, climbing_elbo, q_at, said
+from tests.support.oracles import SigmaPoints, fix_noise
 from tests.support.parts import part
+from vi.config.build import build
+from vi.config.registry import options
 from vi.data.base import Batch
 from vi.distributions.flows.planar import PlanarFlow
 from vi.distributions.kl import closed_form_kl
 from vi.schemes.base import Context
-from vi.training.build import build
-from vi.training.registry import options
 
 B, D, Z, K = 4, 3, 1, 2
 

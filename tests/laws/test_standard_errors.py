@@ -6,8 +6,8 @@ import pytest
 import torch
 
 import vi
-from tests.oracles import LinearGaussian, inflated
-from vi.training.impute import imputation_numbers
+from tests.support.oracles import LinearGaussian, inflated
+from vi.evaluation.impute_split import imputation_numbers
 
 ERRORS = [0.1, 0.2, 0.0, 2.0, 0.05]  # nats, of five data
 

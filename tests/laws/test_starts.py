@@ -10,12 +10,12 @@ from sklearn.mixture import GaussianMixture
 
 import vi
 from vi.cli.compose import composed
+from vi.config.build import build
+from vi.config.run import Run
 from vi.data.base import Batch
 from vi.distributions.delta import Delta
 from vi.initializations.lloyd import Partition, lloyd, swapped
 from vi.schemes.base import Context
-from vi.training.build import build
-from vi.training.run import Run
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,7 @@ import torch
 from torch.distributions import constraints
 
 import vi
-from tests.tiny import D, vae
+from tests.support.tiny import D, vae
 from vi.data.base import LoadedData, Values
 from vi.errors import DataError
 from vi.support import first_of, outside, told

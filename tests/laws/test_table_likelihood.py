@@ -8,11 +8,11 @@ import torch
 from torch.autograd import gradcheck
 
 import vi
-from tests.oracles import standard_error
+from tests.support.oracles import standard_error
+from vi.config.build import build, check
+from vi.config.describe import describe, undescribe
 from vi.distributions.counts import exposed
 from vi.distributions.observed import Observed
-from vi.training.build import build, check
-from vi.training.describe import describe, undescribe
 
 D = 6
 

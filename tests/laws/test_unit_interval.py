@@ -9,7 +9,7 @@ from torch.distributions import ContinuousBernoulli as TorchContinuousBernoulli
 import vi
 from vi.data.base import LoadedData, Values
 from vi.errors import ConfigurationError, DataError
-from vi.training.guards import check_data
+from vi.training.checks.data import check_data
 from vi.training.settings import TrainerSettings
 
 LOGITS = torch.cat(

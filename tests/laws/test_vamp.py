@@ -7,9 +7,9 @@ import torch
 
 import vi
 from tests.laws.conftest import POSTERIORS, node
-from tests.oracles import standard_error
+from tests.support.oracles import standard_error
+from vi.config.build import build
 from vi.schemes.base import Context
-from vi.training.build import build
 
 
 def _prior(**options) -> vi.VampPrior:

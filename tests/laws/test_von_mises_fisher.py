@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.autograd import gradcheck
 
 import vi
-from tests.oracles import standard_error
+from tests.support.oracles import standard_error
 from vi.distributions.datum_noise import datum_noise
 from vi.distributions.draw import draw
 from vi.distributions.kl import closed_form_kl

@@ -9,7 +9,7 @@ from torch.distributions import OneHotCategorical
 from torch.optim import SGD
 
 import vi
-from tests.oracles import standard_error
+from tests.support.oracles import standard_error
 from vi.data.base import Batch
 from vi.inference.base import Inference
 from vi.models.base import LatentVariableModel

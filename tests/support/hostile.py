@@ -4,10 +4,10 @@ import tracemalloc
 
 import pytest
 
-from vi.data.arrays import NPZ
-from vi.data.files import Contents
+from vi.data.csv import CSV
 from vi.data.image_folder import ImageFolder
-from vi.data.tables import CSV
+from vi.data.npz import NPZ
+from vi.data.reading.files import Contents
 from vi.errors import DataError
 
 

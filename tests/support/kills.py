@@ -33,13 +33,13 @@ from torch.optim import SGD
 from torch.optim.lr_scheduler import ExponentialLR
 
 import vi
-from tests.tiny import D, mixture, vae
+from tests.support.tiny import D, mixture, vae
 from vi.data.base import DynamicBits, LoadedData, Values
-from vi.training import checkpoint_file
+from vi.files import checkpoint_file
+from vi.files.checkpoint_file import fault, read_checkpoint
 from vi.training.callbacks.diagnostics import LatentDiagnostics
 from vi.training.callbacks.early_stopping import EarlyStopping
 from vi.training.callbacks.ledger import EMLedger
-from vi.training.checkpoint_file import fault, read_checkpoint
 
 N = 270
 MOST_KILLS = 4  # of one run

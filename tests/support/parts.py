@@ -5,8 +5,8 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from vi.training.registry import config_dir, options
-from vi.training.run import SUGGESTED
+from vi.config.registry import config_dir, options
+from vi.config.run import SUGGESTED
 
 
 @cache

@@ -7,7 +7,7 @@ import torch
 from lightning.pytorch import Callback
 
 import vi
-from tests.tiny import D, vae
+from tests.support.tiny import D, vae
 from vi.data.base import LoadedData, Values
 
 N, EPOCH = 60, 6  # data; steps, of 10 data

@@ -20,7 +20,7 @@ from torch.optim.lr_scheduler import ExponentialLR
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import vi
-from tests.tiny import D, mixture, vae
+from tests.support.tiny import D, mixture, vae
 from vi.data.base import DynamicBits, LoadedData, Values
 from vi.errors import NumericsError
 from vi.training.callbacks.early_stopping import EarlyStopping
@@ -43,7 +43,7 @@ pytestmark = [
 @pytest.fixture(autouse=True)
 def _few_draws(monkeypatch):
     """Nothing here is about the error of the test numbers; fewer draws are faster."""
-    monkeypatch.setattr("vi.training.evaluate._DRAWS", 2)
+    monkeypatch.setattr("vi.evaluation.over_split._DRAWS", 2)
 
 
 def bits(n, seed):

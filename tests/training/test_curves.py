@@ -9,9 +9,10 @@ from tensorboard.compat.proto.event_pb2 import Event
 
 from tests.support.runs import EPOCH, Calls, fit, last_of, rows
 from vi.errors import RunDirectoryError
-from vi.training import atomic, csv_curves
-from vi.training.csv_curves import CSVCurves
-from vi.training.tensorboard import TensorBoard
+from vi.files import atomic
+from vi.training.loggers import csv_curves
+from vi.training.loggers.csv_curves import CSVCurves
+from vi.training.loggers.tensorboard import TensorBoard
 
 
 def log(logger, steps, name="train/elbo"):
@@ -120,7 +121,7 @@ def test_records_are_written_without_a_thread(tmp_path, monkeypatch):
     def full(path, content):
         raise RunDirectoryError(f"cannot write {path}: full", hint="")
 
-    monkeypatch.setattr("vi.training.tensorboard.append", full)
+    monkeypatch.setattr("vi.training.loggers.tensorboard.append", full)
     with pytest.raises(RunDirectoryError, match="cannot write .*events.out.tfevents"):
         log(logger, [2])
 

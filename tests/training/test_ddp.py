@@ -18,6 +18,7 @@ from torch.optim import SGD
 
 import vi
 from vi.bounds.base import Bound, Estimate
+from vi.config.registry import options, resolve, target_of
 from vi.data.base import LoadedData, Values
 from vi.errors import ConfigurationError, NumericsError
 from vi.fast import rounding
@@ -27,7 +28,6 @@ from vi.models.base import LatentVariableModel
 from vi.training.callbacks.early_stopping import EarlyStopping
 from vi.training.devices import chosen_device
 from vi.training.processes import Processes
-from vi.training.registry import options, resolve, target_of
 
 ROOT = Path(__file__).parents[2]
 D = 6
@@ -83,7 +83,7 @@ def bits(n, seed):
     )
 
 
-@patch("vi.training.evaluate._DRAWS", 2)  # nothing here is about the error of the test numbers
+@patch("vi.evaluation.over_split._DRAWS", 2)  # nothing here is about the error of the test numbers
 def fit(folder, n=27, bound=None, optimizer=None, callbacks=(), **chosen):
     """A small run in double precision; the weights at its end, and its numbers."""
     torch.set_default_dtype(torch.float64)

@@ -11,16 +11,16 @@ from torch.optim.lr_scheduler import ExponentialLR
 
 import vi
 from tests.support.runs import EPOCH, Calls, fit, last_of, same, timeless
-from tests.tiny import mixture
+from tests.support.tiny import mixture
 from vi.errors import CheckpointError, ConfigurationError, NumericsError
+from vi.files.checkpoint_file import read_checkpoint, sealed
 from vi.training.callbacks.early_stopping import EarlyStopping
-from vi.training.checkpoint_file import read_checkpoint, sealed
-from vi.training.csv_curves import CSVCurves
+from vi.training.loggers.csv_curves import CSVCurves
 
 
 @pytest.fixture(autouse=True)
 def _few_draws(monkeypatch):
-    monkeypatch.setattr("vi.training.evaluate._DRAWS", 2)
+    monkeypatch.setattr("vi.evaluation.over_split._DRAWS", 2)
 
 
 pytestmark = pytest.mark.filterwarnings("ignore:model/ will not be written")
@@ -52,7 +52,7 @@ ENDED = {
 def ended(request, tmp_path_factory):
     """(why, folder, result) of a run that has ended."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("vi.training.evaluate._DRAWS", 2)
+        patch.setattr("vi.evaluation.over_split._DRAWS", 2)
         folder = tmp_path_factory.mktemp("ended") / "run"
         return request.param, folder, fit(folder, **ENDED[request.param][0]())
 

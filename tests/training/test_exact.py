@@ -9,7 +9,7 @@ import vi
 from vi.cli.plot import plot
 from vi.data.base import DynamicBits, LoadedData, Values
 from vi.errors import CheckpointError, ConfigurationError, DataError
-from vi.training.pictures import figures, grids
+from vi.figures.pictures import figures, grids
 
 
 def data(rows=60, dim=4, **changes):

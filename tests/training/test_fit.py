@@ -25,7 +25,7 @@ from vi.errors import (
 )
 from vi.math import mix
 from vi.training.callbacks.early_stopping import EarlyStopping
-from vi.training.tensorboard import TensorBoard
+from vi.training.loggers.tensorboard import TensorBoard
 
 
 def bits(n, seed):

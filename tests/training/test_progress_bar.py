@@ -11,13 +11,13 @@ import torch
 
 import vi
 from tests.cli.test_commands import UNSEEN, command
-from tests.tiny import D, vae
+from tests.support.tiny import D, vae
 from vi.cli import encode, evaluate, impute, train
 from vi.data.base import LoadedData, Values
 from vi.evaluation.inference_gaps import InferenceGaps
+from vi.evaluation.over_split import evaluate as measure
 from vi.progress import watched, watching
 from vi.training import measured, progress_bar
-from vi.training.evaluate import evaluate as measure
 
 CONTROL = re.compile(r"\x1b\[[?\d;]*[a-zA-Z]")
 

@@ -12,9 +12,9 @@ from lightning.pytorch.loggers.logger import DummyLogger
 from torch.optim import Adam
 
 import vi
-from tests.tiny import D, mixture, vae
+from tests.support.tiny import D, mixture, vae
 from vi.data.base import DynamicBits, LoadedData, Values
-from vi.training.blocks import IndexBlocks
+from vi.training.batching import IndexBlocks
 from vi.training.callbacks.ledger import EMLedger
 from vi.training.fit import FitResult
 from vi.training.settings import TrainerSettings

@@ -8,11 +8,11 @@ from torch.optim.lr_scheduler import ExponentialLR
 
 import vi
 from tests.support.runs import EPOCH, Calls, fit, last_of, rows, same, timeless
-from tests.tiny import mixture, vae
+from tests.support.tiny import mixture, vae
 from vi.errors import Interrupted
 from vi.training.callbacks.diagnostics import LatentDiagnostics
 from vi.training.callbacks.ledger import EMLedger
-from vi.training.csv_curves import CSVCurves
+from vi.training.loggers.csv_curves import CSVCurves
 from vi.training.signals import noting_signals
 
 pytestmark = pytest.mark.filterwarnings("ignore:model/ will not be written")
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:model/ will not be written")
 def _fast():
     """Few draws, and an empty picture of the ledger: nothing here looks at either."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("vi.training.evaluate._DRAWS", 2)
+        patch.setattr("vi.evaluation.over_split._DRAWS", 2)
         patch.setattr("vi.training.callbacks.ledger.ledger_figure", lambda rows: rows)
         patch.setattr("vi.training.callbacks.ledger.save_figure", lambda *_: None)
         yield

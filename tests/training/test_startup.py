@@ -6,11 +6,12 @@ import sys
 import pytest
 
 import vi
-from tests.tiny import D, vae
+from tests.support.tiny import D, vae
+from vi import startup
 from vi.data.base import LoadedData, Values
-from vi.training import module, startup
+from vi.startup import Startup
+from vi.training import module
 from vi.training import result as fitting
-from vi.training.startup import Startup
 
 
 @pytest.fixture
@@ -84,7 +85,7 @@ def test_a_run_tells_its_start(tmp_path, monkeypatch):
 
 def test_the_age_of_a_process_is_that_of_its_first_line():
     """Within a second, in a process that waits for two."""
-    program = "import time; time.sleep(2); from vi.training.startup import _age_of_process as age"
+    program = "import time; time.sleep(2); from vi.startup import _age_of_process as age"
     done = subprocess.check_output([sys.executable, "-c", f"{program}; print(age())"])
     if not sys.platform.startswith("linux"):
         assert float(done) == 0.0

@@ -17,11 +17,11 @@ from omegaconf import DictConfig, OmegaConf
 from vi.cli.explain import GRAMMAR, explained
 from vi.cli.outside import check_hydra, yaml_checked
 from vi.cli.run_options import parsed
+from vi.config.build import check, taken
+from vi.config.registry import config_dir, groups, options, require_plugins
+from vi.config.run import OF_MODELS, ROLES, SETS, SUGGESTED
+from vi.config.schema import did_you_mean, parameters, validate
 from vi.errors import ConfigurationError
-from vi.training.build import check, taken
-from vi.training.registry import config_dir, groups, options, require_plugins
-from vi.training.run import OF_MODELS, ROLES, SETS, SUGGESTED
-from vi.training.schema import did_you_mean, parameters, validate
 
 _NEEDED = {*(ROLES.keys() - SETS), "hydra"}
 _TAKEN = re.compile(r"\$\{(\w+)\}")

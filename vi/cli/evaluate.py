@@ -27,9 +27,9 @@ def evaluate_run(
     evaluation: dict[str, Any],
 ) -> None:
     """Measure a finished run and write evaluation.json beside its metrics."""
-    from vi.training.atomic import write_atomically
-    from vi.training.build import build
-    from vi.training.evaluate import evaluate
+    from vi.config.build import build
+    from vi.evaluation.over_split import evaluate
+    from vi.files.atomic import write_atomically
     from vi.training.progress_bar import progress_bar
 
     opened = open_run(run, device=device, data_dir=data_dir, plugins=plugins)

@@ -15,10 +15,10 @@ from hydra.errors import (
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from vi.config.registry import groups, options
+from vi.config.schema import did_you_mean
+from vi.config.typed import option as typed_option
 from vi.errors import ConfigurationError
-from vi.training.registry import groups, options
-from vi.training.schema import did_you_mean
-from vi.training.typed import option as typed_option
 
 GRAMMAR = "options are written name=value or group=option"
 _SWEEP = "-m sweeps over several values, one run for each; a list is written [1,2]"

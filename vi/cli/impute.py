@@ -32,10 +32,10 @@ def impute_run(
     out (data.missing=mask). Its log-likelihood stands beside that of a model without a latent,
     whose entries are independent.
     """
-    from vi.training.atomic import write_atomically
-    from vi.training.imputations_figure import imputations_figure
-    from vi.training.impute import imputation_numbers, impute_split
-    from vi.training.pictures import save_figure
+    from vi.evaluation.impute_split import imputation_numbers, impute_split
+    from vi.figures.imputations import imputations_figure
+    from vi.figures.pictures import save_figure
+    from vi.files.atomic import write_atomically
     from vi.training.progress_bar import progress_bar
 
     opened = open_run(run, device=device, data_dir=data_dir, plugins=plugins)
@@ -65,9 +65,9 @@ def impute_run(
 
 
 def _num_samples(evaluation: dict[str, Any], plugins: Sequence[str]) -> int:
+    from vi.config.build import build
     from vi.errors import ConfigurationError
     from vi.evaluation.importance_sampling import ImportanceSampling
-    from vi.training.build import build
 
     made = build("evaluation", evaluation, plugins=plugins)
     if not isinstance(made, ImportanceSampling):

@@ -9,7 +9,7 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, read_write
 
-from vi.training.atomic import write_atomically
+from vi.files.atomic import write_atomically
 
 _NOTHING = "hydra.output_subdir=null"
 

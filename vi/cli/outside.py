@@ -20,9 +20,9 @@ from hydra.errors import HydraException
 from hydra.plugins.config_source import ConfigResult
 from omegaconf import DictConfig, OmegaConf
 
+from vi.config.registry import config_dir
 from vi.errors import ConfigurationError
-from vi.training.plain_files import Unreadable, check_yaml, checked_yaml_text
-from vi.training.registry import config_dir
+from vi.files.plain_files import Unreadable, check_yaml, checked_yaml_text
 
 _PLUGINS = ("hydra._internal.core_plugins.", "hydra_plugins.")
 _CHOSEN = ("run", "sweep", "launcher", "sweeper")  # may be chosen by a yaml of the search path

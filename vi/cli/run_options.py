@@ -19,11 +19,11 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
 import vi
+from vi.config.registry import config_dir
+from vi.config.typed import quoted
 from vi.errors import CheckpointError, ConfigurationError
-from vi.training.atomic import write_atomically
-from vi.training.plain_files import Unreadable, read_json, read_yaml
-from vi.training.registry import config_dir
-from vi.training.typed import quoted
+from vi.files.atomic import write_atomically
+from vi.files.plain_files import Unreadable, read_json, read_yaml
 
 FILE, FORMAT = "options.json", 1
 _OF_A_START = {"ckpt_path", "init_from"}  # of how the run began, not of what it is

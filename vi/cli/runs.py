@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from vi.cli.compose import composed
 from vi.cli.reporting import reporting
+from vi.config.registry import config_dir
 from vi.errors import CheckpointError, ConfigurationError
-from vi.training.registry import config_dir
 
 if TYPE_CHECKING:
     import numpy as np
@@ -74,9 +74,9 @@ def open_run(
         CheckpointError: The run did not finish, or was trained on data that have no option.
         DataError: The data are missing or damaged.
     """
+    from vi.files.model_files import built, load, model_directory, read_config
+    from vi.files.same_data import require_same_data
     from vi.training.devices import chosen_device
-    from vi.training.pretrained import built, load, model_directory, read_config
-    from vi.training.same_data import require_same_data
 
     directory = model_directory(run)
     config = read_config(directory)
@@ -114,7 +114,7 @@ def write_arrays(path: Path, arrays: "dict[str, np.ndarray]") -> Path:
     """
     import numpy as np
 
-    from vi.training.atomic import write_atomically
+    from vi.files.atomic import write_atomically
 
     path = path if path.suffix == ".npz" else path.with_name(f"{path.name}.npz")
     buffer = io.BytesIO()

@@ -22,8 +22,8 @@ def sample_run(run: str, count: int, seed: int, out: str | None, plugins: list[s
 
     from vi.errors import ConfigurationError
     from vi.fast import session
-    from vi.training.pictures import samples_figure, save_figure
-    from vi.training.pretrained import load, model_directory
+    from vi.figures.pictures import samples_figure, save_figure
+    from vi.files.model_files import load, model_directory
 
     if count < 1:
         raise ConfigurationError(f"count must be at least 1, got {count}", hint="count=64")
@@ -44,7 +44,7 @@ def sample_run(run: str, count: int, seed: int, out: str | None, plugins: list[s
 
 def _shape(run: str, model: "LatentVariableModel") -> "Shape":
     """Of one datum as the run saw it; an exact model itself knows no more than its size."""
-    from vi.training.pretrained import model_directory, read_config
+    from vi.files.model_files import model_directory, read_config
 
     written = str(read_config(model_directory(run))["facts"].get("data/shape", ""))
     shape = tuple(int(n) for n in written.split("x") if n)

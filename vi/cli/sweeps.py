@@ -27,7 +27,7 @@ from vi.cli.compose import checked, configuration, hydra_here, own_options
 from vi.cli.explain import explained
 from vi.cli.reporting import reporting
 from vi.errors import ConfigurationError
-from vi.training.lock import require_free
+from vi.files.lock import require_free
 
 _MOST_JOBS = 10_000
 _STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)

@@ -23,13 +23,13 @@ from vi.cli.compose import checked, configuration, hydra_here, own_options, valu
 from vi.cli.flags import flags_of, parser
 from vi.cli.reporting import reporting
 from vi.cli.run_options import continued, relative
+from vi.config.registry import config_dir
+from vi.config.run import Run
 from vi.errors import CheckpointError, ConfigurationError
-from vi.training.lock import locked, require_free
-from vi.training.places import require_checkpoint
+from vi.files.lock import locked, require_free
+from vi.files.places import require_checkpoint
+from vi.startup import startup
 from vi.training.rank import is_alone_or_first
-from vi.training.registry import config_dir
-from vi.training.run import Run
-from vi.training.startup import startup
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -184,8 +184,8 @@ def train(
         import torch
 
         from vi.cli.beginning import Beginning
+        from vi.config.build import build
         from vi.data.base import DataSet
-        from vi.training.build import build
         from vi.training.fit import fit
         from vi.training.settings import require_seed
 

@@ -10,7 +10,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from vi.data.base import DataSet, LoadedData
-from vi.data.files import (
+from vi.data.reading.files import (
     Contents,
     KnownFile,
     all_there,
@@ -20,7 +20,7 @@ from vi.data.files import (
     not_found,
     read_known,
 )
-from vi.data.npz import read_npz
+from vi.data.reading.npz_file import read_npz
 from vi.data.source import Items, Source, assemble
 
 _PIXELS = 784

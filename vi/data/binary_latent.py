@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 from torch.nn.functional import logsigmoid
 
-from vi.data.memory import require_memory
+from vi.data.reading.memory import require_memory
 from vi.data.source import Items
 from vi.data.synthetic import Synthetic
 from vi.errors import ConfigurationError, require_positive

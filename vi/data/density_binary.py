@@ -8,7 +8,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from vi.data.base import DataSet, LoadedData
-from vi.data.files import (
+from vi.data.reading.files import (
     Contents,
     KnownFile,
     all_there,

@@ -4,9 +4,9 @@ from typing import Literal
 
 import torch
 
-from vi.data.files import KnownFile, data_dir, file_facts, read_known
 from vi.data.grey_images import GreyImages
-from vi.data.npz import read_npz
+from vi.data.reading.files import KnownFile, data_dir, file_facts, read_known
+from vi.data.reading.npz_file import read_npz
 from vi.data.source import Items, Source, random_parts
 
 _N_VAL = _N_TEST = 200

@@ -8,10 +8,10 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from vi.data.base import DataSet, LoadedData
-from vi.data.csv_table import Table, read_table
-from vi.data.files import KnownFile, data_dir, file_facts, read_known
 from vi.data.partition import require_fractions
 from vi.data.precision import floating
+from vi.data.reading.csv_table import Table, read_table
+from vi.data.reading.files import KnownFile, data_dir, file_facts, read_known
 from vi.data.source import Items, assemble, random_source
 
 _COLUMNS = ("duration", "waiting")

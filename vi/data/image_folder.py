@@ -11,12 +11,12 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
-from vi.data.checksum import combined
-from vi.data.files import read, user_path
 from vi.data.grey_images import GreyImages
-from vi.data.memory import gigabytes, require_memory
 from vi.data.partition import require_fractions
-from vi.data.pictures import LARGEST, SUFFIXES, decode
+from vi.data.reading.checksum import combined
+from vi.data.reading.files import read, user_path
+from vi.data.reading.memory import gigabytes, require_memory
+from vi.data.reading.pictures import LARGEST, SUFFIXES, decode
 from vi.data.source import Items, Source, random_source
 from vi.errors import ConfigurationError, DataError
 

@@ -1,165 +1,197 @@
-"""Arrays in .npy and .npz files: what a header promises is held against the file first."""
+"""A user's own arrays in an .npz file."""
 
-import io
-import math
-import re
-import zipfile
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Literal, NamedTuple
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import numpy as np
+import torch
+from torch import Tensor
 
-from vi.data.files import Contents
-from vi.data.foreign import foreign, shortened
-from vi.data.formats import refuse_other
-from vi.data.unpacking import DEFLATE_RATIO, require_bounded
+from vi.data.grey_images import GreyImages
+from vi.data.missing import mask_nan
+from vi.data.partition import require_fractions
+from vi.data.precision import floating
+from vi.data.reading.files import Contents, file_facts, read, user_path
+from vi.data.reading.npz_file import read_npz
+from vi.data.source import Items, Source, random_source
+from vi.errors import ConfigurationError, DataError
 
-_NPY, _ZIP = b"\x93NUMPY", b"PK"
-_LENGTH_BYTES = {1: 2, 2: 4, 3: 4}  # of the header, by the version of the format
-_LONGEST_HEADER = 10_000
-_BLOCK = 1 << 20
-_ENTRIES = (
-    re.compile(r"'descr'\s*:\s*'([^']*)'"),
-    re.compile(r"'fortran_order'\s*:\s*(True|False)"),
-    re.compile(r"'shape'\s*:\s*\(([\d,\sL]*)\)"),
-)
-_PLAIN = re.compile(r"[<>|=]?[?bBhilqiufcSUmM]\d*(\[\w+\])?")
-_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-_ENCRYPTED = 1  # of the flags
-_END, _END_BYTES = b"PK\5\6", 22  # of the directory, with how many members it has
-_BY_ZIP64 = 0xFFFF  # another record counts them
+_BYTE = 255
+_SPARSE = {"data", "shape", "format"}  # what scipy.sparse.save_npz writes, among others
 
 
-def read_npz(contents: Contents) -> dict[str, np.ndarray]:
-    """All arrays of an .npz file; a single .npy array is called ``x``. Never unpickles.
+class NPZ(GreyImages):
+    """An array (N, ...) of numbers, one item per row; or arrays ``train``, ``val``, ``test``.
 
-    Nothing is allocated before it is known that the file holds as many bytes as its headers say.
+    Bytes stay bytes, other numbers become floating point, double where they need it. A vector of N
+    numbers is N items of shape (1,).
+
+    Args:
+        path: The .npz (or .npy) file.
+        key: Which array; None: the only one, or ``x``, or ``train``, ``val`` and ``test``.
+        levels: Divide values by this; None: 255 for bytes that are more than bits, else 1. Counts
+            in bytes need 1.
+        binarize: dynamic, static or none; only for bytes.
+        validation_fraction: Of the items; 0 means no validation split.
+        test_fraction: Of the items; 0 means that the training items are the test split.
+        split_seed: Of the random split and of what is hidden; not the run's seed, so that runs can
+            be compared.
+        missing: What NaN means: ``refuse`` has training refuse it, with ``mask`` such entries are
+            missing and leave the likelihood.
+        hidden: The fraction of the entries that is hidden at random, in every split.
 
     Raises:
-        DataError: The file is truncated or damaged, is no .npz, holds Python objects, or unpacks
-            to more than its size explains.
+        ConfigurationError: The fractions leave nothing to train on, ``levels`` is not positive,
+            ``hidden`` is not in [0, 1), or bits are asked of values that are not bytes.
+        DataError: The file cannot be read, has no such array, it holds no numbers or an infinite
+            one, ``levels`` is below bytes that are binarised, or an entry is missing in all
+            training items.
     """
-    hint = "write it anew with numpy.savez(path, x=array); arrays of objects are refused"
-    if not contents.data.startswith((_NPY, _ZIP)):
-        refuse_other(contents, (_NPY, _ZIP))
-    with foreign(contents.path, "a readable .npz file of plain arrays", hint=hint):
-        if contents.data.startswith(_NPY):
-            return {"x": _read_array(io.BytesIO(contents.data), len(contents.data))}
-        if contents.data.startswith(_ZIP):
-            return _read_members(contents)
-        raise ValueError(f"it begins with {contents.data[:4].hex(' ') or 'nothing'}")
+
+    def __init__(
+        self,
+        path: str,
+        key: str | None = None,
+        levels: int | None = None,
+        binarize: Literal["dynamic", "static", "none"] = "none",
+        validation_fraction: float = 0.1,
+        test_fraction: float = 0.1,
+        split_seed: int = 0,
+        missing: Literal["refuse", "mask"] = "refuse",
+        hidden: float = 0.0,
+    ) -> None:
+        super().__init__(binarize, hidden)
+        require_fractions(validation_fraction, test_fraction)
+        _require_levels(levels)
+        self.path, self.key, self.levels = path, key, levels
+        self.missing = missing
+        self.fractions = (validation_fraction, test_fraction)
+        self.split_seed = split_seed
+
+    def read(self) -> Source:
+        """The array split at random, or the arrays that are splits already."""
+        contents = read(user_path(self.path))
+        arrays = read_npz(contents)
+        facts = {"data/name": "npz", **file_facts([contents])}
+        if self.key is None and {"train", "test"} <= arrays.keys():
+            return self._own_split(contents, arrays, facts)
+        key = self.key or _only(contents, arrays)
+        stored = _tensor(contents, arrays, key)
+        return random_source(
+            self._items(stored),
+            contents.path,
+            fractions=self.fractions,
+            seed=self.split_seed,
+            facts={**facts, "data/key": key},
+            levels=self._levels(stored),
+        )
+
+    def _own_split(
+        self, contents: Contents, arrays: Mapping[str, np.ndarray], facts: dict[str, Any]
+    ) -> Source:
+        keys = [key for key in ("train", "val", "test") if key in arrays]
+        parts = {key: _tensor(contents, arrays, key) for key in keys}
+        _require_equal(contents, parts)
+        items = {key: self._items(part) for key, part in parts.items()}
+        facts = {**facts, "data/split": "the file's own"}
+        levels = max(self._levels(part) for part in parts.values())
+        return Source(items["train"], items.get("val"), items["test"], levels, facts=facts)
+
+    def _items(self, stored: Tensor) -> Items:
+        self._require_probabilities(stored)
+        return mask_nan(Items(stored)) if self.missing == "mask" else Items(stored)
+
+    def _require_probabilities(self, stored: Tensor) -> None:
+        bits = self.binarize != "none" and stored.dtype == torch.uint8 and stored.numel() > 0
+        if bits and self.levels and stored.max() > self.levels:
+            raise DataError(
+                f"{self.path} holds bytes up to {int(stored.max())}; divided by data.levels="
+                f"{self.levels} they are no probabilities of bits",
+                hint=f"data.levels={int(stored.max())} or 255, or data.binarize=none",
+            )
+
+    def _levels(self, stored: Tensor) -> int:
+        grey = stored.dtype == torch.uint8 and stored.numel() > 0 and stored.max() > 1
+        return self.levels or (_BYTE if grey else 1)
 
 
-def _read_members(contents: Contents) -> dict[str, np.ndarray]:
-    with zipfile.ZipFile(io.BytesIO(contents.data)) as archive:
-        members = archive.infolist()
-        _check_end(contents.data, len(members))
-        _check_members(contents.path, len(contents.data), members)
-        return {m.filename.removesuffix(".npy"): _read_member(archive, m) for m in members}
-
-
-def _check_end(data: bytes, found: int) -> None:
-    """A directory that names fewer members than it counts is damaged; zipfile does not look."""
-    end = data[-_END_BYTES:]
-    if not end.startswith(_END):
-        raise ValueError("its directory is not the end of the file")
-    counted = int.from_bytes(end[10:12], "little")
-    if counted not in (found, _BY_ZIP64):
-        raise ValueError(f"its directory counts {counted} members and names {found}")
-
-
-def _check_members(path: Path, length: int, members: Sequence[zipfile.ZipInfo]) -> None:
-    for member in members:
-        _check_member(member, length)
-    names = {member.filename for member in members}
-    if len(names) < len(members):
-        raise ValueError("two of its members have one name")
-    require_bounded(path, length, sum(member.file_size for member in members))
-
-
-def _check_member(member: zipfile.ZipInfo, length: int) -> None:
-    name = repr(shortened(member.filename, 60))
-    if not member.filename.endswith(".npy"):
-        raise ValueError(f"{name} in it is no array (.npy)")
-    if member.flag_bits & _ENCRYPTED:
-        raise ValueError(f"{name} in it is encrypted")
-    if member.compress_type not in _METHODS:
-        raise ValueError(f"{name} in it is compressed by method {member.compress_type}")
-    ratio = 1 if member.compress_type == zipfile.ZIP_STORED else DEFLATE_RATIO
-    if member.compress_size > length or member.file_size > ratio * member.compress_size:
-        raise ValueError(
-            f"{name} in it promises {member.file_size} bytes from {member.compress_size}, and the "
-            f"file has {length}"
+def _require_levels(levels: int | None) -> None:
+    if levels is not None and not 1 <= levels <= _BYTE:
+        raise ConfigurationError(
+            f"data.levels must be in 1 .. {_BYTE}, got {levels}", hint="255 for grey bytes"
         )
 
 
-def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
-    with archive.open(member) as stream:
-        assert isinstance(stream, io.BufferedIOBase)
-        return _read_array(stream, member.file_size)
-
-
-class _Header(NamedTuple):
-    dtype: np.dtype
-    shape: tuple[int, ...]
-    order: Literal["C", "F"]
-
-    @property
-    def size(self) -> int:
-        """Bytes of the array."""
-        return math.prod(self.shape) * self.dtype.itemsize
-
-
-def _read_array(stream: io.BufferedIOBase, length: int) -> np.ndarray:
-    """The array of a .npy file of so many bytes."""
-    header = _header(stream)
-    if header.size != length - stream.tell():
-        raise ValueError(
-            f"its header promises {header.size} bytes ({_times(header)}), and "
-            f"{length - stream.tell()} follow"
+def _only(contents: Contents, arrays: Mapping[str, np.ndarray]) -> str:
+    if arrays.keys() >= _SPARSE:
+        raise DataError(
+            f"{contents.path} is a sparse matrix of scipy, {_sparse_shape(arrays['shape'])}",
+            hint="numpy.savez('a.npz', x=scipy.sparse.load_npz(path).toarray()) writes it dense",
         )
-    flat = np.empty(math.prod(header.shape), header.dtype)
-    _fill(flat.view(np.uint8), stream)
-    if header.dtype.kind == "b" and flat.view(np.uint8).max(initial=0) > 1:
-        raise ValueError("it holds truth values other than 0 and 1")
-    return flat.reshape(header.shape, order=header.order)
+    if len(arrays) == 1:
+        return next(iter(arrays))
+    if "x" in arrays:
+        return "x"
+    raise DataError(
+        f"{contents.path} holds {len(arrays)} arrays: {', '.join(sorted(arrays)) or 'none'}",
+        hint="choose one with data.key=NAME, or call them train, val and test",
+    )
 
 
-def _header(stream: io.BufferedIOBase) -> _Header:
-    """Of a .npy file (NEP 1), without the evaluation of a text that a stranger wrote."""
-    magic = stream.read(8)
-    num_bytes = _LENGTH_BYTES.get(magic[6]) if len(magic) == 8 else None
-    if not magic.startswith(_NPY) or num_bytes is None:
-        raise ValueError(f"an array in it begins with {magic.hex(' ') or 'nothing'}")
-    length = int.from_bytes(stream.read(num_bytes), "little")
-    text = stream.read(min(length, _LONGEST_HEADER)).decode("latin1")
-    found = [entry.findall(text) for entry in _ENTRIES]
-    if len(text) != length or any(len(values) != 1 for values in found):
-        raise ValueError(f"no plain array has the header {shortened(text, 60)!r}")
-    (descr,), (fortran,), (shape,) = found
-    sizes = tuple(int(size.rstrip("L")) for size in shape.replace(" ", "").split(",") if size)
-    return _Header(_dtype(descr), sizes, "F" if fortran == "True" else "C")
+def _sparse_shape(shape: np.ndarray) -> str:
+    return " x ".join(str(size) for size in shape.ravel()[:2])
 
 
-def _dtype(descr: str) -> np.dtype:
-    if descr.lstrip("|") == "O":
-        raise ValueError("it holds Python objects, which are never unpickled")
-    dtype = np.dtype(descr) if _PLAIN.fullmatch(descr) else None
-    if dtype is None or not dtype.itemsize:
-        raise ValueError(f"an array in it has the type {shortened(descr, 60)!r}")
-    return dtype
+def _tensor(contents: Contents, arrays: Mapping[str, np.ndarray], key: str) -> Tensor:
+    if key not in arrays:
+        raise DataError(
+            f"{contents.path} has no array {key!r}", hint=f"it has {', '.join(sorted(arrays))}"
+        )
+    array = arrays[key]
+    if array.dtype.kind not in "buif" or array.ndim == 0:
+        raise DataError(
+            f"array {key!r} of {contents.path} has dtype {array.dtype} and shape {array.shape}",
+            hint="an array of real numbers with one item per row is needed",
+        )
+    rows = array.reshape(-1, 1) if array.ndim == 1 else array
+    _require_entries(contents, key, rows)
+    _require_finite(contents, key, rows)
+    if rows.dtype == np.uint8:
+        return torch.from_numpy(np.ascontiguousarray(rows))
+    return floating(rows)
 
 
-def _times(header: _Header) -> str:
-    return f"{' x '.join(map(str, header.shape)) or 'one'} of {header.dtype}"
+def _require_entries(contents: Contents, key: str, rows: np.ndarray) -> None:
+    if 0 in rows.shape[1:]:
+        raise DataError(
+            f"array {key!r} of {contents.path} has items of no entries: shape {rows.shape}",
+            hint="an array of real numbers with one item per row is needed",
+        )
 
 
-def _fill(array: np.ndarray, stream: io.BufferedIOBase) -> None:
-    """All bytes of an array from a stream, which must end there: only then its sum is checked."""
-    done = 0
-    while block := stream.read(_BLOCK):
-        array[done : done + len(block)] = np.frombuffer(block, np.uint8)
-        done += len(block)
-    if done != len(array):
-        raise ValueError(f"it ends after {done} of {len(array)} bytes")
+def _require_finite(contents: Contents, key: str, rows: np.ndarray) -> None:
+    """NaN may mean a missing entry; infinity means nothing."""
+    if rows.dtype.kind != "f" or not rows.size or not _reaches_infinity(rows):
+        return
+    places = np.argwhere(np.isinf(rows))
+    raise DataError(
+        f"array {key!r} of {contents.path} holds {len(places)} infinite values (first: "
+        f"{rows[tuple(places[0])]} in row {places[0][0]}, entry {places[0][1:].tolist()})",
+        hint="write numbers, or NaN and data.missing=mask, which leaves them out of p(x|z)",
+    )
+
+
+def _reaches_infinity(rows: np.ndarray) -> bool:
+    """Without an array of as many answers; fmax and fmin pass over NaN."""
+    ends = np.fmax.reduce(rows, axis=None), np.fmin.reduce(rows, axis=None)
+    return bool(np.isinf(ends).any())
+
+
+def _require_equal(contents: Contents, parts: Mapping[str, Tensor]) -> None:
+    kinds = {(part.dtype, part.shape[1:]) for part in parts.values()}
+    if len(kinds) > 1:
+        raise DataError(
+            f"the splits of {contents.path} differ in shape or type: "
+            + ", ".join(f"{key} {tuple(p.shape)} {p.dtype}" for key, p in parts.items()),
+            hint="all splits need items of one shape and type",
+        )

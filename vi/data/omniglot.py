@@ -8,9 +8,11 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from vi.data.checksum import combined
-from vi.data.download import download
-from vi.data.files import (
+from vi.data.grey_images import GreyImages
+from vi.data.partition import require_size
+from vi.data.reading.checksum import combined
+from vi.data.reading.download import download
+from vi.data.reading.files import (
     Contents,
     KnownFile,
     data_dir,
@@ -19,10 +21,8 @@ from vi.data.files import (
     read,
     read_known,
 )
-from vi.data.grey_images import GreyImages
-from vi.data.npz import read_npz
-from vi.data.partition import require_size
-from vi.data.pictures import decode, shrink
+from vi.data.reading.npz_file import read_npz
+from vi.data.reading.pictures import decode, shrink
 from vi.data.source import Items, Source, random_parts
 from vi.errors import DataError
 

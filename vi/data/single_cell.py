@@ -11,9 +11,9 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from vi.data.base import DataSet, LoadedData
-from vi.data.files import KnownFile, data_dir, file_facts, read_known
-from vi.data.npz import read_npz
 from vi.data.partition import require_fractions
+from vi.data.reading.files import KnownFile, data_dir, file_facts, read_known
+from vi.data.reading.npz_file import read_npz
 from vi.data.source import Items, Source, assemble, random_source
 from vi.errors import ConfigurationError
 

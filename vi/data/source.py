@@ -11,8 +11,8 @@ from torch import Tensor
 
 from vi.data.base import LoadedData, Split
 from vi.data.binarize import split_of
-from vi.data.memory import require_memory
 from vi.data.partition import held_out, permutation, require_items
+from vi.data.reading.memory import require_memory
 from vi.errors import DataError
 
 

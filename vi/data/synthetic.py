@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.distributions import Categorical, Distribution, MixtureSameFamily, MultivariateNormal
 
 from vi.data.base import DataSet, LoadedData
-from vi.data.memory import require_memory
 from vi.data.partition import generator
+from vi.data.reading.memory import require_memory
 from vi.data.source import Items, Source, assemble
 from vi.errors import require_positive
 

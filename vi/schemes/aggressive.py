@@ -14,7 +14,7 @@ from vi.schemes.gradient import (
     loss,
     parameters_of,
 )
-from vi.schemes.rising import Rising
+from vi.schemes.plateau import Rising
 
 
 class Aggressive(GradientScheme):

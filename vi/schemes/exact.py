@@ -9,8 +9,8 @@ from vi.distributions.kl import closed_form_kl
 from vi.errors import ConfigurationError
 from vi.models.base import ExactModel, LatentVariableModel
 from vi.models.statistics import Statistics
-from vi.schemes.account import Account
 from vi.schemes.base import Batch, Scheme
+from vi.schemes.objective_monitor import Account
 
 _PLATEAU = 1e-6  # nats per datum
 

@@ -8,11 +8,11 @@ from typing import Any
 from vi.errors import CheckpointError, NumericsError
 from vi.evaluation.base import Evaluation
 from vi.evaluation.importance_sampling import ImportanceSampling
-from vi.training.evaluate import evaluate
-from vi.training.magnitudes import steadying
+from vi.evaluation.over_split import evaluate
+from vi.files.model_files import read_config
+from vi.files.plain_files import Unreadable, read_json
+from vi.training.checks.magnitudes import steadying
 from vi.training.module import TrainingModule
-from vi.training.plain_files import Unreadable, read_json
-from vi.training.pretrained import read_config
 from vi.training.progress_bar import progress_bar
 
 _PLAIN = (bool, int, float, str, type(None))

@@ -12,28 +12,29 @@ from lightning.pytorch.loggers import Logger
 
 from vi.bounds.base import Bound
 from vi.bounds.elbo import ELBO
+from vi.config import schema
+from vi.config.describe import describe
+from vi.config.registry import require_plugins
 from vi.data.base import DataSet, LoadedData
 from vi.data.loading import loaded as load_data
 from vi.errors import ConfigurationError
 from vi.evaluation.base import Evaluation
+from vi.files.lock import locked
+from vi.files.model_files import save
 from vi.models.base import LatentVariableModel
 from vi.options import Option
 from vi.schemes.base import Scheme
 from vi.schemes.joint import Joint
-from vi.training import schema
 from vi.training.callbacks.diagnostics import LatentDiagnostics
 from vi.training.callbacks.hyperparameters import Hyperparameters
 from vi.training.callbacks.ledger import EMLedger
 from vi.training.callbacks.pictures import Pictures
-from vi.training.checkpoint_schema import check_callbacks
+from vi.training.checks.data import check_data
 from vi.training.closing import is_complete, known_numbers, measure, of_training
-from vi.training.describe import describe
 from vi.training.devices import chosen_device
-from vi.training.guards import check_data
+from vi.training.initial_weights import rehearse, start
 from vi.training.lightning_trainer import lightning_trainer, put_best_in
-from vi.training.lock import locked
 from vi.training.module import TrainingModule
-from vi.training.pretrained import save
 from vi.training.processes import (
     check_gradients,
     check_processes,
@@ -42,13 +43,12 @@ from vi.training.processes import (
     speaking_alone,
 )
 from vi.training.quiet import quiet
-from vi.training.registry import require_plugins
 from vi.training.result import FitResult, facts_of, show, values_of, write_metrics
-from vi.training.resume import prepare as prepare_folder
-from vi.training.resume import read_run
+from vi.training.resuming.checkpoint_schema import check_callbacks
+from vi.training.resuming.prepare import prepare as prepare_folder
+from vi.training.resuming.prepare import read_run
 from vi.training.settings import TrainerSettings, require_seed
 from vi.training.signals import noting_signals
-from vi.training.start import rehearse, start
 from vi.training.steps import trial
 
 

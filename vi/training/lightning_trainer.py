@@ -8,17 +8,17 @@ import lightning.pytorch as pl
 from lightning.pytorch.loggers import Logger
 
 from vi.errors import CheckpointError
+from vi.files.checkpoint_file import CheckpointFiles, read_checkpoint
+from vi.files.older_versions import present_checkpoint
 from vi.training.callbacks.checkpoints import Best, Last
 from vi.training.callbacks.progress import ProgressBar
-from vi.training.checkpoint_file import CheckpointFiles, read_checkpoint
-from vi.training.checkpoint_schema import check_weights
-from vi.training.csv_curves import CSVCurves
 from vi.training.devices import chosen_device
+from vi.training.loggers.csv_curves import CSVCurves
+from vi.training.loggers.tensorboard import TensorBoard
 from vi.training.module import TrainingModule
-from vi.training.older import present_checkpoint
 from vi.training.processes import is_first
 from vi.training.quiet import quiet
-from vi.training.tensorboard import TensorBoard
+from vi.training.resuming.checkpoint_schema import check_weights
 
 
 def lightning_trainer(

@@ -5,9 +5,9 @@ import time
 from typing import TYPE_CHECKING
 
 from vi.errors import NumericsError
+from vi.evaluation.means import Means
 from vi.evaluations import Evaluations
-from vi.training.magnitudes import steadying
-from vi.training.means import Means
+from vi.training.checks.magnitudes import steadying
 
 if TYPE_CHECKING:
     from vi.training.module import TrainingModule

@@ -11,18 +11,18 @@ from torch.optim.lr_scheduler import LRScheduler
 from vi.bounds.base import Bound
 from vi.data.base import Batch, LoadedData
 from vi.distributions.datum_noise import datum_noise
+from vi.evaluation.means import terms
 from vi.fast import session
 from vi.inputs import as_it_is
 from vi.models.base import LatentVariableModel
 from vi.schemes.base import Scheme
-from vi.training.blocks import IndexBlocks, InOrder
-from vi.training.checkpoint import gather, restore
+from vi.startup import startup
+from vi.training.batching import IndexBlocks, InOrder
 from vi.training.logbook import Logbook
-from vi.training.means import terms
 from vi.training.processes import Processes
+from vi.training.resuming.checkpoint import gather, restore
 from vi.training.settings import TrainerSettings
 from vi.training.signals import Signals
-from vi.training.startup import startup
 from vi.training.steps import Steps
 
 _EVALUATION_BATCH = 500

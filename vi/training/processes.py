@@ -20,10 +20,10 @@ from torch import Tensor, distributed
 
 from vi.bounds.base import Bound
 from vi.errors import ConfigurationError, NumericsError
+from vi.evaluation.means import Means
 from vi.models.base import LatentVariableModel
 from vi.schemes.base import Scheme
 from vi.schemes.joint import Joint
-from vi.training.means import Means
 from vi.training.settings import TrainerSettings
 
 T = TypeVar("T")

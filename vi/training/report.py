@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from vi.training.typed import option
+from vi.config.typed import option
 
 
 def print_report(

@@ -12,14 +12,14 @@ import lightning.pytorch as pl
 import torch
 
 import vi
+from vi.figures.pictures import save_pictures
+from vi.files.atomic import write_atomically
+from vi.files.model_files import finite
 from vi.models.base import LatentVariableModel
 from vi.options import Option
-from vi.training.atomic import write_atomically
+from vi.startup import startup
 from vi.training.module import TrainingModule
-from vi.training.pictures import save_pictures
-from vi.training.pretrained import finite
 from vi.training.report import print_report
-from vi.training.startup import startup
 
 
 @dataclass(frozen=True)

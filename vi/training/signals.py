@@ -7,9 +7,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from vi.config.typed import option
 from vi.errors import Interrupted
 from vi.training.processes import Processes
-from vi.training.typed import option
 
 _NUMBERS = (signal.SIGINT, signal.SIGTERM)
 

@@ -10,11 +10,11 @@ from torch import Tensor
 
 from vi.bounds.base import Bound
 from vi.data.base import Batch
+from vi.evaluation.means import terms
 from vi.evaluations import tallied
 from vi.math import mix
 from vi.models.base import LatentVariableModel
 from vi.schemes.base import Context
-from vi.training.means import terms
 from vi.training.seeding import seed_generators
 from vi.training.watched import is_backward_watched, is_step_watched
 

@@ -7,8 +7,8 @@ from typing import Any
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Checkpoint
 
-from vi.training.atomic import write_atomically
-from vi.training.checkpoint_file import CheckpointFiles, read_checkpoint
+from vi.files.atomic import write_atomically
+from vi.files.checkpoint_file import CheckpointFiles, read_checkpoint
 from vi.training.module import TrainingModule
 
 

@@ -9,11 +9,11 @@ import lightning.pytorch as pl
 import torch
 
 from vi.errors import require_positive
+from vi.figures.ledger import ledger_figure
+from vi.figures.pictures import save_figure, undisturbed
+from vi.files.atomic import write_atomically
 from vi.schemes.ledger import Ledger
-from vi.training.atomic import write_atomically
-from vi.training.ledger_figure import ledger_figure
 from vi.training.module import TrainingModule
-from vi.training.pictures import save_figure, undisturbed
 
 COLUMNS = ("epoch", "step", "e", "m", "joint")
 

@@ -4,8 +4,8 @@ import lightning.pytorch as pl
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from vi.errors import require_positive
+from vi.figures.pictures import figures, grids, is_image, or_warned
 from vi.training.module import TrainingModule
-from vi.training.pictures import figures, grids, is_image, or_warned
 
 
 class Pictures(pl.Callback):

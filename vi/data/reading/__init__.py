@@ -1,0 +1,1 @@
+"""Files of others, read with care: bounded, checked, and refused with a reason."""

@@ -1,0 +1,92 @@
+"""Picture files as arrays of bytes."""
+
+import io
+import warnings
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image, UnidentifiedImageError
+
+from vi.data.reading.files import Contents
+from vi.data.reading.foreign import foreign
+from vi.data.reading.formats import refuse_other
+from vi.data.reading.unpacking import DEFLATE_RATIO
+from vi.errors import DataError
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+LARGEST = 8192  # height and width that pictures are resized to
+
+# Pillow knows more; one of them, EPS, is a program that it has another program run.
+_FORMATS = ("PNG", "JPEG", "BMP", "TIFF")
+_MAGIC = (b"\x89PNG", b"\xff\xd8\xff")
+_SMALL = 1 << 22  # pixels that need no explanation
+_PIXELS_A_BYTE = 8 * DEFLATE_RATIO  # of one bit each
+
+_DEEP = ("I", "F")  # modes with more than eight bits begin so
+
+
+def decode(contents: Contents, mode: str, size: int | None = None) -> UInt8[np.ndarray, "H W C"]:
+    """Decode a picture: (height, width, channels).
+
+    Args:
+        contents: The file.
+        mode: ``L`` for grey, ``RGB`` for colour; transparency is dropped.
+        size: Height and width to resize to, bicubic and antialiased; None keeps the picture's.
+
+    Raises:
+        DataError: The file is no picture, is truncated or damaged, has more pixels than its bytes
+            explain, or more than eight bits per channel.
+    """
+    refuse_other(contents, _MAGIC)
+    hint = "remove the file or write it anew as png or jpg"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        with foreign(contents.path, "a readable picture", hint=hint):
+            _check_sums(contents)
+            with _opened(contents) as picture:
+                _check_size(picture, len(contents.data))
+                return _array(contents.path, picture, mode, size)
+
+
+def _opened(contents: Contents) -> Image.Image:
+    try:
+        return Image.open(io.BytesIO(contents.data), formats=_FORMATS)
+    except UnidentifiedImageError as error:
+        raise ValueError("it is no whole png, jpg, bmp or tif file") from error
+
+
+def _check_sums(contents: Contents) -> None:
+    """Those of a PNG file, which Pillow does not look at where it has all pixels already."""
+    if contents.data.startswith(_MAGIC[0]):
+        with _opened(contents) as picture:
+            picture.verify()
+
+
+def _check_size(picture: Image.Image, length: int) -> None:
+    width, height = picture.size
+    if width * height > max(_SMALL, _PIXELS_A_BYTE * length):
+        raise ValueError(f"its header promises {height}x{width} pixels, it has {length} bytes")
+
+
+def _array(path: Path, picture: Image.Image, mode: str, size: int | None) -> np.ndarray:
+    if picture.mode.startswith(_DEEP):
+        raise DataError(
+            f"{path} has more than eight bits per channel (mode {picture.mode})",
+            hint="convert it to eight bits, or use data=npz with floating-point values",
+        )
+    converted = picture.convert(mode)
+    if size is not None:
+        converted = converted.resize((size, size), Image.Resampling.BICUBIC)
+    return np.atleast_3d(np.asarray(converted))
+
+
+def shrink(ink: UInt8[np.ndarray, "N H W"], size: int) -> UInt8[np.ndarray, "N size size"]:
+    """Shrink pictures of ink bits to grey levels, 255 = ink, bicubic and antialiased.
+
+    >>> shrink(np.ones((1, 105, 105), np.uint8), 28).shape
+    (1, 28, 28)
+    """
+    to = (size, size)
+    grey = (Image.fromarray(b).resize(to, Image.Resampling.BICUBIC) for b in ink * np.uint8(255))
+    return np.stack([np.asarray(picture) for picture in grey])

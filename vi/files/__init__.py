@@ -1,0 +1,1 @@
+"""Files of a run: whole, checked, atomic, and locked while somebody writes."""

@@ -1,0 +1,198 @@
+"""A checkpoint as a file that is whole and checked: torch's own, with its size and sha256 inside.
+
+The size stands where torch pads the header of the first record, the sha256 of everything before
+it in the comment at the end of the archive, so that ``torch.load`` and every reader of zip files
+take the file as it is.
+"""
+
+import hashlib
+import io
+import time
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch.plugins.io import CheckpointIO
+
+from vi.errors import CheckpointError, RunDirectoryError
+from vi.files.atomic import write_atomically
+from vi.files.places import require_checkpoint
+
+_PADDED = slice(46, 50)  # of the first record: the name of the padding and its length
+_PADDING = b"FB\x0e\x00"
+_MARK, _SIZE = slice(50, 56), slice(56, 64)
+_SIZED = b"vi-siz"
+_COMMENT = b"vi sha256 "
+_DIGEST = 64
+_TAIL = len(_COMMENT) + _DIGEST
+INTERVAL = 1.0  # seconds that files may wait for each other
+_NO_CHECKPOINT = "is no checkpoint of a run, or damaged"
+
+
+def sealed(checkpoint: Mapping[str, Any]) -> memoryview:
+    """The bytes of the file."""
+    buffer = io.BytesIO()
+    torch.save(checkpoint, buffer)
+    buffer.seek(-2, io.SEEK_END)  # how long the comment of the archive is
+    buffer.write(_TAIL.to_bytes(2, "little") + _COMMENT + bytes(_DIGEST))
+    content = buffer.getbuffer()
+    if content[_PADDED] == _PADDING:
+        content[_MARK] = _SIZED
+        content[_SIZE] = len(content).to_bytes(8, "little")
+    content[-_DIGEST:] = _sha256(content[:-_DIGEST])
+    return content
+
+
+def fault(content: bytes) -> str | None:
+    """What is wrong with the bytes of a file: nothing, or a sentence without its subject."""
+    if not content:
+        return "is empty"
+    if b"PK\x03\x04".startswith(content[:4]) and len(content) < _SIZE.stop:
+        return f"truncated ({len(content)} bytes)"
+    sized, summed = content[_MARK] == _SIZED, content[-_TAIL:-_DIGEST] == _COMMENT
+    size = int.from_bytes(content[_SIZE], "little") if sized else len(content)
+    if summed:
+        same = _sha256(content[:-_DIGEST]) == content[-_DIGEST:] and size == len(content)
+        return None if same else "checksum mismatch"
+    if len(content) < size:
+        return f"truncated ({len(content)} of {size} bytes)"
+    if sized:
+        return "checksum mismatch"
+    return None if content.startswith(b"PK\x03\x04") else _NO_CHECKPOINT
+
+
+def is_sealed(path: Path) -> bool:
+    """Whether a file has a checksum; those of older versions have none."""
+    with path.open("rb") as file:
+        file.seek(-min(_TAIL, path.stat().st_size), io.SEEK_END)
+        return file.read().startswith(_COMMENT)
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """What a file holds: bare data, never code; on the processor.
+
+    Raises:
+        CheckpointError: It is missing, damaged, or no checkpoint.
+    """
+    content = _bytes(path)
+    wrong = fault(content)
+    if wrong is not None:
+        raise _damaged(path, wrong)
+    return _unpacked(path, content)
+
+
+def _unpacked(path: Path, content: bytes) -> dict[str, Any]:
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            whole = sum(record.file_size for record in archive.infolist()) <= len(content)
+        loaded = whole and torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged file leads torch's reader anywhere
+        raise _damaged(path, _NO_CHECKPOINT) from error
+    if not isinstance(loaded, dict):
+        raise _damaged(path, _NO_CHECKPOINT)
+    return loaded
+
+
+def _bytes(path: Path) -> bytes:
+    require_checkpoint(path)
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(
+            f"{path} cannot be read: {error.strerror or error}", hint="give yourself the right"
+        ) from error
+
+
+def _damaged(path: Path, wrong: str) -> CheckpointError:
+    good = newest_good(path.parent, but=path)
+    return CheckpointError(
+        f"{path} {wrong}" if wrong.startswith("is ") else f"{path}: {wrong}",
+        hint=f"{good} is the newest good checkpoint of the folder"
+        if good
+        else "give the checkpoints/last.ckpt of a run; model/ holds weights for init_from=RUN",
+    )
+
+
+def newest_good(folder: Path, but: Path) -> Path | None:
+    """The youngest file of a folder whose checksum is right."""
+    others = [path for path in folder.glob("*.ckpt") if path.is_file() and path.name != but.name]
+    for path in sorted(others, key=lambda path: path.stat().st_mtime, reverse=True):
+        if is_sealed(path) and fault(path.read_bytes()) is None:
+            return path
+    return None
+
+
+class CheckpointFiles(CheckpointIO):
+    """How Lightning reads and writes checkpoints.
+
+    What may come ``LATER`` is written if a second has passed since the latest files, and else
+    waits, so that short epochs do not wait for the disk; what comes ``WITH_THE_NEXT`` waits for
+    another file. All are written in their order.
+
+    Args:
+        resumed: What was read, and checked, before the run began.
+    """
+
+    LATER = "later"
+    WITH_THE_NEXT = "with the next"
+
+    def __init__(self, resumed: dict[str, Any] | None = None) -> None:
+        self.resumed = resumed
+        self.latest = -float("inf")
+        self.pending: dict[Path, memoryview] = {}
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None
+    ) -> None:
+        """Write it now or soon."""
+        path = Path(path)
+        self.pending.pop(path, None)
+        self.pending[path] = sealed(checkpoint)
+        due = storage_options is None or time.monotonic() - self.latest >= INTERVAL
+        if due and storage_options != self.WITH_THE_NEXT:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what has waited.
+
+        Raises:
+            RunDirectoryError: The disk is full or the folder cannot be written.
+        """
+        while self.pending:
+            path, content = next(iter(self.pending.items()))
+            self._write(path, content)
+            self.pending.pop(path, None)  # only now: a signal may have come meanwhile
+        self.latest = time.monotonic()
+
+    def _write(self, path: Path, content: memoryview) -> None:
+        try:
+            write_atomically(path, content)
+        except RunDirectoryError as error:
+            self.pending.clear()  # else the next would be one that its best file is missing for
+            raise RunDirectoryError(f"{error}{_intact(path)}", hint=error.hint) from error
+
+    def load_checkpoint(self, path: str | Path, *_: Any, **__: Any) -> dict[str, Any]:
+        """What was read."""
+        assert self.resumed is not None  # a run that goes on has read it
+        return self.resumed
+
+    def remove_checkpoint(self, path: str | Path) -> None:
+        """Of files only, never of folders."""
+        self.pending.pop(Path(path), None)
+        if Path(path).is_file():
+            Path(path).unlink()
+
+
+def _intact(path: Path) -> str:
+    """What is left of an earlier time."""
+    try:
+        step = read_checkpoint(path)["global_step"]
+    except (CheckpointError, KeyError):
+        return ""
+    return f"; previous checkpoint step={step} is intact"
+
+
+def _sha256(content: bytes | memoryview) -> bytes:
+    return hashlib.sha256(content).hexdigest().encode()

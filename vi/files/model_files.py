@@ -1,0 +1,291 @@
+"""A model as files that others can load: option names, weights and checksums, never code."""
+
+import hashlib
+import json
+import math
+import warnings
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from safetensors.torch import save as to_bytes
+
+import vi
+from vi.config.build import build
+from vi.config.describe import describe, undescribe
+from vi.errors import CheckpointError, ConfigurationError
+from vi.files.atomic import write_atomically
+from vi.files.older_versions import present_weights
+from vi.files.plain_files import Unreadable, read_json
+from vi.files.sound import require_sound_config, require_sound_weights
+from vi.models.base import LatentVariableModel
+
+FORMAT = 1
+_CONFIG, _WEIGHTS, _CARD, _MANIFEST = (
+    "config.json",
+    "model.safetensors",
+    "README.md",
+    "manifest.json",
+)
+
+
+def save(
+    model: LatentVariableModel,
+    directory: str | Path,
+    *,
+    facts: Mapping[str, Any] | None = None,
+    parts: Mapping[str, Any] | None = None,
+    plugins: Iterable[str] = (),
+) -> Path:
+    """Write a model directory: config.json, model.safetensors, README.md, manifest.json.
+
+    Args:
+        model: Made of options, from a configuration or in Python.
+        directory: Made if missing; files of the same name are replaced.
+        facts: Plain values to keep beside the weights (seed, metrics).
+        parts: What else to keep by option name: the data set and the bound, by group.
+        plugins: Packages beside vi whose options the model is made of.
+
+    Returns:
+        The directory.
+
+    Raises:
+        ConfigurationError: A part of the model is no option, so that it cannot be saved by name.
+    """
+    directory = Path(directory)
+    config = {
+        "format": FORMAT,
+        "vi": vi.__version__,
+        "plugins": list(plugins),
+        "model": describe("model", model, plugins),
+        **{group: describe(group, part, plugins) for group, part in (parts or {}).items()},
+        **({"units": model.units} if model.units else {}),
+        "facts": finite(facts or {}),
+    }
+    directory.mkdir(parents=True, exist_ok=True)
+    weights = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
+    write_atomically(directory / _CONFIG, _json(config))
+    write_atomically(directory / _WEIGHTS, to_bytes(weights))
+    write_atomically(directory / _CARD, _card(config).encode())
+    digests = {name: _sha256(directory / name) for name in (_CONFIG, _WEIGHTS, _CARD)}
+    write_atomically(directory / _MANIFEST, _json({"sha256": digests}))
+    return directory
+
+
+def load(
+    source: str | Path, *, device: str | torch.device = "cpu", plugins: Iterable[str] = ()
+) -> LatentVariableModel:
+    """Give a saved model back, in evaluation mode, with bit-equal outputs.
+
+    Args:
+        source: A run directory, a model directory, or a name on the Hugging Face hub.
+        device: Where the weights go.
+        plugins: Packages beside vi whose options are welcome.
+
+    Raises:
+        CheckpointError: Files are missing, damaged or of another model.
+        ConfigurationError: The configuration names something that is no option.
+    """
+    directory = model_directory(source)
+    config = read_config(directory)
+    model = built("model", config, directory, plugins)
+    weights = present_weights(_weights(directory), model.state_dict())
+    require_same(model.state_dict(), weights)
+    require_sound_weights(model.state_dict(), weights, directory / _WEIGHTS)
+    model.to(next(v.dtype for v in weights.values() if v.is_floating_point()))
+    model.load_state_dict(weights, assign=True)  # each in the precision it was saved in
+    return model.to(device).eval()
+
+
+def load_weights(model: LatentVariableModel, source: str | Path) -> None:
+    """Copy saved weights into a model of the same shapes.
+
+    Raises:
+        CheckpointError: Files are missing, damaged or of another model.
+    """
+    directory = model_directory(source)
+    _verify(directory)
+    weights = present_weights(_weights(directory), model.state_dict())
+    require_same(model.state_dict(), weights)
+    require_sound_weights(model.state_dict(), weights, directory / _WEIGHTS)
+    model.load_state_dict(weights)
+
+
+def _weights(directory: Path) -> dict[str, torch.Tensor]:
+    try:
+        return load_file(directory / _WEIGHTS)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"{directory / _WEIGHTS} cannot be read: {error}", hint="save the model again"
+        ) from error
+
+
+def read_config(directory: Path) -> dict[str, Any]:
+    """The verified ``config.json`` of a model directory."""
+    _verify(directory)
+    try:
+        config = read_json(directory / _CONFIG, constant=float)
+        if not isinstance(config, dict) or config.get("format") != FORMAT:
+            raise Unreadable("names another format")
+        config = _with_finite_facts(config, directory / _CONFIG)
+    except Unreadable as error:
+        raise CheckpointError(
+            f"{directory / _CONFIG} is no configuration of format {FORMAT}: it {error}",
+            hint=f"it was not written by vi {vi.__version__}; save the model again",
+        ) from error
+    require_sound_config(config, directory / _CONFIG)
+    return config
+
+
+def _with_finite_facts(config: dict[str, Any], path: Path) -> dict[str, Any]:
+    """The same with null for facts that are not finite, as an older version wrote them."""
+    facts = config.get("facts")
+    whole = config | ({"facts": finite(facts)} if isinstance(facts, dict) else {})
+    try:
+        json.dumps(whole, allow_nan=False)
+    except ValueError:
+        raise Unreadable("holds NaN or Infinity, which is no number") from None
+    if isinstance(facts, dict) and any(whole["facts"][k] is not facts[k] for k in facts):
+        warnings.warn(f"{path} holds facts that are no numbers; they are null", stacklevel=4)
+    return whole
+
+
+def built(
+    group: str, config: Mapping[str, Any], directory: Path, plugins: Iterable[str] = (), **own: Any
+) -> Any:
+    """The part that a configuration beside weights describes, with some values of one's own.
+
+    Raises:
+        ConfigurationError: It names something that is no option.
+        CheckpointError: The values are none that the option takes.
+    """
+    node = undescribe(group, config[group], plugins)
+    try:
+        return build(group, node | own, plugins=plugins)
+    except ConfigurationError as error:
+        if own:
+            raise
+        raise CheckpointError(
+            f"{directory / _CONFIG}: {error}", hint="save the model again, or copy it again"
+        ) from error
+
+
+def finite(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The facts; JSON has no word for a number that is not finite, and null stands for it."""
+
+    def known(value: Any) -> bool:
+        return not isinstance(value, float) or math.isfinite(value)
+
+    return {name: value if known(value) else None for name, value in facts.items()}
+
+
+def model_directory(source: str | Path) -> Path:
+    """The model directory of a run directory, of itself, or of a name on the hub."""
+    path = Path(source)
+    for candidate in (path / "model", path):
+        if (candidate / _CONFIG).is_file():
+            return candidate
+    if not path.exists() and str(source).count("/") == 1 and not str(source).startswith("."):
+        return _from_hub(str(source))
+    raise CheckpointError(
+        f"no model in {source}: there is no {_CONFIG}",
+        hint="give a run directory that finished (with model/ inside) or a model directory",
+    )
+
+
+def _from_hub(name: str) -> Path:
+    try:
+        from huggingface_hub import snapshot_download  # pyright: ignore[reportMissingImports]
+    except ImportError:
+        raise CheckpointError(
+            f"{name} is no directory here, and the hub client is not installed",
+            hint="check the path, or install huggingface_hub to load from the hub",
+        ) from None
+    try:
+        return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors", "*.md"]))
+    except Exception as error:  # the client raises a dozen unrelated types
+        raise CheckpointError(
+            f"{name} is no directory here, and the hub did not give it: {error}",
+            hint="check the path or the name, and the network",
+        ) from error
+
+
+def _verify(directory: Path) -> None:
+    try:
+        digests = read_json(directory / _MANIFEST)["sha256"]
+        wanted = {name: digests[name] for name in (_CONFIG, _WEIGHTS)}
+    except (Unreadable, KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"{directory / _MANIFEST} is missing or damaged ({error})",
+            hint="copy the whole directory again",
+        ) from error
+    for name, digest in wanted.items():
+        if not (directory / name).is_file():
+            raise CheckpointError(
+                f"{directory / name} is missing", hint="copy the whole directory again"
+            )
+        if _sha256(directory / name) != digest:
+            raise CheckpointError(
+                f"{directory / name}: checksum mismatch with {_MANIFEST}",
+                hint="the file was changed or damaged; copy the whole directory again",
+            )
+
+
+def require_same(ours: Mapping[str, torch.Tensor], theirs: Mapping[str, torch.Tensor]) -> None:
+    """Refuse weights of other names or shapes than those of the model.
+
+    Raises:
+        CheckpointError: They are.
+    """
+    missing, unexpected = sorted(ours.keys() - theirs), sorted(theirs.keys() - ours)
+    if missing or unexpected:
+        raise CheckpointError(
+            f"the weights are from another model: {len(missing)} missing, {len(unexpected)} "
+            f"unexpected (first: {(missing + unexpected)[0]})",
+            hint="build the model with the options that the weights were trained with",
+        )
+    for name, tensor in ours.items():
+        if tensor.shape != theirs[name].shape:
+            raise CheckpointError(
+                f"the weights are from another model: {name} has shape "
+                f"{tuple(theirs[name].shape)}, the model expects {tuple(tensor.shape)}",
+                hint="build the model with the options that the weights were trained with",
+            )
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise CheckpointError(
+            f"{path} cannot be read: {error.strerror or error}",
+            hint="look at its rights, or copy the whole directory again",
+        ) from error
+
+
+def _json(value: Any) -> bytes:
+    return (json.dumps(value, indent=2, allow_nan=False) + "\n").encode()
+
+
+def _card(config: Mapping[str, Any]) -> str:
+    facts = "\n".join(f"| {k} | {v} |" for k, v in config["facts"].items())
+    model = config["model"]
+    parts = ", ".join(f"{k}={v['option']}" for k, v in model.items() if isinstance(v, dict))
+    return f"""# A {model["option"]} made with vi {config["vi"]}
+
+{parts}
+
+```python
+import vi
+model = vi.load("path/to/this/directory")
+q = model.posterior(x)
+```
+
+| fact | value |
+|---|---|
+{facts}
+"""

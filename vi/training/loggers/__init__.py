@@ -1,0 +1,1 @@
+"""Curves on the disk."""

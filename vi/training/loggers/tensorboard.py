@@ -1,0 +1,167 @@
+"""Curves for TensorBoard, with all numbers of a step in one record, written without a thread."""
+
+import io
+import os
+import socket
+import struct
+import time
+from collections.abc import Iterator, Mapping
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from google.protobuf.message import DecodeError
+from lightning.fabric.loggers.logger import rank_zero_experiment
+from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_only
+from tensorboard.compat.proto.event_pb2 import (
+    Event,  # pyright: ignore[reportAttributeAccessIssue]
+)
+from tensorboard.compat.proto.summary_pb2 import (
+    Summary,  # pyright: ignore[reportAttributeAccessIssue]
+)
+from tensorboard.summary.writer.record_writer import RecordWriter
+from torch.utils.tensorboard.writer import FileWriter, SummaryWriter
+
+from vi.files.atomic import append
+
+_FILES = "events.out.tfevents.*"
+_FLUSH_SECONDS, _FLUSH_BYTES = 30.0, 1 << 20
+
+
+class TensorBoard(TensorBoardLogger):
+    """Lightning's logger, at a fraction of its time: one record a step, and not one a number.
+
+    A resumed run goes on with the file that is there.
+    """
+
+    file: Path | None = None
+    """Where the records go."""
+    has_saved_hyperparameters = False
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> SummaryWriter:
+        """What takes curves, pictures and figures."""
+        if self._experiment is None:
+            self.file = self.file or _new(Path(self.log_dir))
+            self._experiment = _Writer(self.file)
+        return self._experiment
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Write the numbers at this step."""
+        prefix = f"{self._prefix}{self.LOGGER_JOIN_CHAR}" if self._prefix else ""
+        values = [
+            Summary.Value(tag=prefix + name, simple_value=float(value))
+            for name, value in metrics.items()
+        ]
+        writer = self.experiment._get_file_writer()  # pyright: ignore[reportPrivateUsage]
+        writer.add_summary(Summary(value=values), step)
+
+    @rank_zero_only
+    def save(self) -> None:
+        """Hand all records to the operating system, and write hparams.yaml once."""
+        if not self.has_saved_hyperparameters:
+            super().save()
+            self.has_saved_hyperparameters = True
+        elif self._experiment is not None:
+            self._experiment.flush()
+
+    def rewind(self, step: int, *, is_open: bool) -> None:
+        """Cut the files that are there after this step, and go on with the latest one."""
+        for path in sorted(Path(self.log_dir).glob(_FILES), key=lambda p: p.stat().st_mtime):
+            size = _kept(path, step, is_open=is_open)
+            if size:
+                os.truncate(path, size)
+                self.file = path
+            else:
+                path.unlink()
+
+
+def _new(folder: Path) -> Path:
+    base = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}"
+    names = (folder / f"{base}.{number}" for number in count())
+    return next(path for path in names if not path.exists())
+
+
+class _Writer(SummaryWriter):
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        super().__init__(str(path.parent))
+
+    def _get_file_writer(self) -> FileWriter:
+        if self.file_writer is None:
+            self.file_writer = FileWriter.__new__(FileWriter)  # without the thread that it starts
+            self.file_writer.event_writer = _Events(self.path)  # pyright: ignore
+            self.all_writers = {self.log_dir: self.file_writer}
+        return self.file_writer
+
+
+class _Events:
+    """The records of one file, which goes on if it is there."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.flushed = time.monotonic()
+        self.waiting = io.BytesIO()
+        self.records = RecordWriter(self.waiting)
+        if not path.exists():
+            self.add_event(Event(wall_time=time.time(), file_version="brain.Event:2"))
+            self.flush()
+
+    def get_logdir(self) -> str:
+        """The folder."""
+        return str(self.path.parent)
+
+    def add_event(self, event: Any) -> None:
+        """Append a record."""
+        self.records.write(event.SerializeToString())
+        late = time.monotonic() - self.flushed > _FLUSH_SECONDS
+        if late or self.waiting.tell() > _FLUSH_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Hand all records to the operating system.
+
+        Raises:
+            RunDirectoryError: The disk is full or the folder cannot be written.
+        """
+        content = self.waiting.getvalue()
+        self.waiting.seek(0)
+        self.waiting.truncate()
+        self.flushed = time.monotonic()
+        append(self.path, content)
+
+    close = flush
+
+    def reopen(self) -> None:
+        """Nothing is closed in between."""
+
+
+def _kept(path: Path, step: int, *, is_open: bool) -> int:
+    """Of how many bytes the records are whole and not of later steps."""
+    size = 0
+    for end, event in _events(path):
+        tags = [value.tag for value in event.summary.value]
+        of_validation = any(tag.startswith("val") for tag in tags)
+        if event.step > step or is_open and event.step == step and of_validation:
+            break
+        size = end
+    return size
+
+
+def _events(path: Path) -> Iterator[tuple[int, Any]]:
+    """Every whole record, and where it ends."""
+    content, start = path.read_bytes(), 0
+    while start + 12 <= len(content):
+        (length,) = struct.unpack_from("<Q", content, start)
+        end = start + 12 + length + 4
+        if end > len(content):
+            return
+        try:
+            event = Event.FromString(content[start + 12 : end - 4])
+        except DecodeError:  # what follows may be anything
+            return
+        yield end, event
+        start = end
