@@ -56,11 +56,11 @@ def _quick_composing():
 @pytest.fixture(autouse=True, scope="session")
 def all_draws():
     """How many make the mean of a bound; where nobody asks for all of them, ten do."""
-    from vi.evaluation import over_split as evaluate
+    from vi.evaluation import over_split
 
     with pytest.MonkeyPatch.context() as patch:
-        before = evaluate._DRAWS
-        patch.setattr(evaluate, "_DRAWS", 10)
+        before = over_split._DRAWS
+        patch.setattr(over_split, "_DRAWS", 10)
         yield before
 
 

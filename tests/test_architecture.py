@@ -13,6 +13,7 @@ FLOORS = {
     "networks": 0,
     "covariances": 0,  # parts of exact models, as networks are of others
     "initializations": 0,
+    "data": 0,
     "posteriors": 1,
     "priors": 1,
     "likelihoods": 1,
@@ -23,9 +24,11 @@ FLOORS = {
     "diagnostics": 3,
     "optimizers": 3,
     "fast": 3.5,  # what computes faster, which schemes and evaluations open
+    "config": 3,  # options by name
+    "files": 3.5,
     "schemes": 4,
     "evaluation": 4,
-    "data": 4.5,  # beside training, which trains on it
+    "figures": 4,
     "training": 5,
     "cli": 6,
 }
@@ -37,7 +40,6 @@ SEES = {
     3: {0, 1.5, 2},
     3.5: {0, 2, 3},
     4: {0, 1, 1.5, 2, 3, 3.5},
-    4.5: set(),
 }
 GROUND = {
     "math",
@@ -49,6 +51,7 @@ GROUND = {
     "support",
     "progress",
     "evaluations",
+    "startup",
 }  # files beside the folders: below every floor
 FILES = sorted(PACKAGE.rglob("*.py"))
 

@@ -2,6 +2,7 @@
 
 import math
 
+import torch
 from torch import Tensor
 
 Shape = tuple[int, ...]
@@ -44,3 +45,11 @@ def mix(*keys: int) -> int:
         state = (state ^ state >> 27) * 0x94D049BB133111EB & _MASK
         state ^= state >> 31
     return state >> 1
+
+
+def seed_generators(seed: int, device: torch.device) -> None:
+    """Seed torch's default generators for the CPU and for this device, and no others."""
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        index = torch.cuda.current_device() if device.index is None else device.index
+        torch.cuda.default_generators[index].manual_seed(seed)

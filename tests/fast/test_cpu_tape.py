@@ -14,8 +14,8 @@ from tests.support.tiny import D
 from vi.data.base import DynamicBits, LoadedData, Values
 from vi.fast.replay import cpu_tape as tape
 from vi.fast.replay.cpu_tape import Tapes
+from vi.math import seed_generators
 from vi.schemes.gradient import FUSED_ADAM
-from vi.training.seeding import seed_generators
 
 CPU = torch.device("cpu")
 

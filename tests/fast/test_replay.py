@@ -14,9 +14,8 @@ from vi.evaluation.means import terms
 from vi.evaluations import Evaluations, tallied
 from vi.fast.replay.cuda_graph import CudaGraphs
 from vi.fast.replay.replay import ReplayedSteps
-from vi.math import mix
+from vi.math import mix, seed_generators
 from vi.schemes.base import Context
-from vi.training.seeding import seed_generators
 
 N, BATCH, EPOCHS = 50, 16, 4
 SLOPE = partial(SGD, lr=0.1)

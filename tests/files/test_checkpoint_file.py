@@ -14,9 +14,9 @@ import vi
 from tests.support.runs import EPOCH, Calls, fit, last_of, same
 from tests.support.tiny import mixture
 from vi.errors import CheckpointError, ConfigurationError, DataError, RunDirectoryError
-from vi.files import checkpoint_file
 from vi.files.atomic import remove_left_over, write_atomically
 from vi.files.checkpoint_file import fault, is_sealed, read_checkpoint, sealed
+from vi.training.resuming import checkpoint_files
 
 pytestmark = pytest.mark.filterwarnings("ignore:model/ will not be written")
 
@@ -336,8 +336,8 @@ def test_init_from_beside_ckpt_path_is_refused(copied):
 
 def test_a_disk_that_is_full_from_some_epoch_on_keeps_what_was_written(tmp_path, monkeypatch):
     """Caught: last.ckpt of 0 bytes; a traceback."""
-    monkeypatch.setattr(checkpoint_file, "INTERVAL", 0.0)
-    write = checkpoint_file.write_atomically
+    monkeypatch.setattr(checkpoint_files, "INTERVAL", 0.0)
+    write = checkpoint_files.write_atomically
 
     def full(path, content):
         def short(temporary):
@@ -347,12 +347,12 @@ def test_a_disk_that_is_full_from_some_epoch_on_keeps_what_was_written(tmp_path,
         write(path, short)
 
     def fill():
-        monkeypatch.setattr(checkpoint_file, "write_atomically", full)
+        monkeypatch.setattr(checkpoint_files, "write_atomically", full)
 
     told = r"cannot write .*: No space left on device; previous checkpoint step=12 is intact"
     with pytest.raises(RunDirectoryError, match=told):
         fit(tmp_path, callbacks=[Calls("on_train_epoch_start", 2 * EPOCH, fill)])
-    monkeypatch.setattr(checkpoint_file, "write_atomically", write)
+    monkeypatch.setattr(checkpoint_files, "write_atomically", write)
     whole = fit(tmp_path.with_name("whole"))
     assert same(fit(tmp_path, goes_on=True).model, whole.model)
 

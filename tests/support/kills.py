@@ -35,11 +35,11 @@ from torch.optim.lr_scheduler import ExponentialLR
 import vi
 from tests.support.tiny import D, mixture, vae
 from vi.data.base import DynamicBits, LoadedData, Values
-from vi.files import checkpoint_file
 from vi.files.checkpoint_file import fault, read_checkpoint
 from vi.training.callbacks.diagnostics import LatentDiagnostics
 from vi.training.callbacks.early_stopping import EarlyStopping
 from vi.training.callbacks.ledger import EMLedger
+from vi.training.resuming import checkpoint_files
 
 N = 270
 MOST_KILLS = 4  # of one run
@@ -245,7 +245,7 @@ def kill(count: int, home: Path, seed: int = 0, kinds: dict[str, Kind] | None = 
         How many runs that were.
     """
     kinds, draw, killed, runs = kinds or KINDS, random.Random(seed), 0, 0
-    checkpoint_file.INTERVAL = 0.0  # a file for every epoch, however short
+    checkpoint_files.INTERVAL = 0.0  # a file for every epoch, however short
     torch.set_num_threads(1)
     train(KINDS["joint"], home / "first")  # so that every process finds all imported
     for name, kind in kinds.items():

@@ -34,7 +34,7 @@ def impute_run(
     """
     from vi.evaluation.impute_split import imputation_numbers, impute_split
     from vi.figures.imputations import imputations_figure
-    from vi.figures.pictures import save_figure
+    from vi.figures.save import save_figure
     from vi.files.atomic import write_atomically
     from vi.training.progress_bar import progress_bar
 

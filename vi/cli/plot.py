@@ -22,7 +22,7 @@ def plot(runs: list[str], y: str, x: Axis, out: str, plugins: list[str]) -> None
         raise ConfigurationError("runs=[] names no run", hint="runs=[DIR,...]")
     from matplotlib.figure import Figure
 
-    from vi.figures.pictures import save_figure
+    from vi.figures.save import save_figure
 
     column = x if x == "step" else f"spent/{x}"
     figure = Figure(figsize=(7, 4.5), layout="constrained")

@@ -22,7 +22,8 @@ def sample_run(run: str, count: int, seed: int, out: str | None, plugins: list[s
 
     from vi.errors import ConfigurationError
     from vi.fast import session
-    from vi.figures.pictures import samples_figure, save_figure
+    from vi.figures.pictures import samples_figure
+    from vi.figures.save import save_figure
     from vi.files.model_files import load, model_directory
 
     if count < 1:

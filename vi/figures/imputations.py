@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from torchvision.utils import make_grid
 
-from vi.figures.pictures import grid_figure, is_image
+from vi.figures.grid import grid_figure, is_image
 from vi.math import Shape
 
 _ROW, _IMAGES, _COLUMNS = 16, 32, 4

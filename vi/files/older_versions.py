@@ -6,12 +6,9 @@ were models around models. To be removed with the version that no longer reads f
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch.nn import Parameter
-
-if TYPE_CHECKING:
-    from vi.training.module import TrainingModule
 
 _MODEL = "model."  # of a training module
 _AROUND = re.compile(r"^(?:model|exact)\.")  # a model around a model
@@ -37,7 +34,7 @@ def present_weights(weights: Mapping[str, Any], names: Iterable[str]) -> dict[st
     return {present_name(name, names): value for name, value in weights.items()}
 
 
-def present_checkpoint(checkpoint: dict[str, Any], module: "TrainingModule") -> dict[str, Any]:
+def present_checkpoint(checkpoint: dict[str, Any], module: Any) -> dict[str, Any]:
     """A checkpoint with the names and the orders of parameters that this version has.
 
     What is no checkpoint of this run stays as it is: ``checkpoint_schema`` tells what is wrong.
@@ -64,7 +61,7 @@ def _in_module(name: str, names: Sequence[str]) -> str:
 
 
 def _in_order(
-    state: Any, parameters: Sequence[Parameter], older: Iterable[str], module: "TrainingModule"
+    state: Any, parameters: Sequence[Parameter], older: Iterable[str], module: Any
 ) -> Any:
     """The state of an optimiser, whose parameters stood in the order of the older names.
 

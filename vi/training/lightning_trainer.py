@@ -8,7 +8,7 @@ import lightning.pytorch as pl
 from lightning.pytorch.loggers import Logger
 
 from vi.errors import CheckpointError
-from vi.files.checkpoint_file import CheckpointFiles, read_checkpoint
+from vi.files.checkpoint_file import read_checkpoint
 from vi.files.older_versions import present_checkpoint
 from vi.training.callbacks.checkpoints import Best, Last
 from vi.training.callbacks.progress import ProgressBar
@@ -18,6 +18,7 @@ from vi.training.loggers.tensorboard import TensorBoard
 from vi.training.module import TrainingModule
 from vi.training.processes import is_first
 from vi.training.quiet import quiet
+from vi.training.resuming.checkpoint_files import CheckpointFiles
 from vi.training.resuming.checkpoint_schema import check_weights
 
 

@@ -12,10 +12,9 @@ from vi.bounds.base import Bound
 from vi.data.base import Batch
 from vi.evaluation.means import terms
 from vi.evaluations import tallied
-from vi.math import mix
+from vi.math import mix, seed_generators
 from vi.models.base import LatentVariableModel
 from vi.schemes.base import Context
-from vi.training.seeding import seed_generators
 from vi.training.watched import is_backward_watched, is_step_watched
 
 if TYPE_CHECKING:

@@ -8,8 +8,9 @@ import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Checkpoint
 
 from vi.files.atomic import write_atomically
-from vi.files.checkpoint_file import CheckpointFiles, read_checkpoint
+from vi.files.checkpoint_file import read_checkpoint
 from vi.training.module import TrainingModule
+from vi.training.resuming.checkpoint_files import CheckpointFiles
 
 
 class Best(Checkpoint):

@@ -10,7 +10,8 @@ import torch
 
 from vi.errors import require_positive
 from vi.figures.ledger import ledger_figure
-from vi.figures.pictures import save_figure, undisturbed
+from vi.figures.save import save_figure
+from vi.figures.shown import undisturbed
 from vi.files.atomic import write_atomically
 from vi.schemes.ledger import Ledger
 from vi.training.module import TrainingModule

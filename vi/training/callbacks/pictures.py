@@ -4,7 +4,9 @@ import lightning.pytorch as pl
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from vi.errors import require_positive
-from vi.figures.pictures import figures, grids, is_image, or_warned
+from vi.figures.grid import is_image
+from vi.figures.pictures import figures, grids
+from vi.figures.save import or_warned
 from vi.training.module import TrainingModule
 
 

@@ -1,1 +1,1 @@
-"""A run that goes on: what a checkpoint holds, what may stand in one, and whether the run had ended."""
+"""A run that goes on: what a checkpoint holds, what may stand in one, why a run had ended."""

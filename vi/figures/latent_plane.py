@@ -1,0 +1,55 @@
+"""The plane of a two-dimensional latent: what is decoded there, and where the data lie."""
+
+from typing import cast
+
+import torch
+from jaxtyping import Float
+from matplotlib.figure import Figure
+from torch import Tensor
+from torch.distributions import Independent, Normal
+
+from vi.data.base import Batch, Split
+from vi.figures.grid import show_grid
+from vi.figures.shown import POINTS, spread_batch
+from vi.figures.style import DATA
+from vi.models.base import LatentVariableModel
+
+PLANE = 15  # images along each axis
+
+
+def is_plane(model: LatentVariableModel, batch: Batch) -> bool:
+    """Whether p(z) is a normal distribution in the plane."""
+    match model.prior(**batch.given):
+        case Independent(base_dist=Normal(batch_shape=(2,))):
+            return True
+    return False
+
+
+def decoded_plane(model: LatentVariableModel, batch: Batch) -> Tensor:
+    """E[x|z] at the quantiles of the prior, z_1 to the right and z_2 upwards."""
+    u = (torch.arange(PLANE, device=batch.x.device) + 0.5) / PLANE
+    axes = torch.stack(torch.meshgrid(u, u.flip(0), indexing="xy"), dim=-1).view(-1, 2)
+    z = cast(Independent, model.prior(**batch.given)).base_dist.icdf(axes)
+    given = {k: v[:1].expand(len(z), *v.shape[1:]) for k, v in batch.given.items()}
+    return model.likelihood(z, **given).mean
+
+
+def plane_figure(
+    grid: Float[Tensor, "3 height width"] | None, model: LatentVariableModel, split: Split
+) -> Figure:
+    """The decoded plane, if there is one, and where the data lie in it, coloured by context."""
+    with torch.no_grad():
+        batch = spread_batch(split, min(len(split), POINTS))
+        z = model.encode(batch.x, **batch.given).numpy(force=True)
+    figure = Figure(figsize=(11 if grid is not None else 6, 5.4), layout="constrained")
+    *planes, means = figure.subplots(1, 2 if grid is not None else 1, squeeze=False)[0]
+    if grid is not None:
+        show_grid(planes[0], grid, "E[x|z] at the quantiles of p(z)")
+    if "context" in batch.given:
+        labels = batch.given["context"].argmax(-1).numpy(force=True)
+        points = means.scatter(z[:, 0], z[:, 1], s=8, c=labels, cmap="tab10")
+        means.legend(*points.legend_elements(), title="context", fontsize="small")
+    else:
+        means.scatter(z[:, 0], z[:, 1], s=8, c=DATA)
+    means.set(title=r"$E_q[z]$ of the data", xlabel=r"$z_1$", ylabel=r"$z_2$", aspect="equal")
+    return figure

@@ -1,0 +1,3 @@
+"""Colours that also those tell apart who see fewer."""
+
+DATA, MODEL = "#0072b2", "#d55e00"
