@@ -219,7 +219,7 @@ def test_without_it_every_number_is_the_same(tmp_path, monkeypatch):
         ReplayedSteps, "_record", lambda *told: recorded.append(1) or record(*told)
     )
     fast = fit(tmp_path / "fast", threads=1).metrics
-    for module in ("training.module", "training.evaluate", "evaluation.log_likelihood"):
+    for module in ("training.module", "evaluation.over_split", "evaluation.log_likelihood"):
         monkeypatch.setattr(f"vi.{module}.session", Nothing)
     plain = fit(tmp_path / "plain", threads=1).metrics
     assert recorded

@@ -219,6 +219,6 @@ def test_the_state_has_the_names_that_it_always_had(standardize):
     """Weights of old checkpoints load. Caught: an offset that became a parameter of the model."""
     names = set(_vae(vi.Gaussian(), standardize=standardize).state_dict())
     parts = {"data_loc", "data_scale"} if standardize else set()
-    layers = {f"{n}.layers.{i}.{w}" for n in ("encoder", "decoder") for i in (0, 2)
+    layers = {f"{n}.layers.{i}.{w}" for n in ("inference.encoder", "decoder") for i in (0, 2)
               for w in ("weight", "bias")}  # fmt: skip
     assert names == parts | layers

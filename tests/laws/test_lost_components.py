@@ -11,6 +11,7 @@ import vi
 from vi.data.base import Batch
 from vi.distributions.delta import Delta
 from vi.models.spare import Spare
+from vi.schemes.base import Context
 
 N, D, C = 60, 2, 4
 
@@ -76,7 +77,7 @@ def start(kind):
 def epoch(scheme, model, x, size=N):
     batches = [Batch(x[i], {}, i) for i in torch.arange(len(x)).split(size)]
     for batch in batches:
-        scheme.step(vi.ELBO(), model, batch, [], torch.Tensor.backward)
+        scheme.step(Context(model, vi.ELBO()), batch)
     scheme.end_epoch(vi.ELBO(), model, batches[0])
 
 
@@ -183,7 +184,7 @@ def test_a_cut_epoch_remembers_what_it_could_spare(make, cut):
     def go(scheme, model, steps):
         for step in steps:
             torch.manual_seed(step)
-            scheme.step(vi.ELBO(), model, batches[step], [], torch.Tensor.backward)
+            scheme.step(Context(model, vi.ELBO()), batches[step])
         if step == 4:
             scheme.end_epoch(vi.ELBO(), model, batches[0])
 

@@ -622,7 +622,7 @@ def test_a_scheme_that_waits_for_the_bound_reads_it_once_a_window(tmp_path, monk
     """Of ten batches: at most twice in twenty steps. Caught: a read of every batch."""
     found = heard(tmp_path, monkeypatch, vae, make(window=10))
     assert 0 < len(found) <= 2
-    assert all(line.startswith("rising.py") for line in found)
+    assert all(line.startswith("plateau.py") for line in found)
 
 
 def heard(folder, monkeypatch, net, scheme):
