@@ -4,7 +4,8 @@ One way through the house:
 
     x -- data/ -- networks/ --> q(z|x)  posteriors/ --> z --> networks/ --> p(x|z)  likelihoods/
                                  p(z)   priors/ --------+
-    models/       log p(x,z), q(z|x)                               log-weights   (K, B)
+    inference/    (model, x) -> q(z|x): amortised, exact, refined
+    models/       log p(x,z)                                       log-weights   (K, B)
     bounds/       (model, x) -> Estimate(value, surrogate, terms)  nats/datum    (B,)
     schemes/      which parameters step when
     training/     one Lightning module, callbacks, checkpoints --> logs
