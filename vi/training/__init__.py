@@ -1,1 +1,1 @@
-"""One Lightning module, its callbacks, checkpoints and pretrained models."""
+"""One Lightning module, what is checked before it and kept beside it, and the run around it."""
