@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from contextvars import ContextVar
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, cast, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -104,8 +104,7 @@ class session:
         Raises:
             ConfigurationError: The device does not compute so, or a compiler is missing.
         """
-        settings, model = self._settings(), self.modules[0]
-        assert isinstance(model, LatentVariableModel)
+        settings, model = self._settings(), cast(LatentVariableModel, self.modules[0])
         on_cpu = device.type == "cpu"
         if not on_cpu:
             self.layout.close()

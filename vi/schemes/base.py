@@ -62,6 +62,8 @@ class Scheme(Option, ABC):
 
     repeats: bool = False
     """Whether every step is the same work on the device, so that a recording of it will do."""
+    averages_gradients: bool = False
+    """Whether processes that average their gradients compute together what one would alone."""
     fixed_data: bool = False
     """Whether every epoch must see the same data in the same batches."""
     keeps_last: bool = False

@@ -13,6 +13,7 @@ class Joint(GradientScheme):
 
     repeats = True
     needs_encoder = False
+    averages_gradients = True
 
     def parameter_groups(self, model: LatentVariableModel, bound: Bound) -> list[list[Parameter]]:
         """All in one."""

@@ -23,7 +23,6 @@ from vi.errors import ConfigurationError, NumericsError
 from vi.evaluation.means import Means
 from vi.models.base import LatentVariableModel
 from vi.schemes.base import Scheme
-from vi.schemes.joint import Joint
 from vi.training.settings import TrainerSettings
 
 T = TypeVar("T")
@@ -138,7 +137,7 @@ def check_processes(settings: TrainerSettings, scheme: Scheme) -> None:
     if settings.devices == 1:
         return
     several = f"trainer.devices={settings.devices}"
-    if not isinstance(scheme, Joint):
+    if not scheme.averages_gradients:
         raise ConfigurationError(
             f"{several} is for scheme=joint, and this one is {type(scheme).__name__}",
             hint="trainer.devices=1 or scheme=joint",
