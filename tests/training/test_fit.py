@@ -407,7 +407,8 @@ def test_a_run_that_is_stopped_says_how_to_go_on(tmp_path, number):
 
     Caught: the success that Lightning makes of SIGTERM.
     """
-    before = signal.getsignal(signal.SIGINT)
+    # a shell starts what runs behind it with SIGINT ignored, and a run leaves it so
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with pytest.raises(Interrupted, match=f"stopped by {number.name} after step") as stopped:
             fit(tmp_path, callbacks=[Stop(number)])
