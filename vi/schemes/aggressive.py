@@ -3,10 +3,11 @@
 from typing import Any, Unpack
 
 from vi.bounds.base import Bound, Estimate
+from vi.data.base import Batch
 from vi.diagnostics.mutual_information import mutual_information
 from vi.errors import require_positive
 from vi.models.base import LatentVariableModel
-from vi.schemes.base import Batch, Context
+from vi.schemes.base import Context
 from vi.schemes.gradient import (
     GradientOptions,
     GradientScheme,

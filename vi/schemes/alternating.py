@@ -3,8 +3,9 @@
 from typing import Any, Unpack
 
 from vi.bounds.base import Estimate
+from vi.data.base import Batch
 from vi.errors import require_positive
-from vi.schemes.base import Batch, Context
+from vi.schemes.base import Context
 from vi.schemes.gradient import (
     GradientOptions,
     GradientScheme,

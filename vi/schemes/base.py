@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from jaxtyping import Integer
 from torch import Tensor
@@ -11,29 +11,10 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from vi.bounds.base import Bound, Estimate
+from vi.data.base import Batch
 from vi.models.base import LatentVariableModel
 from vi.options import Option
 from vi.schemes.ledger import Ledger, Phase
-
-
-@runtime_checkable
-class Batch(Protocol):
-    """What a step sees: data and what the model conditions on."""
-
-    @property
-    def x(self) -> Tensor:
-        """(B, *event)."""
-        ...
-
-    @property
-    def given(self) -> dict[str, Tensor]:
-        """By name, (B, ...)."""
-        ...
-
-    @property
-    def index(self) -> Integer[Tensor, " B"] | None:
-        """Where the data stand in the training data."""
-        ...
 
 
 @dataclass(frozen=True)

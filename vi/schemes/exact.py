@@ -5,11 +5,12 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from vi.bounds.base import Bound, Estimate
+from vi.data.base import Batch
 from vi.distributions.kl import closed_form_kl
 from vi.errors import ConfigurationError
 from vi.models.base import ExactModel, LatentVariableModel
 from vi.models.statistics import Statistics
-from vi.schemes.base import Batch, Scheme
+from vi.schemes.base import Scheme
 from vi.schemes.objective_monitor import Account
 
 _PLATEAU = 1e-6  # nats per datum

@@ -7,10 +7,11 @@ import torch
 from torch.distributions import Distribution
 
 from vi.bounds.base import Bound, Estimate
+from vi.data.base import Batch
 from vi.models.base import LatentVariableModel
 from vi.models.spare import Spare
 from vi.models.statistics import Statistics
-from vi.schemes.base import Batch, Context
+from vi.schemes.base import Context
 from vi.schemes.exact import ExactScheme, free_energy_estimate, require_exact
 
 _SPARE = "spare_"  # before the names of what is spared, among the sums of a state

@@ -7,9 +7,10 @@ from typing import Any
 import torch
 
 from vi.bounds.base import Bound, Estimate
+from vi.data.base import Batch
 from vi.models.base import LatentVariableModel
 from vi.models.statistics import Statistics
-from vi.schemes.base import Batch, Context
+from vi.schemes.base import Context
 from vi.schemes.exact import ExactScheme, free_energy_estimate, require_exact
 
 

@@ -3,8 +3,9 @@
 from torch.nn import Parameter
 
 from vi.bounds.base import Bound, Estimate
+from vi.data.base import Batch
 from vi.models.base import LatentVariableModel
-from vi.schemes.base import Batch, Context
+from vi.schemes.base import Context
 from vi.schemes.gradient import GradientScheme, loss
 
 

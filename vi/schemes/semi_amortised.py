@@ -7,13 +7,14 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from vi.bounds.base import Bound, Estimate
+from vi.data.base import Batch
 from vi.inference.base import Parametric, require_parametric
 from vi.inference.given import with_q
 from vi.inference.objective import objective
 from vi.inference.refined import Refined
 from vi.models.base import LatentVariableModel
 from vi.refinement.base import Refinement
-from vi.schemes.base import Batch, Context
+from vi.schemes.base import Context
 from vi.schemes.gradient import (
     GradientOptions,
     GradientScheme,

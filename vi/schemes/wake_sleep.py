@@ -7,10 +7,11 @@ import torch
 from torch import Tensor
 
 from vi.bounds.base import Estimate
+from vi.data.base import Batch
 from vi.distributions.draw import draw
 from vi.errors import ConfigurationError, require_positive
 from vi.models.base import LatentVariableModel
-from vi.schemes.base import Batch, Context
+from vi.schemes.base import Context
 from vi.schemes.gradient import (
     GradientOptions,
     GradientScheme,
