@@ -8,7 +8,7 @@ from vi.distributions.prior import Prior
 from vi.inference.base import Generative
 from vi.inference.headed import Headed
 from vi.math import Shape
-from vi.networks.base import built, conditioned, precision_of
+from vi.networks.base import conditioned, precision_of
 from vi.networks.last_layer import scale_last_layer
 
 _PROBES = 256  # data by which the encoder's last layer is scaled
@@ -29,9 +29,7 @@ class Amortized(Headed):
     def set_up(self, model: Generative, prior: Prior | Distribution) -> None:
         """See ``Inference``."""
         super().set_up(model, prior)
-        conditional = {"context_dim": self.context_dim} if self.context_dim else {}
-        out_shape = self.head.out_shape
-        self.encoder = built("encoder", self.recipe, model.data_shape, out_shape, **conditional)
+        self.encoder = self.made(model)
 
     def parameters_of(
         self,

@@ -13,7 +13,7 @@ from vi.errors import require_positive
 from vi.inference.amortized import bring_within_reach, some
 from vi.inference.base import Generative
 from vi.inference.headed import Headed
-from vi.networks.base import NetworkFactory, built, conditioned, precision_of
+from vi.networks.base import NetworkFactory, conditioned, precision_of
 
 
 class Ensemble(Headed):
@@ -49,12 +49,7 @@ class Ensemble(Headed):
     def set_up(self, model: Generative, prior: Prior | Distribution) -> None:
         """See ``Inference``."""
         super().set_up(model, prior)
-        conditional = {"context_dim": self.context_dim} if self.context_dim else {}
-        shapes = model.data_shape, self.head.out_shape
-        networks = (
-            built("encoder", self.recipe, *shapes, **conditional) for _ in range(self.num_encoders)
-        )
-        self.encoder = nn.ModuleList(networks)
+        self.encoder = nn.ModuleList(self.made(model) for _ in range(self.num_encoders))
 
     def parameters_of(
         self,

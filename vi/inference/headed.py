@@ -8,7 +8,7 @@ from vi.distributions.conditional import ConditionalDistribution
 from vi.distributions.prior import Prior
 from vi.distributions.support import require_same_latent
 from vi.inference.base import Generative, Parametric
-from vi.networks.base import NetworkFactory
+from vi.networks.base import NetworkFactory, built
 
 
 class Headed(Parametric):
@@ -17,8 +17,8 @@ class Headed(Parametric):
     Beside an exact model, which computes in double precision, the networks work in the default
     precision; q and everything after it in double.
 
-    An implementer writes ``parameters_of``, and makes networks of ``recipe`` in ``set_up``, after
-    ``super().set_up``.
+    An implementer writes ``parameters_of``, and makes its networks in ``set_up``, after
+    ``super().set_up``: by ``made``, or of ``recipe`` where they read more than x.
 
     Args:
         encoder: Makes a network.
@@ -38,6 +38,12 @@ class Headed(Parametric):
         require_same_latent(self.head, prior)
         self.context_dim, self.latent_dtype = model.context_dim, model.latent_dtype
         self.head.to(self.latent_dtype)
+
+    def made(self, model: Generative) -> nn.Module:
+        """A network x -> lambda of the recipe, which sees the context of a model that has one."""
+        conditional = {"context_dim": self.context_dim} if self.context_dim else {}
+        shapes = model.data_shape, self.head.out_shape
+        return built("encoder", self.recipe, *shapes, **conditional)
 
     def at(self, model: Generative, parameters: Tensor) -> Distribution:
         """q(z; lambda)."""

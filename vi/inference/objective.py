@@ -33,7 +33,8 @@ def elbo(
     try:
         kl = closed_form_kl(q, model.prior(**given))
     except ConfigurationError:
-        at = draw(q, num_draws, enumerate_support=True)
-        return at.mean(model.log_joint(x, at.z, **given) - at.log_q)
+        kl = None
     at = draw(q, num_draws, enumerate_support=True)
+    if kl is None:
+        return at.mean(model.log_joint(x, at.z, **given) - at.log_q)
     return at.mean(model.likelihood(at.z, **given).log_prob(x)) - kl
