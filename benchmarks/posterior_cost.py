@@ -97,7 +97,9 @@ def configured(posterior: str) -> dict[str, Any]:
 def vae(parts: dict[str, Any]) -> vi.VAE:
     """The model of a configuration, for flat bits."""
     torch.manual_seed(0)
-    return build("model", parts["model"], supply={**parts, "data_shape": (_D,), "context_dim": 0})
+    return build(
+        "model", parts["model"], defaults={**parts, "data_shape": (_D,), "context_dim": 0}
+    )
 
 
 def step(model: vi.VAE, bound: vi.Bound) -> Work:

@@ -6,14 +6,14 @@ from collections.abc import Callable
 from typing import Any, Unpack, get_origin
 
 
-class Option:
+class Configurable:
     """Mixin of every part that a file in ``configs/`` can name.
 
     Comes for free: ``arguments``, the values its ``__init__`` received with defaults filled in, so
     that a model built in Python can be saved by option names and plain values. An ``__init__``
     that hands ``**rest: Unpack[..]`` on to the class before it takes by name what that one takes.
 
-    >>> class Scaled(Option):
+    >>> class Scaled(Configurable):
     ...     def __init__(self, scale: float = 2.0) -> None: ...
     >>> Scaled().arguments
     {'scale': 2.0}
@@ -48,7 +48,7 @@ def _remember_arguments(
     names = {n for n, p in signature.parameters.items() if p.kind in named} - {"self"}
 
     @functools.wraps(init)
-    def wrapper(self: Option, *args: Any, **kwargs: Any) -> None:
+    def wrapper(self: Configurable, *args: Any, **kwargs: Any) -> None:
         if "arguments" not in self.__dict__:  # the outermost class knows what the user wrote
             try:
                 call = signature.bind(self, *args, **kwargs)

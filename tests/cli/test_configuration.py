@@ -310,5 +310,5 @@ def test_a_chain_goes_with_other_parts_of_its_latent_dim(latent_dim):
         plain = composed("train", [*chosen, f"latent_dim={latent_dim}"], Run)
         parts = {k: v for k, v in plain.items() if isinstance(v, dict) and "_target_" in v}
         facts = {"data_shape": (6,), "context_dim": 0}
-        model = build("model", plain["model"], supply={**parts, **facts})
+        model = build("model", plain["model"], defaults={**parts, **facts})
         assert model.prior().event_shape == (latent_dim,)

@@ -10,7 +10,7 @@ from torch.optim.lr_scheduler import ExponentialLR
 
 import vi
 from vi.data.base import LoadedData, Values
-from vi.evaluation.means import terms
+from vi.evaluation.columns import terms
 from vi.evaluations import Evaluations, tallied
 from vi.fast.replay.cuda_graph import CudaGraphs
 from vi.fast.replay.replay import ReplayedSteps

@@ -28,7 +28,7 @@ def _recipe(group: str, option: str) -> Callable[..., Any]:
 
     def make(size: int | None = None, *, num_samples: int | None = None, **values: Any) -> Any:
         described = {**node(group, option, size or num_samples), **values}
-        return build(group, described, supply={"data_shape": DATA_SHAPE, "context_dim": 0})
+        return build(group, described, defaults={"data_shape": DATA_SHAPE, "context_dim": 0})
 
     return make
 

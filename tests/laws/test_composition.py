@@ -28,7 +28,7 @@ def _vae(**options: str) -> vi.VAE:
     network = {"_target_": "vi.networks.mlp.MLP", "hidden": [5], "activation": {}}
     network["activation"] = {"_target_": "torch.nn.Tanh"}
     whole = {"_target_": "vi.models.vae.VAE", "encoder": network, "decoder": network, **parts}
-    return build("model", whole, supply={"data_shape": (6,), "context_dim": 0})
+    return build("model", whole, defaults={"data_shape": (6,), "context_dim": 0})
 
 
 def _fits(posterior: str, prior: str) -> bool:

@@ -149,7 +149,7 @@ def test_a_convolution_starts_at_the_mean_of_each_channel(decoder):
     from vi.config.registry import packaged
 
     node = packaged("decoder", decoder)
-    made = build("decoder", {**node, "channels": [8, 4]}, supply={"activation": packaged(
+    made = build("decoder", {**node, "channels": [8, 4]}, defaults={"activation": packaged(
         "activation", "relu"), "normalization": packaged("normalization", "group")})  # fmt: skip
     parts = (vi.DiagonalGaussian(Z), vi.StandardNormal(Z), vi.Bernoulli())
     model = vi.VAE((2, 8, 8), vi.MLP([5]), made, *parts)

@@ -12,7 +12,7 @@ from tests.support.oracles import standard_error
 from vi.data.base import Batch
 from vi.models.linear_gaussian import LinearGaussian
 from vi.schemes.base import Context
-from vi.schemes.objective_monitor import Account
+from vi.schemes.objective_monitor import ObjectiveMonitor
 
 N, D = 60, 4
 
@@ -224,7 +224,7 @@ def test_incremental_em_never_lowers_the_free_energy(kind):
                 values.append(math.fsum(energies) + float(model.log_prior()))
         scheme.end_epoch(vi.ELBO(), model, seen[0])
     assert all(b >= a - 1e-9 * abs(a) for a, b in pairwise(values))
-    assert scheme.account.objective == pytest.approx(values[-1], rel=1e-9)
+    assert scheme.monitor.objective == pytest.approx(values[-1], rel=1e-9)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -316,7 +316,7 @@ def test_an_exact_scheme_goes_on_from_its_state(make, cut):
     go(resumed, again, range(cut, 20))
     assert furthest(again, model) == 0
     assert resumed.state_dict().keys() == scheme.state_dict().keys()
-    assert resumed.account.state_dict() == scheme.account.state_dict()
+    assert resumed.monitor.state_dict() == scheme.monitor.state_dict()
 
 
 # The account
@@ -373,7 +373,7 @@ def test_changed_data_are_noticed():
 def test_a_fall_by_rounding_is_none():
     """Up to 1e-9 of the objective. Caught: an absolute bar."""
     for scale in (1.0, 1e6):
-        account = Account()
+        account = ObjectiveMonitor()
         account.objective = -scale
         account._watch("e", -scale * (1 + 0.9e-9), 1.0)
         with pytest.raises(vi.NumericsError, match="fell"):

@@ -7,7 +7,7 @@ import pytest
 
 import vi
 from vi.config.schema import parameters, validate
-from vi.options import Option
+from vi.options import Configurable
 from vi.schemes.gradient import GradientOptions, GradientScheme
 
 
@@ -17,7 +17,7 @@ class Lengths(TypedDict, total=False):
     length: int
 
 
-class Lengthy(Option):
+class Lengthy(Configurable):
     """A part with one option."""
 
     def __init__(self, length: int = 3) -> None:

@@ -29,9 +29,9 @@ def inference(kind, posterior=None):
     made = part("inference", kind)
     network = {"_target_": "vi.networks.mlp.MLP", "hidden": [5]}
     network["activation"] = {"_target_": "torch.nn.Tanh"}
-    supply = {"encoder": network, "posterior": node("posterior", "diagonal_gaussian", Z)}
-    supply["refinement"] = {"_target_": "vi.refinement.adam_ascent.AdamAscent", "num_steps": 2}
-    return build("inference", made, supply=supply)
+    defaults = {"encoder": network, "posterior": node("posterior", "diagonal_gaussian", Z)}
+    defaults["refinement"] = {"_target_": "vi.refinement.adam_ascent.AdamAscent", "num_steps": 2}
+    return build("inference", made, defaults=defaults)
 
 
 def exact():

@@ -163,7 +163,7 @@ def test_exact_steps_know_what_they_won(model, x, size, make):
     assert all(row["joint"] == 0 for row in won)
     assert won[0]["e"] == 0  # there was no q before
     total = sum(row["e"] + row["m"] for row in won)
-    end = scheme.account.free_energy / N
+    end = scheme.monitor.free_energy / N
     assert total == pytest.approx(end - levels[0], abs=1e-12)
     assert total > 1e-3
     if make is vi.ExactEM:

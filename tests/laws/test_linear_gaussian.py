@@ -485,12 +485,12 @@ def test_an_option_gets_the_shape_of_the_data_wherever_it_stands(make_model):
     options = ["model=ppca", "inference=amortized", "posterior=full_gaussian"]
     options += ["latent_dim=3", "hidden=[5]"]
     plain = composed("train", options, Run)
-    model = build("model", plain["model"], supply={**plain, "data_shape": (1, 4, 4)})
+    model = build("model", plain["model"], defaults={**plain, "data_shape": (1, 4, 4)})
     assert (type(model), model.data_shape) == (vi.PPCA, (16,))
     assert model.gap(torch.randn(2, 16)).shape == (2,)
     name = {vi.PPCA: "ppca", vi.FactorAnalysis: "factor_analysis"}[type(make_model())]
     plain = composed("train", [f"model={name}"], Run)
-    exact = build("model", plain["model"], supply={**plain, "data_shape": (1, 4, 4)})
+    exact = build("model", plain["model"], defaults={**plain, "data_shape": (1, 4, 4)})
     assert (type(exact), exact.data_shape) == (type(make_model()), (16,))
 
 

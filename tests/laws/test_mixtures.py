@@ -334,8 +334,8 @@ def _kmeans_of(num_components):
 
 def _kmeans(x, num_components):
     kmeans = _kmeans_of(num_components)
-    supply = {"data_shape": x.shape[1:], "initialization": part("initialization", "random")}
-    model = build("model", kmeans, supply=supply)
+    defaults = {"data_shape": x.shape[1:], "initialization": part("initialization", "random")}
+    model = build("model", kmeans, defaults=defaults)
     model.initialize(x)
     return model
 

@@ -1,4 +1,4 @@
-"""Option: a part remembers what it was made of."""
+"""Configurable: a part remembers what it was made of."""
 
 import copy
 
@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import vi
-from vi.options import Option
+from vi.options import Configurable
 
 PARTS = {
     "mlp": (lambda: vi.MLP([3, 4]), {"hidden": [3, 4], "activation": None}),
@@ -64,7 +64,7 @@ def test_remembering_registers_nothing_twice(small_vae):
 def test_the_outermost_class_knows_what_was_written():
     """Caught: the arguments of the base class in place of those of the class."""
 
-    class Base(Option):
+    class Base(Configurable):
         def __init__(self, size: int, name: str = "base") -> None:
             self.size, self.name = size, name
 

@@ -23,7 +23,7 @@ from vi.data.base import Batch
 from vi.evaluations import Evaluations, tallied
 from vi.schemes.base import Context
 from vi.schemes.gradient import GradientScheme
-from vi.schemes.plateau import Rising
+from vi.schemes.plateau import Plateau
 
 N, D, SIZE = 12, 6, 4
 
@@ -35,7 +35,7 @@ def _config() -> dict[str, Any]:
 
 def recipe(option: str, **values):
     """Makes the scheme of a yaml, with its optimiser, schedule and refinement."""
-    make = partial(build, "scheme", {**part("scheme", option), **values}, supply=_config())
+    make = partial(build, "scheme", {**part("scheme", option), **values}, defaults=_config())
     return lambda: make()
 
 
@@ -307,8 +307,8 @@ def test_rising_is_what_its_sentence_says(window):
         means = values.unfold(0, window, window).mean(1)
         falls = [m for m in range(1, len(means)) if means[m] <= means[m - 1]]
         expected = min([(m + 1) * window for m in falls] + [20])
-        rising = Rising(window, limit=20)
-        assert next(n for n, v in enumerate(values, 1) if rising.stopped(v)) == expected
+        plateau = Plateau(window, limit=20)
+        assert next(n for n, v in enumerate(values, 1) if plateau.stopped(v)) == expected
 
 
 @pytest.mark.parametrize(

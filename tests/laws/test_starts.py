@@ -38,7 +38,7 @@ def kmeans(x, num_components, seed=0):
     """model=kmeans scheme=hard_em as the command line makes them."""
     torch.manual_seed(seed)
     plain = composed("train", ["model=kmeans", f"num_components={num_components}"], Run)
-    model = build("model", plain["model"], supply={**plain, "data_shape": x.shape[1:]})
+    model = build("model", plain["model"], defaults={**plain, "data_shape": x.shape[1:]})
     scheme = vi.HardEM()
     scheme.initialize(model, x)
     climb(scheme, model, x)

@@ -10,7 +10,7 @@ from torch.autograd import gradcheck
 import vi
 from tests.support.oracles import standard_error
 from vi.config.build import build, check
-from vi.config.describe import describe, undescribe
+from vi.config.conversion import from_config, to_config
 from vi.distributions.counts import exposed
 from vi.distributions.observed import Observed
 
@@ -113,14 +113,14 @@ def test_missing_entries_leave_it():
 
 
 def test_counts_know_their_exposure_and_how_they_are_read():
-    """Of the count columns only. Caught: an exposure, and ``encoded``, that nobody asks for."""
+    """Of the count columns only. Caught: an exposure, or ``encoder_input``, of every column."""
     table = _table([vi.Gaussian(), vi.Poisson(), vi.Bernoulli()])
     params, x = torch.randn(7, *table.out_shape), torch.tensor([[0.5, 8.0, 1.0]]).expand(7, 3)
     p, exposure = table(params), torch.arange(1.0, 8.0)
     more = exposed(p, exposure)
     assert torch.equal(more.mean[:, [0, 2]], p.mean[:, [0, 2]])
     assert torch.allclose(more.mean[:, 1], exposure * p.mean[:, 1], rtol=1e-12)
-    assert table.encoded(x)[0].tolist() == pytest.approx([0.5, math.asinh(8.0), 1.0])
+    assert table.encoder_input(x)[0].tolist() == pytest.approx([0.5, math.asinh(8.0), 1.0])
 
 
 def test_every_column_has_its_support():
@@ -187,11 +187,11 @@ def test_refuses_columns_that_are_none(columns, said):
 
 def test_a_saved_table_names_options_only():
     """Caught: a class path within the list went through."""
-    described = describe("likelihood", vi.MixedTable(_columns()))
-    assert undescribe("likelihood", described)
+    described = to_config("likelihood", vi.MixedTable(_columns()))
+    assert from_config("likelihood", described)
     described["likelihoods"][0] = {"_target_": "vi.likelihoods.bernoulli.Bernoulli"}
     with pytest.raises(vi.ConfigurationError, match="must name an option"):
-        undescribe("likelihood", described)
+        from_config("likelihood", described)
 
 
 def test_refuses_another_number_of_columns(small_vae):

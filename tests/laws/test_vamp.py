@@ -134,7 +134,7 @@ def test_every_posterior_can_be_its_component(posterior_on_reals):
     parts = {"posterior": node("posterior", posterior_on_reals, 3)}
     parts |= {"prior": node("prior", "vamp", 3), "likelihood": node("likelihood", "bernoulli")}
     whole = {"_target_": "vi.models.vae.VAE", "encoder": network, "decoder": network, **parts}
-    model = build("model", whole, supply={"data_shape": (6,), "context_dim": 0})
+    model = build("model", whole, defaults={"data_shape": (6,), "context_dim": 0})
     p = model.prior()
     z = p.sample((4, 5))
     log_p = p.log_prob(z)

@@ -271,7 +271,9 @@ def test_kappa_zero_is_the_uniform_distribution():
 def test_the_decoder_reads_entries_of_variance_one():
     """Exactly: |sqrt(d) z|^2 = d. Caught: z itself."""
     prior = vi.UniformSphere(40)
-    assert torch.allclose(prior.decoded(prior().sample((9,))).square().mean(-1), torch.ones(9))
+    assert torch.allclose(
+        prior.decoder_input(prior().sample((9,))).square().mean(-1), torch.ones(9)
+    )
 
 
 def test_noise_of_zeros_has_a_direction():

@@ -11,7 +11,7 @@ from vi.distributions.draw import Points
 from vi.errors import require_positive
 from vi.inputs import admitting
 from vi.models.base import LatentVariableModel
-from vi.options import Option
+from vi.options import Configurable
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Need(Enum):
     DRAWS = "draws of q with a pathwise gradient, as a support is not summed over"
 
 
-class Bound(Option, nn.Module, ABC):
+class Bound(Configurable, nn.Module, ABC):
     """A lower bound of log p(x), to be maximised.
 
     An implementer takes hyper-parameters in ``__init__`` and writes ``forward``.

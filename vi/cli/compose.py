@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from vi.cli.explain import GRAMMAR, explained
 from vi.cli.outside import check_hydra, yaml_checked
 from vi.cli.run_options import parsed
-from vi.config.build import check, taken
+from vi.config.build import check, used_groups
 from vi.config.registry import config_dir, groups, options, require_plugins
 from vi.config.run import OF_MODELS, ROLES, SETS, SUGGESTED
 from vi.config.schema import did_you_mean, parameters, validate
@@ -231,7 +231,7 @@ def _warn_of_older_names(typed: Sequence[Override]) -> None:
 def _refuse_idle(plain: Mapping[str, Any], config: DictConfig, typed: Sequence[Override]) -> None:
     """What was asked for, and that no part of this run has a place for."""
     parts = {k: v for k, v in plain.items() if k in OF_MODELS}
-    places = taken("model", plain["model"], parts, plain.get("plugins") or [])
+    places = used_groups("model", plain["model"], parts, plain.get("plugins") or [])
     used = _names_used(config, {*plain} - (parts.keys() - places))
     model = plain["model"]["_target_"].rpartition(".")[2]
     goes_on = plain.get("ckpt_path") is not None  # a run began with what counted then

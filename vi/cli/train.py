@@ -196,7 +196,7 @@ def train(
     facts = {"data_shape": loaded.shape, "context_dim": loaded.context_dim, "save_dir": run_dir}
 
     def part(group: str, node: dict[str, Any]) -> Any:
-        return build(group, node, supply={**run.parts(), **facts}, plugins=run.plugins)
+        return build(group, node, defaults={**run.parts(), **facts}, plugins=run.plugins)
 
     torch.manual_seed(run.seed)
     result = fit(

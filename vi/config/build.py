@@ -4,7 +4,7 @@ import functools
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from vi.config.describe import undescribe
+from vi.config.conversion import from_config
 from vi.config.registry import item_group, options, packaged, resolve, role_of, target_of
 from vi.config.run import ROLES
 from vi.config.schema import parameters, validate
@@ -15,13 +15,13 @@ def build(
     group: str,
     node: Mapping[str, Any],
     *,
-    supply: Mapping[str, Any] | None = None,
+    defaults: Mapping[str, Any] | None = None,
     plugins: Iterable[str] = (),
     path: str = "",
 ) -> Any:
     """Make the part that a node describes.
 
-    A parameter of the class that the node does not set is taken from ``supply``: a fact of the
+    A parameter of the class that the node does not set is taken from ``defaults``: a fact of the
     data (``data_shape``) as it is, another group's node by building it. Optimisers and schedules
     need what only the scheme has, so they come back as factories.
 
@@ -30,12 +30,12 @@ def build(
         node: Plain values and ``_target_``; a value that has a ``_target_`` is built first, in the
             group that its name says. A list called like a group, with an s, holds parts of that
             group: such nodes, names of options, or {option: name, ...}.
-        supply: Nodes by group, and facts by name.
+        defaults: Nodes by group, and facts by name.
         plugins: Packages beside vi whose classes are welcome.
         path: Where the node stands, for messages; the group if not given.
     """
     path = path or group
-    supply = supply or {}
+    defaults = defaults or {}
     cls = resolve(str(node.get("_target_", "")), group, plugins)
     node = _with_lists(node, plugins)
     validate(cls, node, path)
@@ -46,13 +46,13 @@ def build(
             return [made(item_group(name), v, f"{path}.{i}") for i, v in enumerate(value)]
         if not _is_node(value):
             return value
-        return build(name, value, supply=supply, plugins=plugins, path=path)
+        return build(name, value, defaults=defaults, plugins=plugins, path=path)
 
     built = {name: made(name, value, f"{path}.{name}") for name, value in values.items()}
     if issubclass(cls, (role_of("optimizer"), role_of("schedule"))):
         return functools.partial(cls, **built)
-    missing = [k for k in parameters(cls) if k not in values and k in supply]
-    built |= {name: made(name, supply[name], name) for name in missing}
+    missing = [k for k in parameters(cls) if k not in values and k in defaults]
+    built |= {name: made(name, defaults[name], name) for name in missing}
     try:
         return cls(**built)
     except SupportMismatch as error:
@@ -100,17 +100,19 @@ def check(
                 check(item_group(name), item, plugins=plugins, path=f"{path}.{name}.{i}")
 
 
-def taken(
+def used_groups(
     group: str,
     node: Mapping[str, Any],
-    supply: Mapping[str, Any],
+    defaults: Mapping[str, Any],
     plugins: Iterable[str] = (),
 ) -> set[str]:
-    """The groups of ``supply`` that ``build`` would take a part from, for this node."""
+    """The groups of ``defaults`` that ``build`` would take a part from, for this node."""
     cls = resolve(str(node.get("_target_", "")), group, plugins)
     within = {name: value for name, value in node.items() if _is_node(value)}
-    missing = {k: supply[k] for k in parameters(cls) if k not in node and k in supply}
-    deeper = (taken(name, part, supply, plugins) for name, part in (within | missing).items())
+    missing = {k: defaults[k] for k in parameters(cls) if k not in node and k in defaults}
+    deeper = (
+        used_groups(name, part, defaults, plugins) for name, part in (within | missing).items()
+    )
     return set(missing).union(*deeper)
 
 
@@ -129,7 +131,7 @@ def _part(group: str, item: Any, plugins: Iterable[str]) -> Any:
     if isinstance(item, str):
         return packaged(group, item, plugins)
     if isinstance(item, Mapping) and "option" in item:
-        changed = undescribe(group, item, plugins)
+        changed = from_config(group, item, plugins)
         return packaged(group, str(item["option"]), plugins) | changed
     return item
 

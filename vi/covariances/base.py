@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from vi.errors import ConfigurationError, NumericsError, require_positive
-from vi.options import Option
+from vi.options import Configurable
 
 FLOOR = 1e-12  # of the variance of the data
 _ROUNDING = 32  # units of the last place that a sum over data may be wrong by
@@ -17,7 +17,7 @@ _ROUNDING = 32  # units of the last place that a sum over data may be wrong by
 _BLOCK = 1 << 18
 
 
-class Covariance(Option, nn.Module, ABC):
+class Covariance(Configurable, nn.Module, ABC):
     """Sigma_1 .. Sigma_C in one shape, or one Sigma for all of them.
 
     Everything that a shape needs to know of a symmetric matrix S is its *projection* on that

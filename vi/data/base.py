@@ -11,7 +11,7 @@ from jaxtyping import Integer
 from torch import Tensor
 
 from vi.data.bits import draw_bits
-from vi.options import Option
+from vi.options import Configurable
 
 
 class Batch(NamedTuple):
@@ -193,7 +193,7 @@ class LoadedData:
         )
 
 
-class DataSet(Option, ABC):
+class DataSet(Configurable, ABC):
     """A data set by name. An implementer writes ``load``."""
 
     @abstractmethod

@@ -11,15 +11,15 @@ from torch.distributions.constraints import Constraint
 
 from vi.errors import ConfigurationError
 from vi.math import Shape
-from vi.options import Option
+from vi.options import Configurable
 
 
-class ConditionalDistribution(Option, nn.Module, ABC):
+class ConditionalDistribution(Configurable, nn.Module, ABC):
     """The head of a network: it turns the network's output into a distribution.
 
     An implementer writes ``support``, ``param_shapes`` and ``forward``; the network before it gets
     its output size from here. Comes for free: ``out_shape``, ``split``, and what may be written
-    anew: by a likelihood ``encoded``, ``start_at`` and ``real_entries``, by a posterior
+    anew: by a likelihood ``encoder_input``, ``start_at`` and ``real_entries``, by a posterior
     ``starting_parameters``.
 
     Args:
@@ -73,7 +73,7 @@ class ConditionalDistribution(Option, nn.Module, ABC):
         """Where parameters start that no network gives, one for each of these: at 0."""
         return torch.zeros_like(like)
 
-    def encoded(self, x: Tensor) -> Tensor:
+    def encoder_input(self, x: Tensor) -> Tensor:
         """What the encoder reads of data x (*batch, *event_shape): all of it."""
         return x
 

@@ -10,7 +10,7 @@ from torch.distributions import Distribution, Transform
 
 from vi.distributions.protocols import EstimatedMoments, OnePass, Piecewise, ScoredDraws
 from vi.math import Shape
-from vi.options import Option
+from vi.options import Configurable
 
 _checks = Distribution._validate_args
 import zuko as zuko  # noqa: E402, which switches torch's checks off for the whole process
@@ -21,7 +21,7 @@ _POINTS = 64  # for the moments
 _POINTS_AT_ONCE = 8
 
 
-class FlowRecipe(Option, ABC):
+class FlowRecipe(Configurable, ABC):
     """A recipe for an invertible network. An implementer writes ``__call__``.
 
     A network may be slow in one direction. A posterior draws in the direction of one pass, a prior

@@ -9,14 +9,14 @@ from torch.distributions import Distribution
 from torch.distributions.constraints import Constraint
 
 from vi.math import Shape
-from vi.options import Option
+from vi.options import Configurable
 
 
-class Prior(Option, nn.Module, ABC):
+class Prior(Configurable, nn.Module, ABC):
     """A distribution of the latent z, with or without parameters to learn.
 
-    An implementer writes ``support`` and ``forward``. Comes for free: ``initialize``, ``decoded``
-    and ``decoded_shape``, which a prior may write itself.
+    An implementer writes ``support`` and ``forward``. Comes for free: ``initialize``,
+    ``decoder_input`` and ``decoder_input_shape``, which a prior may write itself.
 
     Args:
         event_shape: Shape of z.
@@ -41,10 +41,10 @@ class Prior(Option, nn.Module, ABC):
         """See ``LatentVariableModel``."""
 
     @property
-    def decoded_shape(self) -> Shape:
+    def decoder_input_shape(self) -> Shape:
         """The shape of what the likelihood reads of z."""
         return tuple(self.event_shape)
 
-    def decoded(self, z: Tensor) -> Tensor:
+    def decoder_input(self, z: Tensor) -> Tensor:
         """What the likelihood reads of z (*batch, *event_shape): all of it."""
         return z

@@ -10,12 +10,12 @@ from torch import Tensor
 from vi.errors import ConfigurationError, require_positive
 from vi.inputs import admitting
 from vi.models.base import LatentVariableModel
-from vi.options import Option
+from vi.options import Configurable
 
 _MOST_SAMPLES = 10_000_000  # at a microsecond for each, three hours for a thousand data
 
 
-class Evaluation(Option, ABC):
+class Evaluation(Configurable, ABC):
     """Something that can be measured of a trained model on held-out data.
 
     An implementer writes ``__call__`` and ``summarize``; x is looked at before (``vi.inputs``).

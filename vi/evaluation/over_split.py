@@ -11,7 +11,7 @@ from vi.data.base import Split
 from vi.distributions.datum_noise import datum_noise
 from vi.errors import require_positive
 from vi.evaluation.base import Evaluation
-from vi.evaluation.means import Means, terms
+from vi.evaluation.columns import Columns, terms
 from vi.fast import session
 from vi.inputs import admitted, as_it_is
 from vi.models.base import LatentVariableModel
@@ -60,7 +60,7 @@ def evaluate(
     repeats = repeats or -(-_DRAWS // n)
     draws = repeats + (evaluation.num_samples if evaluation is not None else 0)
     split = split.frozen(seed)
-    bounds, columns, exact = Means(), Means(), Means()
+    bounds, columns, exact = Columns(), Columns(), Columns()
     evidence = getattr(model, "log_evidence", None)
     with session(None, model, bound), _evaluating(model, bound), as_it_is():
         for index in watched(split.spread(n).split(batch_size)):

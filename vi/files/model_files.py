@@ -15,7 +15,7 @@ from safetensors.torch import save as to_bytes
 
 import vi
 from vi.config.build import build
-from vi.config.describe import describe, undescribe
+from vi.config.conversion import from_config, to_config
 from vi.errors import CheckpointError, ConfigurationError
 from vi.files.atomic import write_atomically
 from vi.files.older_versions import present_weights
@@ -60,8 +60,8 @@ def save(
         "format": FORMAT,
         "vi": vi.__version__,
         "plugins": list(plugins),
-        "model": describe("model", model, plugins),
-        **{group: describe(group, part, plugins) for group, part in (parts or {}).items()},
+        "model": to_config("model", model, plugins),
+        **{group: to_config(group, part, plugins) for group, part in (parts or {}).items()},
         **({"units": model.units} if model.units else {}),
         "facts": finite(facts or {}),
     }
@@ -162,7 +162,7 @@ def built(
         ConfigurationError: It names something that is no option.
         CheckpointError: The values are none that the option takes.
     """
-    node = undescribe(group, config[group], plugins)
+    node = from_config(group, config[group], plugins)
     try:
         return build(group, node | own, plugins=plugins)
     except ConfigurationError as error:

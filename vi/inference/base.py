@@ -12,14 +12,14 @@ from vi.distributions.conditional import ConditionalDistribution
 from vi.distributions.prior import Prior
 from vi.errors import ConfigurationError
 from vi.evaluations import tallying
-from vi.options import Option
+from vi.options import Configurable
 
 Generative = Any
 """p(x, z), a ``LatentVariableModel``: asked for ``prior``, ``likelihood``, ``log_joint`` and
 ``encoder_input``. Its class stands on a higher floor."""
 
 
-class Inference(Option, nn.Module, ABC):
+class Inference(Configurable, nn.Module, ABC):
     """How q(z|x) is found for a model, which is handed in at every call and never kept.
 
     An implementer writes ``forward``; ``set_up`` where networks have to be told their sizes,

@@ -6,10 +6,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vi.errors import DataError
-from vi.options import Option
+from vi.options import Configurable
 
 
-class Initialization(Option, ABC):
+class Initialization(Configurable, ABC):
     """A way to choose C different data as centres.
 
     An implementer writes ``centres``, and calls ``too_few`` where the data have fewer than C

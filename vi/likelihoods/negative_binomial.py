@@ -49,7 +49,7 @@ class NegativeBinomial(ConditionalDistribution):
         super().set_event_shape(event_shape)
         self.dispersion.spread_over(event_shape)
 
-    def encoded(self, x: Tensor) -> Tensor:
+    def encoder_input(self, x: Tensor) -> Tensor:
         """asinh x: the logarithm of large counts; pseudo-inputs may be negative."""
         return x.asinh()
 

@@ -31,7 +31,7 @@ class Poisson(ConditionalDistribution):
         """log lambda."""
         return (self.event_shape,)
 
-    def encoded(self, x: Tensor) -> Tensor:
+    def encoder_input(self, x: Tensor) -> Tensor:
         """asinh x: the logarithm of large counts; pseudo-inputs may be negative."""
         return x.asinh()
 

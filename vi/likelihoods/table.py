@@ -60,9 +60,12 @@ class MixedTable(ConditionalDistribution):
         pieces = zip(self._heads, self.split(params), strict=True)
         return Independent(Columns([_entries(h(piece)) for h, piece in pieces], self.order), 1)
 
-    def encoded(self, x: Tensor) -> Tensor:
+    def encoder_input(self, x: Tensor) -> Tensor:
         """Of every column what its likelihood says."""
-        read = [h.encoded(column) for h, column in zip(self._heads, self._columns(x), strict=True)]
+        read = [
+            h.encoder_input(column)
+            for h, column in zip(self._heads, self._columns(x), strict=True)
+        ]
         return beside(read, self.order)
 
     def start_at(self, x: Tensor, exposure: Tensor | None = None) -> tuple[Tensor, ...]:

@@ -21,7 +21,7 @@ from vi.inputs import admitting, as_it_is
 from vi.math import Shape
 from vi.models.spare import Spare
 from vi.models.statistics import Statistics
-from vi.options import Option
+from vi.options import Configurable
 from vi.support import DataHead
 
 # The methods of (x, **given) that look at x first, unless somebody has.
@@ -39,7 +39,7 @@ _READ_DATA = {
 _OF_INFERENCE = ("encoder", "posterior")  # arguments of a model that makes its inference of them
 
 
-class LatentVariableModel(Option, nn.Module, ABC):
+class LatentVariableModel(Configurable, nn.Module, ABC):
     """A joint distribution of data x and latents z, and a part that infers z from x.
 
     An implementer writes ``prior`` and ``likelihood``, sets ``data_shape`` (the event shape of x)

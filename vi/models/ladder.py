@@ -116,7 +116,7 @@ class Ladder(NeuralModel):
         features = self.start
         for join, part in zip(self.joining, z.split(self.latent_dims, -1)[::-1], strict=True):
             features = features + join(part)
-        return self.decoded(self.decoder(self.activation(features)), observed, exposure)
+        return self.likelihood_from(self.decoder(self.activation(features)), observed, exposure)
 
     def expected(self, number: int, seen: Tensor) -> Tensor:
         """(m, log s) of p(z_l|z_>l), in the order downwards."""

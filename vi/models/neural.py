@@ -70,7 +70,7 @@ class NeuralModel(LatentVariableModel):
     ) -> Tensor:
         """What an encoder reads of x: standardised; entries that are not observed are 0 to it."""
         x = (x - self.data_loc) / self.data_scale if self.takes_doubles else x
-        x = self.likelihood_head.encoded(x.to(precision))
+        x = self.likelihood_head.encoder_input(x.to(precision))
         return x if observed is None else x.where(observed, x.new_zeros(()))
 
     def networks(self) -> Iterator[nn.Module]:
@@ -94,7 +94,7 @@ class NeuralModel(LatentVariableModel):
         fits = self.takes_doubles
         return "" if fits else "standardize=true centres and scales every column first"
 
-    def decoded(
+    def likelihood_from(
         self, params: Tensor, observed: Tensor | None, exposure: Tensor | None
     ) -> Distribution:
         """p(x|z) of what the decoder says; ``exposure`` multiplies rates."""
@@ -164,7 +164,7 @@ class NeuralModel(LatentVariableModel):
             params = bias.expand(len(x), -1).clone().requires_grad_()
             known = ~x.isnan()
             observed = None if known.all() else known
-            p = self.decoded(params.view(len(x), *head.out_shape), observed, exposure)
+            p = self.likelihood_from(params.view(len(x), *head.out_shape), observed, exposure)
             (slope,) = torch.autograd.grad(p.log_prob(x.nan_to_num()).sum(), params)
         head.train(training)
         return slope.square().mean(0)

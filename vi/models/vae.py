@@ -62,7 +62,7 @@ class VAE(NeuralModel):
         self.inference = _inference(inference, encoder, posterior)
         self.inference.set_up(self, prior)
         self.decoder = built(
-            "decoder", decoder, prior.decoded_shape, likelihood.out_shape, **conditional
+            "decoder", decoder, prior.decoder_input_shape, likelihood.out_shape, **conditional
         )
         self.prior_module = prior
         self.likelihood_head = likelihood
@@ -85,9 +85,9 @@ class VAE(NeuralModel):
         **given: Tensor,
     ) -> Distribution:
         """p(x|z), of the entries of x that are observed; ``exposure`` multiplies rates."""
-        code = self.prior_module.decoded(z)
+        code = self.prior_module.decoder_input(z)
         params = conditioned(self.decoder, code, context, self.context_dim)
-        return self.decoded(params, observed, exposure)
+        return self.likelihood_from(params, observed, exposure)
 
     @torch.no_grad()
     def initialize(self, x: Tensor, **given: Tensor) -> None:

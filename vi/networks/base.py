@@ -8,12 +8,12 @@ from torch import Tensor, nn
 
 from vi.errors import ConfigurationError, require_positive
 from vi.math import Shape
-from vi.options import Option
+from vi.options import Configurable
 
 NetworkFactory = Callable[..., nn.Module]
 
 
-class Network(Option, ABC):
+class Network(Configurable, ABC):
     """A recipe for a network. An implementer writes ``__call__``.
 
     Any callable of the same signature serves as well; a plain function cannot be saved by name.

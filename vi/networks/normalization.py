@@ -9,10 +9,10 @@ from abc import ABC, abstractmethod
 from torch import nn
 
 from vi.errors import ConfigurationError, require_positive
-from vi.options import Option
+from vi.options import Configurable
 
 
-class Normalization(Option, ABC):
+class Normalization(Configurable, ABC):
     """A recipe for a layer on images. An implementer writes ``__call__``."""
 
     @abstractmethod

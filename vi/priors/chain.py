@@ -27,7 +27,7 @@ class ChainPrior(Prior):
 
     Reference: Burda, Grosse and Salakhutdinov, 2016, https://arxiv.org/abs/1509.00519, section 3
 
-    >>> ChainPrior([3, 2], hidden=[10])().event_shape, ChainPrior([3, 2]).decoded_shape
+    >>> ChainPrior([3, 2], hidden=[10])().event_shape, ChainPrior([3, 2]).decoder_input_shape
     (torch.Size([5]), (3,))
     """
 
@@ -63,10 +63,10 @@ class ChainPrior(Prior):
         return Chain(layers, self.latent_dims, torch.Size(), from_last=True)
 
     @property
-    def decoded_shape(self) -> Shape:
+    def decoder_input_shape(self) -> Shape:
         """(Z_1,), or all where ``decode_all``."""
         return tuple(self.event_shape) if self.decode_all else (self.latent_dims[0],)
 
-    def decoded(self, z: Tensor) -> Tensor:
+    def decoder_input(self, z: Tensor) -> Tensor:
         """z_1, or all where ``decode_all``."""
         return z if self.decode_all else z[..., : self.latent_dims[0]]

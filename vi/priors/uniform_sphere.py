@@ -43,6 +43,6 @@ class UniformSphere(Prior):
         """The distribution with batch_shape () and event_shape (d,)."""
         return UniformSphereDistribution(self.mean)
 
-    def decoded(self, z: Tensor) -> Tensor:
+    def decoder_input(self, z: Tensor) -> Tensor:
         """sqrt(d) z."""
         return z * math.sqrt(self.event_shape[0])

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from vi.errors import require_positive
-from vi.options import Option
+from vi.options import Configurable
 
 
-class Refinement(Option, ABC):
+class Refinement(Configurable, ABC):
     """Climbs an objective in the lambda of each datum, which never disturbs another.
 
     An implementer writes ``ascend``, and calls ``super().__init__`` with the numbers.

@@ -15,7 +15,7 @@ from vi.schemes.gradient import (
     loss,
     parameters_of,
 )
-from vi.schemes.plateau import Rising
+from vi.schemes.plateau import Plateau
 
 
 class Aggressive(GradientScheme):
@@ -43,7 +43,7 @@ class Aggressive(GradientScheme):
         super().__init__(**options)
         require_positive("window", window)
         require_positive("max_e_steps", max_e_steps)
-        self.rising = Rising(window, max_e_steps)
+        self.plateau = Plateau(window, max_e_steps)
         self.aggressive = True
         self.e_phase = True
         self.information = float("-inf")
@@ -64,8 +64,8 @@ class Aggressive(GradientScheme):
         if not self.e_phase:
             self.e_phase = True
             self.m_steps += 1
-            self.rising.reset()
-        elif self.rising.stopped(estimate.value.mean()):
+            self.plateau.reset()
+        elif self.plateau.stopped(estimate.value.mean()):
             self.e_phase = False
         return estimate
 
@@ -88,9 +88,9 @@ class Aggressive(GradientScheme):
     def state_dict(self) -> dict[str, Any]:
         """Where it stands."""
         names = ("aggressive", "e_phase", "information", "m_steps", "num_batches")
-        return {k: getattr(self, k) for k in names} | {"rising": self.rising.state_dict()}
+        return {k: getattr(self, k) for k in names} | {"rising": self.plateau.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from there."""
-        self.rising.load_state_dict(state["rising"])
+        self.plateau.load_state_dict(state["rising"])
         super().load_state_dict({k: v for k, v in state.items() if k != "rising"})

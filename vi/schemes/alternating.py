@@ -13,7 +13,7 @@ from vi.schemes.gradient import (
     loss,
     parameters_of,
 )
-from vi.schemes.plateau import Rising
+from vi.schemes.plateau import Plateau
 
 
 class Alternating(GradientScheme):
@@ -46,7 +46,7 @@ class Alternating(GradientScheme):
         require_positive("window", window)
         require_positive("max_steps", max_steps)
         self.lengths = (e_steps, m_steps)
-        self.rising = Rising(window, max_steps)
+        self.plateau = Plateau(window, max_steps)
         self.turn = 0  # 0 in an E-phase, 1 in an M-phase
         self.taken = 0  # steps of this phase
 
@@ -62,16 +62,16 @@ class Alternating(GradientScheme):
     def _count(self, estimate: Estimate) -> None:
         self.taken += 1
         length = self.lengths[self.turn]
-        over = self.taken == length if length else self.rising.stopped(estimate.value.mean())
+        over = self.taken == length if length else self.plateau.stopped(estimate.value.mean())
         if over:
             self.turn, self.taken = 1 - self.turn, 0
-            self.rising.reset()
+            self.plateau.reset()
 
     def state_dict(self) -> dict[str, Any]:
         """Where in the cycle it stands."""
-        return {"turn": self.turn, "taken": self.taken, "rising": self.rising.state_dict()}
+        return {"turn": self.turn, "taken": self.taken, "rising": self.plateau.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from there."""
         self.turn, self.taken = state["turn"], state["taken"]
-        self.rising.load_state_dict(state["rising"])
+        self.plateau.load_state_dict(state["rising"])

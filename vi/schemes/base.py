@@ -13,7 +13,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from vi.bounds.base import Bound, Estimate
 from vi.data.base import Batch
 from vi.models.base import LatentVariableModel
-from vi.options import Option
+from vi.options import Configurable
 from vi.schemes.ledger import Ledger, Phase
 
 
@@ -34,7 +34,7 @@ class Context:
     backward: Callable[[Tensor], None] = Tensor.backward
 
 
-class Scheme(Option, ABC):
+class Scheme(Configurable, ABC):
     """A way to take turns between q and theta.
 
     An implementer writes ``configure`` and ``step``, and calls ``enter`` before steps of another

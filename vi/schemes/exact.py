@@ -11,7 +11,7 @@ from vi.errors import ConfigurationError
 from vi.models.base import ExactModel, LatentVariableModel
 from vi.models.statistics import Statistics
 from vi.schemes.base import Scheme
-from vi.schemes.objective_monitor import Account
+from vi.schemes.objective_monitor import ObjectiveMonitor
 
 _PLATEAU = 1e-6  # nats per datum
 
@@ -41,7 +41,7 @@ class ExactScheme(Scheme):
                 f"tolerance must not be negative, got {tolerance:g}", hint="scheme.tolerance=0"
             )
         self.tolerance = tolerance
-        self.account = Account(monotone=self.monotone)
+        self.monitor = ObjectiveMonitor(monotone=self.monotone)
         self.level = -float("inf")  # the objective of the last epoch, nats per datum
 
     def configure(

@@ -53,7 +53,7 @@ class ExpectationMaximization(ExactScheme):
         """The M-step; on a plateau a step off it instead, if the model knows one."""
         exact, statistics = require_exact(model), self.statistics
         assert statistics is not None  # an epoch has a batch
-        plateau = self.reached(self.account.record("e", exact, statistics, self.ledger))
+        plateau = self.reached(self.monitor.record("e", exact, statistics, self.ledger))
         spare, self.statistics, self.spare = self.spare, None, None
         if plateau and self.monotone and exact.leave_saddle(statistics):
             self.converged = False
@@ -61,14 +61,14 @@ class ExpectationMaximization(ExactScheme):
         refilled = exact.m_step_refilled(statistics, spare)
         self.converged = self.converged and refilled is statistics
         statistics = exact.reduce(refilled) if self.monotone else refilled
-        self.account.record("m", exact, statistics, self.ledger)
+        self.monitor.record("m", exact, statistics, self.ledger)
 
     def state_dict(self) -> dict[str, Any]:
         """The sums so far, what could be spared, and the objective."""
         sums = self.statistics.sums if self.statistics else None
         if sums and self.spare:
             sums = sums | {_SPARE + name: value for name, value in self.spare.tensors().items()}
-        return {"sums": sums, "level": self.level, "account": self.account.state_dict()}
+        return {"sums": sums, "level": self.level, "account": self.monitor.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from there."""
@@ -77,4 +77,4 @@ class ExpectationMaximization(ExactScheme):
         self.statistics = Statistics(sums) if sums else None
         self.spare = Spare(**spared) if spared else None
         self.level = state["level"]
-        self.account.load_state_dict(state["account"])
+        self.monitor.load_state_dict(state["account"])

@@ -47,9 +47,9 @@ class IncrementalEM(ExactScheme):
         self.whole = self.whole - self.parts[self.position] + part
         self.parts[self.position] = part
         self.position += 1
-        self.account.record("e", exact, self.whole, self.ledger)
+        self.monitor.record("e", exact, self.whole, self.ledger)
         exact.m_step(self.whole)
-        self.account.record("m", exact, self.whole, self.ledger)
+        self.monitor.record("m", exact, self.whole, self.ledger)
         return estimate
 
     @torch.no_grad()
@@ -58,11 +58,11 @@ class IncrementalEM(ExactScheme):
         exact, first = require_exact(model), self.whole is None
         self.whole, self.position = reduce(add, self.parts), 0
         if first:
-            self.account.record("e", exact, self.whole, self.ledger)
+            self.monitor.record("e", exact, self.whole, self.ledger)
             exact.m_step(self.whole)
-            self.account.record("m", exact, self.whole, self.ledger)
-        assert self.account.objective is not None
-        self.reached(self.account.objective / float(self.whole["count"]))
+            self.monitor.record("m", exact, self.whole, self.ledger)
+        assert self.monitor.objective is not None
+        self.reached(self.monitor.objective / float(self.whole["count"]))
 
     def state_dict(self) -> dict[str, Any]:
         """The parts and the objective."""
@@ -71,7 +71,7 @@ class IncrementalEM(ExactScheme):
             "whole": self.whole.sums if self.whole else None,
             "position": self.position,
             "level": self.level,
-            "account": self.account.state_dict(),
+            "account": self.monitor.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -79,4 +79,4 @@ class IncrementalEM(ExactScheme):
         self.parts = [Statistics(sums) for sums in state["parts"]]
         self.whole = Statistics(state["whole"]) if state["whole"] else None
         self.position, self.level = state["position"], state["level"]
-        self.account.load_state_dict(state["account"])
+        self.monitor.load_state_dict(state["account"])

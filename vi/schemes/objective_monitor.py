@@ -10,7 +10,7 @@ from vi.schemes.ledger import Ledger, Phase
 _ROUNDING = 1e-9  # a fall by less than this part of the objective is rounding
 
 
-class Account:
+class ObjectiveMonitor:
     """F(q, theta) and F(q, theta) + log p(theta) after every half step.
 
     Args:

@@ -3,7 +3,7 @@
 from torch import Tensor
 
 
-class Rising:
+class Plateau:
     """Compares the mean of every window of values with that of the window before.
 
     Args:
@@ -11,8 +11,8 @@ class Rising:
         limit: After so many values it has stopped, whatever they are.
 
     >>> import torch
-    >>> rising = Rising(window=1, limit=100)
-    >>> [rising.stopped(torch.tensor(v)) for v in (-3.0, -2.0, -2.5)]
+    >>> plateau = Plateau(window=1, limit=100)
+    >>> [plateau.stopped(torch.tensor(v)) for v in (-3.0, -2.0, -2.5)]
     [False, False, True]
     """
 

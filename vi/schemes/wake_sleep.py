@@ -21,7 +21,7 @@ from vi.schemes.gradient import (
 )
 
 
-class WakeTheta(GradientScheme):
+class TwoStepScheme(GradientScheme):
     """On every batch one step of theta, which climbs the bound, and one of phi.
 
     An implementer writes ``phi_loss``, whose gradient in phi is what the E-step follows; no
@@ -45,7 +45,7 @@ class WakeTheta(GradientScheme):
         return estimate
 
 
-class WakeSleep(WakeTheta):
+class WakeSleep(TwoStepScheme):
     """phi follows the gradient of E_p(x,z)[log q(z|x)]: the encoder learns from dreams.
 
     That lowers KL(p(z|x) || q(z|x)) over dreamed x, not the KL of the bound.
@@ -58,7 +58,7 @@ class WakeSleep(WakeTheta):
         return _dream_loss(model, batch)
 
 
-class ReweightedWakeSleep(WakeTheta):
+class ReweightedWakeSleep(TwoStepScheme):
     """phi follows (1 - s) times the wake gradient and s times the sleep gradient.
 
     The wake gradient is that of -sum_k w_k log q(z_k|x), with z_k ~ q(z|x) and w the normalised

@@ -13,7 +13,7 @@ from lightning.pytorch.loggers import Logger
 from vi.bounds.base import Bound
 from vi.bounds.elbo import ELBO
 from vi.config import schema
-from vi.config.describe import describe
+from vi.config.conversion import to_config
 from vi.config.registry import require_plugins
 from vi.data.base import DataSet, LoadedData
 from vi.data.loading import loaded as load_data
@@ -22,7 +22,7 @@ from vi.evaluation.base import Evaluation
 from vi.files.lock import locked
 from vi.files.model_files import save
 from vi.models.base import LatentVariableModel
-from vi.options import Option
+from vi.options import Configurable
 from vi.schemes.base import Scheme
 from vi.schemes.joint import Joint
 from vi.training.callbacks.diagnostics import LatentDiagnostics
@@ -133,7 +133,7 @@ class _Run:
 
     module: TrainingModule
     folder: Path
-    parts: Mapping[str, Option]  # to be saved beside the model
+    parts: Mapping[str, Configurable]  # to be saved beside the model
     is_first: bool  # whether this process writes the files
     plugins: Sequence[str] = ()
     ckpt_path: Path | None = None
@@ -290,7 +290,7 @@ def _is_savable(parts: Mapping[str, Any], plugins: Sequence[str]) -> bool:
     """Whether every part has a name; if not, say so before the work and not after it."""
     try:
         for group, part in parts.items():
-            describe(group, part, plugins)
+            to_config(group, part, plugins)
     except ConfigurationError as error:
         warnings.warn(f"model/ will not be written: {error} ({error.hint})", stacklevel=3)
         return False

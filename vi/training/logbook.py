@@ -5,7 +5,7 @@ import time
 from typing import TYPE_CHECKING
 
 from vi.errors import NumericsError
-from vi.evaluation.means import Means
+from vi.evaluation.columns import Columns
 from vi.evaluations import Evaluations
 from vi.training.checks.magnitudes import steadying
 
@@ -22,8 +22,8 @@ class Logbook:
 
     def __init__(self, module: "TrainingModule") -> None:
         self.module = module
-        self.train_means = Means()
-        self.val_means = Means()
+        self.train_means = Columns()
+        self.val_means = Columns()
         self.latest: dict[str, float] = {}
         self.evaluations = Evaluations()
         self.started: float | None = None
@@ -40,7 +40,7 @@ class Logbook:
         """The means of the training terms since the last time; nothing where there are none."""
         if not self.train_means.columns:
             return
-        means, self.train_means = self.train_means, Means()
+        means, self.train_means = self.train_means, Columns()
         mean = self._finite_mean(means, "loss")
         groups = self.module.trainer.optimizers[0].param_groups  # none where steps are exact
         rate = {"train/learning_rate": groups[0]["lr"]} if groups else {}
@@ -49,7 +49,7 @@ class Logbook:
 
     def close_validation(self) -> dict[str, float]:
         """The means of the validation terms; none where there are no such data."""
-        means, self.val_means = self.val_means, Means()
+        means, self.val_means = self.val_means, Columns()
         if not means.columns:
             return {}
         mean = self._finite_mean(means, "validation bound")
@@ -87,14 +87,14 @@ class Logbook:
         """Of training, in this process and in those that it goes on from."""
         return self.seconds_before + (time.perf_counter() - self.started if self.started else 0.0)
 
-    def _finite_mean(self, means: Means, what: str) -> dict[str, float]:
+    def _finite_mean(self, means: Columns, what: str) -> dict[str, float]:
         means = self.module.processes.gathered(means)
         mean = means.mean()
         if all(map(math.isfinite, mean.values())):
             return mean
         raise self._not_finite(means, what)
 
-    def _not_finite(self, means: Means, what: str) -> NumericsError:
+    def _not_finite(self, means: Columns, what: str) -> NumericsError:
         bad = means.first_not_finite()
         step = self.module.trainer.global_step
         if what == "loss":

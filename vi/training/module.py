@@ -11,7 +11,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from vi.bounds.base import Bound
 from vi.data.base import Batch, LoadedData
 from vi.distributions.datum_noise import datum_noise
-from vi.evaluation.means import terms
+from vi.evaluation.columns import terms
 from vi.fast import session
 from vi.inputs import as_it_is
 from vi.models.base import LatentVariableModel

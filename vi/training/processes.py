@@ -20,7 +20,7 @@ from torch import Tensor, distributed
 
 from vi.bounds.base import Bound
 from vi.errors import ConfigurationError, NumericsError
-from vi.evaluation.means import Means
+from vi.evaluation.columns import Columns
 from vi.models.base import LatentVariableModel
 from vi.schemes.base import Scheme
 from vi.training.settings import TrainerSettings
@@ -79,7 +79,7 @@ class Processes:
         mine = index[self.rank :: self.world]
         return Share(mine if len(mine) else index[:1], len(mine) * self.world / len(index))
 
-    def gathered(self, means: Means) -> Means:
+    def gathered(self, means: Columns) -> Columns:
         """The same batches, whole again."""
         if self.world == 1:
             return means
@@ -87,7 +87,7 @@ class Processes:
             name: [rows.cpu() for rows in batches] for name, batches in means.columns.items()
         }
         everywhere = self.each(columns)
-        whole = Means()
+        whole = Columns()
         for name in columns:
             batches = zip(*(one[name] for one in everywhere), strict=True)
             whole.columns[name] = [torch.cat(shares) for shares in batches]

@@ -16,7 +16,7 @@ from vi.figures.pictures import save_pictures
 from vi.files.atomic import write_atomically
 from vi.files.model_files import finite
 from vi.models.base import LatentVariableModel
-from vi.options import Option
+from vi.options import Configurable
 from vi.startup import startup
 from vi.training.module import TrainingModule
 from vi.training.report import print_report
@@ -74,7 +74,7 @@ def values_of(part: Any) -> dict[str, Any]:
     if isinstance(part, functools.partial):  # an optimiser or a schedule
         return {"class": part.func.__name__, **part.keywords}
     values = {
-        k: values_of(v) if isinstance(v, Option | functools.partial) else v
+        k: values_of(v) if isinstance(v, Configurable | functools.partial) else v
         for k, v in part.arguments.items()
     }
     return {"class": type(part).__name__, **values}

@@ -5,7 +5,7 @@ import warnings
 from typing import Literal
 
 from vi.errors import ConfigurationError, require_positive
-from vi.options import Option
+from vi.options import Configurable
 from vi.training.devices import DeviceName
 
 Precision = Literal["float32", "tf32", "bf16"]
@@ -15,7 +15,7 @@ Library = Literal["auto", "torch"]
 _THREADS = 16  # of one processor; thousands end the process instead of starting
 
 
-class TrainerSettings(Option):
+class TrainerSettings(Configurable):
     """How long, how fast and where.
 
     Args:

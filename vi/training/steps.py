@@ -10,7 +10,7 @@ from torch import Tensor
 
 from vi.bounds.base import Bound
 from vi.data.base import Batch
-from vi.evaluation.means import terms
+from vi.evaluation.columns import terms
 from vi.evaluations import tallied
 from vi.math import mix, seed_generators
 from vi.models.base import LatentVariableModel

@@ -8,10 +8,10 @@ from torch import Tensor
 from vi.bounds.base import Estimate
 
 
-class Means:
+class Columns:
     """Collects (B,) columns by name; reduces once, in float64.
 
-    >>> means = Means()
+    >>> means = Columns()
     >>> means.add({"elbo": torch.tensor([-1.0, -2.0])})
     >>> means.add({"elbo": torch.tensor([-6.0])})
     >>> means.mean()

@@ -6,21 +6,21 @@ from typing import Any
 from vi.config.registry import item_group, option_of, target_of
 from vi.config.schema import parameters
 from vi.errors import ConfigurationError
-from vi.options import Option
+from vi.options import Configurable
 
 
-def describe(group: str, part: Any, plugins: Iterable[str] = ()) -> dict[str, Any]:
+def to_config(group: str, part: Any, plugins: Iterable[str] = ()) -> dict[str, Any]:
     """A part as option names and plain values: what ``config.json`` holds.
 
     Raises:
         ConfigurationError: The part, or one within it, is no option.
     """
-    if not isinstance(part, Option) and not hasattr(part, "parameters"):
+    if not isinstance(part, Configurable) and not hasattr(part, "parameters"):
         raise ConfigurationError(
             f"{group} is {part!r}, which cannot be saved by name",
             hint="a part that is an option (a class with a yaml) can",
         )
-    arguments = part.arguments if isinstance(part, Option) else _attributes(part)
+    arguments = part.arguments if isinstance(part, Configurable) else _attributes(part)
     return {"option": option_of(group, type(part), plugins)} | {
         name: _plain(name, value, plugins) for name, value in arguments.items()
     }
@@ -36,10 +36,10 @@ def _plain(name: str, value: Any, plugins: Iterable[str]) -> Any:
         return value
     if isinstance(value, list | tuple):
         return [_plain(item_group(name), v, plugins) for v in value]
-    return describe(name, value, plugins)
+    return to_config(name, value, plugins)
 
 
-def undescribe(
+def from_config(
     group: str, described: Mapping[str, Any], plugins: Iterable[str] = ()
 ) -> dict[str, Any]:
     """The node with ``_target_`` for what ``describe`` gave.
@@ -60,4 +60,4 @@ def undescribe(
 def _undescribed(name: str, value: Any, plugins: Iterable[str]) -> Any:
     if isinstance(value, list):
         return [_undescribed(item_group(name), v, plugins) for v in value]
-    return undescribe(name, value, plugins) if isinstance(value, Mapping) else value
+    return from_config(name, value, plugins) if isinstance(value, Mapping) else value
