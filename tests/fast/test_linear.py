@@ -16,7 +16,7 @@ from vi.distributions.datum_noise import datum_noise, keyed_draw
 from vi.fast import linear as products
 from vi.fast.linear import Kernels
 from vi.fast.plans import Plan
-from vi.fast.swapped import in_class, linear_by
+from vi.fast.swapped import in_class, swaps
 from vi.schemes.base import Context
 
 SIZE = "64x300x300, 1 threads"
@@ -105,7 +105,7 @@ def elbo_after_40_steps(by):
     parts = (vi.MLP([WIDTH]), vi.MLP([WIDTH]), vi.DiagonalGaussian(3), vi.StandardNormal(3))
     model, scheme, bound = vi.VAE((WIDTH,), *parts, vi.Bernoulli()), vi.Joint(), vi.ELBO()
     optimizers, _ = scheme.configure(model, bound)
-    with in_class(linear_by(by, [model])):
+    with in_class(swaps(by, [model])):
         for step in range(40):
             torch.manual_seed(step)
             scheme.step(Context(model, bound, optimizers), Batch(x[step], {}))

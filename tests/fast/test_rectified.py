@@ -10,7 +10,7 @@ from torch.nn.functional import linear
 from vi.fast import linear as products
 from vi.fast.linear import Kernels
 from vi.fast.plans import Plan
-from vi.fast.swapped import in_class, linear_by
+from vi.fast.swapped import in_class, swaps
 
 ROWS, WIDTH = 64, 300
 
@@ -34,7 +34,7 @@ def one_node(depth: int, plan: Plan, stack: ExitStack) -> tuple[nn.Sequential, T
     layers = [m for _ in range(depth) for m in (nn.Linear(WIDTH, WIDTH), nn.ReLU())]
     layers, kernels = nn.Sequential(*layers[:-1]), Kernels()
     kernels.plans.adopt({f"{ROWS}x{WIDTH}x{WIDTH}, 1 threads": plan})
-    stack.enter_context(in_class(linear_by(kernels, [layers])))
+    stack.enter_context(in_class(swaps(kernels, [layers])))
     return layers, torch.randn(ROWS, WIDTH, requires_grad=True)
 
 

@@ -15,7 +15,7 @@ from vi.fast.linear import Kernels, mm_of_bf16
 from vi.fast.plans import SMALL, memory
 from vi.fast.precision import computing_in, tensor_cores
 from vi.fast.settled import settled
-from vi.fast.swapped import in_class, linear_by
+from vi.fast.swapped import in_class, swaps
 from vi.models.base import LatentVariableModel
 
 Multiply = Callable[[Tensor, Tensor], Tensor]
@@ -234,7 +234,7 @@ def _sizes(timed: Timed, model: LatentVariableModel) -> list[tuple[int, int, int
 
 def _step(timed: Timed, kernels: Kernels, way: Way | None, stack: ExitStack) -> Callable[[], None]:
     trial = timed.trial()
-    stack.enter_context(in_class(linear_by(kernels, [trial.model])))
+    stack.enter_context(in_class(swaps(kernels, [trial.model])))
     stack.enter_context(computing_in("bf16" if way else "float32", trial.model))
     by_onednn = way is not None and way.by_onednn
 

@@ -23,7 +23,7 @@ from vi.fast.replay.cpu_tape import Tapes
 from vi.fast.replay.cuda_graph import CudaGraphs
 from vi.fast.replay.replay import ReplayedSteps, Take
 from vi.fast.rounding import Timed, Trial, rounding
-from vi.fast.swapped import in_class, linear_by
+from vi.fast.swapped import in_class, swaps
 from vi.fast.threads import gpu_known, threads
 from vi.models.base import LatentVariableModel
 
@@ -80,7 +80,7 @@ class session:
             return within
         with ExitStack() as stack:
             stack.callback(_open.reset, _open.set(self))
-            stack.enter_context(in_class(linear_by(self.kernels, self.modules)))
+            stack.enter_context(in_class(swaps(self.kernels, self.modules)))
             stack.enter_context(self.layout)
             self.layout.enter_context(channels_last(self.modules))
             self.stack = stack.pop_all()  # everything stands

@@ -8,7 +8,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from vi.fast.doubled import doubled, is_doubling
 from vi.fast.linear import Kernels
+from vi.networks.images import Resize
 
 
 class Swapped(nn.Module):
@@ -50,7 +52,7 @@ class _Rectified(Swapped):
         """(N, in_features) -> (N, out_features)."""
         parts = [part for part in self._modules.values() if part is not None]
         linear = [layer for layer in parts if isinstance(layer, nn.Linear)]
-        hooked = any(m._forward_hooks or m._forward_pre_hooks or m._backward_hooks for m in parts)
+        hooked = any(map(_is_hooked, parts))
         parameters = [p for layer in linear for p in (layer.weight, layer.bias)]
         applies = self.kernels.applies
         if hooked or not torch.is_grad_enabled() or not applies(input, *parameters[::2]):
@@ -58,10 +60,31 @@ class _Rectified(Swapped):
         return self.kernels.layers(input, *parameters)
 
 
-def linear_by(
+class _Enlarging(Swapped):
+    """Layers in order, of which some enlarge an image that a convolution reads.
+
+    Where the size is doubled, both are one layer (see ``doubled``).
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """What ``nn.Sequential`` computes, up to rounding."""
+        layers = [part for part in self._modules.values() if part is not None]
+        at = 0
+        while at < len(layers):
+            pair = layers[at : at + 2]
+            if len(pair) == 2 and not any(map(_is_hooked, pair)) and is_doubling(*pair, input):
+                input = doubled(input, pair[1].weight, pair[1].bias)  # pyright: ignore
+                at += 2
+            else:
+                input = layers[at](input)
+                at += 1
+        return input
+
+
+def swaps(
     kernels: Kernels, modules: Iterable[nn.Module]
 ) -> "list[tuple[nn.Module, type[Swapped], dict[str, Any]]]":
-    """What ``in_class`` needs so that the linear layers of modules compute by these kernels.
+    """What ``in_class`` needs so that modules compute by these kernels.
 
     Classes derived from torch's, and modules with a ``forward`` of their own, are left alone.
     """
@@ -71,12 +94,14 @@ def linear_by(
 
 
 @contextmanager
-def in_class(swaps: "Iterable[tuple[nn.Module, type[Swapped], dict[str, Any]]]") -> Iterator[None]:
+def in_class(
+    others: "Iterable[tuple[nn.Module, type[Swapped], dict[str, Any]]]",
+) -> Iterator[None]:
     """Within this block each module is also of this class, with these attributes of the class."""
     made: dict[Any, type[nn.Module]] = {}
     before: list[tuple[nn.Module, type[nn.Module], type[nn.Module]]] = []
     try:
-        for part, kind, attributes in swaps:
+        for part, kind, attributes in others:
             own = type(part)
             ours = made.setdefault((own, kind), _derived(own, kind, attributes))
             before.append((part, own, ours))
@@ -100,13 +125,22 @@ def _derived(
 def _kind(part: nn.Module) -> type[Swapped] | None:
     if _is_plain(part, nn.Linear):
         return _Linear
-    return _Rectified if _is_plain(part, nn.Sequential) and _is_rectified([*part]) else None  # pyright: ignore
+    if not _is_plain(part, nn.Sequential):
+        return None
+    layers = list(part.children())
+    if _is_rectified(layers):
+        return _Rectified
+    return _Enlarging if any(type(layer) is Resize for layer in layers) else None
 
 
 def _is_rectified(layers: list[nn.Module]) -> bool:
     kinds = [nn.Linear, nn.ReLU]
     alternate = all(_is_plain(layer, kinds[i % 2]) for i, layer in enumerate(layers))
     return alternate and len(layers) % 2 == 1
+
+
+def _is_hooked(part: nn.Module) -> bool:
+    return bool(part._forward_hooks or part._forward_pre_hooks or part._backward_hooks)
 
 
 def _is_plain(part: nn.Module, kind: type[nn.Module]) -> bool:

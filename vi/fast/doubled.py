@@ -1,0 +1,48 @@
+"""An image enlarged to twice its size and convolved, computed from the small image."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vi.networks.images import Resize
+
+
+def is_doubling(resize: nn.Module | None, convolution: nn.Module | None, x: Tensor) -> bool:
+    """Whether ``doubled`` computes what these two layers make of images x (N, C, h, w)."""
+    return (
+        type(resize) is Resize
+        and is_of_three(convolution)
+        and resize.size == (2 * x.shape[-2], 2 * x.shape[-1])
+        and x.is_cpu
+        and not torch.is_autocast_enabled("cpu")
+        and not torch.compiler.is_compiling()
+    )
+
+
+def is_of_three(layer: nn.Module | None) -> bool:
+    """Whether a layer is a plain 3x3 convolution that keeps the size and pads with 0."""
+    return type(layer) is nn.Conv2d and (
+        (layer.kernel_size, layer.stride, layer.padding) == ((3, 3), (1, 1), (1, 1))
+        and (layer.dilation, layer.groups, layer.padding_mode) == ((1, 1), 1, "zeros")
+    )
+
+
+def doubled(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """(N, C, h, w) -> (N, O, 2h, 2w): every pixel fourfold, then a 3x3 convolution.
+
+    Of the nine pixels that an entry sees at most four differ, so it is a transposed convolution of
+    stride 2 whose 4x4 weights are sums of the 3x3 ones: 4/9 of the products, and the large image
+    is never made. The order of the sums differs: by about 1e-6 of the result.
+
+    >>> doubled(torch.ones(1, 1, 2, 2), torch.ones(1, 1, 3, 3), None)[0, 0, 0].tolist()
+    [4.0, 6.0, 6.0, 4.0]
+    """
+    kernel = _summed(_summed(weight, -1), -2).transpose(0, 1)
+    kernel = kernel.contiguous(memory_format=torch.channels_last)
+    return F.conv_transpose2d(x, kernel, bias, stride=2, padding=1)
+
+
+def _summed(weight: Tensor, dim: int) -> Tensor:
+    """Three taps on an enlarged line as the four of a transposed convolution on the small one."""
+    before, here, after = weight.unbind(dim)
+    return torch.stack((after, here + after, before + here, before), dim)
