@@ -7,11 +7,11 @@ from torch.nn import functional as F
 from vi.networks.images import Resize
 
 
-def is_doubling(resize: nn.Module | None, convolution: nn.Module | None, x: Tensor) -> bool:
+def is_doubling(resize: nn.Module, convolution: nn.Module, x: Tensor) -> bool:
     """Whether ``doubled`` computes what these two layers make of images x (N, C, h, w)."""
     return (
         type(resize) is Resize
-        and is_of_three(convolution)
+        and _is_of_three(convolution)
         and resize.size == (2 * x.shape[-2], 2 * x.shape[-1])
         and x.is_cpu
         and not torch.is_autocast_enabled("cpu")
@@ -19,7 +19,7 @@ def is_doubling(resize: nn.Module | None, convolution: nn.Module | None, x: Tens
     )
 
 
-def is_of_three(layer: nn.Module | None) -> bool:
+def _is_of_three(layer: nn.Module) -> bool:
     """Whether a layer is a plain 3x3 convolution that keeps the size and pads with 0."""
     return type(layer) is nn.Conv2d and (
         (layer.kernel_size, layer.stride, layer.padding) == ((3, 3), (1, 1), (1, 1))

@@ -52,7 +52,7 @@ class _Rectified(Swapped):
         """(N, in_features) -> (N, out_features)."""
         parts = [part for part in self._modules.values() if part is not None]
         linear = [layer for layer in parts if isinstance(layer, nn.Linear)]
-        hooked = any(map(_is_hooked, parts))
+        hooked = _is_hooked(*parts)
         parameters = [p for layer in linear for p in (layer.weight, layer.bias)]
         applies = self.kernels.applies
         if hooked or not torch.is_grad_enabled() or not applies(input, *parameters[::2]):
@@ -69,15 +69,14 @@ class _Enlarging(Swapped):
     def forward(self, input: Tensor) -> Tensor:
         """What ``nn.Sequential`` computes, up to rounding."""
         layers = [part for part in self._modules.values() if part is not None]
-        at = 0
-        while at < len(layers):
-            pair = layers[at : at + 2]
-            if len(pair) == 2 and not any(map(_is_hooked, pair)) and is_doubling(*pair, input):
-                input = doubled(input, pair[1].weight, pair[1].bias)  # pyright: ignore
-                at += 2
+        while layers:
+            first, *rest = layers
+            if rest and not _is_hooked(first, rest[0]) and is_doubling(first, rest[0], input):
+                convolution, *rest = rest
+                input = doubled(input, convolution.weight, convolution.bias)  # pyright: ignore
             else:
-                input = layers[at](input)
-                at += 1
+                input = first(input)
+            layers = rest
         return input
 
 
@@ -139,8 +138,8 @@ def _is_rectified(layers: list[nn.Module]) -> bool:
     return alternate and len(layers) % 2 == 1
 
 
-def _is_hooked(part: nn.Module) -> bool:
-    return bool(part._forward_hooks or part._forward_pre_hooks or part._backward_hooks)
+def _is_hooked(*parts: nn.Module) -> bool:
+    return any(m._forward_hooks or m._forward_pre_hooks or m._backward_hooks for m in parts)
 
 
 def _is_plain(part: nn.Module, kind: type[nn.Module]) -> bool:
