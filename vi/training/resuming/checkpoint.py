@@ -12,8 +12,8 @@ from lightning.fabric.utilities import move_data_to_device
 
 from vi.errors import ConfigurationError
 from vi.evaluations import Evaluations
-from vi.training.resuming.checkpoint_schema import key_of, of_lightning, plain_names, rooted
 from vi.training.resuming.ended import CONVERGENCE, limits, reasons, still
+from vi.training.resuming.named_files import key_of, of_lightning, plain_names, rooted
 
 if TYPE_CHECKING:
     from vi.training.module import TrainingModule

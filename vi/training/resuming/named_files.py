@@ -1,0 +1,63 @@
+"""The files that the states of Lightning's callbacks name, and that Lightning removes."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+from vi.training.resuming.entries import is_dense, require
+
+_PATHS = ("best_model_path", "kth_best_model_path", "last_model_path")
+
+
+def key_of(callback: pl.Callback) -> str:
+    """Under which name the state of a callback is kept."""
+    return callback.state_key
+
+
+def of_lightning(trainer: pl.Trainer) -> Iterator[ModelCheckpoint]:
+    """The callbacks whose states name files, which Lightning removes."""
+    for callback in trainer.checkpoint_callbacks:
+        if isinstance(callback, ModelCheckpoint):
+            yield callback
+
+
+def plain_names(state: dict[str, Any]) -> dict[str, Any]:
+    """The state of a ModelCheckpoint with names of files in place of paths."""
+    names = {key: Path(state[key]).name for key in _PATHS if key in state}
+    best = {Path(path).name: score for path, score in state["best_k_models"].items()}
+    return {**state, **names, "best_k_models": best, "dirpath": ""}
+
+
+def rooted(state: dict[str, Any], folder: str) -> dict[str, Any]:
+    """The same in a folder, which may be another one than before."""
+
+    def place(path: str) -> str:
+        return os.path.join(folder, Path(path).name) if path else ""
+
+    best = {place(path): score for path, score in state["best_k_models"].items()}
+    paths = {key: place(state[key]) for key in _PATHS if key in state}
+    return {**state, **paths, "best_k_models": best, "dirpath": folder}
+
+
+def check_names(state: Any, where: str, path: Path) -> None:
+    """Plain names; or, as older versions wrote them, paths within the run's own folder."""
+    require(isinstance(state, dict), where, "is no dict")
+    models = state.get("best_k_models", {})
+    require(isinstance(models, dict), f"{where}.best_k_models", "is no dict")
+    folder = state.get("dirpath")
+    require(isinstance(folder, str | None), f"{where}.dirpath", "is no text")
+    for name in (*(state[key] for key in _PATHS if key in state), *models):
+        require(isinstance(name, str), where, "names a file by something that is no text")
+        plain = name in ("", Path(name).name) and name not in (".", "..")
+        own = bool(folder) and name == os.path.join(folder, Path(name).name)
+        same = own and Path(folder).name == path.resolve().parent.name
+        require(plain or same, where, f"names a file outside of its folder: {name}"[:200])
+    state.setdefault("best_k_models", {})
+    for key in ("best_model_score", "current_score", "kth_value", *models):
+        value = models[key] if key in models else state.get(key)
+        fits = value is None or is_dense(value) and value.dim() == 0
+        require(fits, f"{where}.{key}", "is no number")
