@@ -12,7 +12,8 @@ from vi.data.base import Split
 from vi.figures.latent_plane import is_plane, plane_figure
 from vi.figures.shown import POINTS, spread_batch, undisturbed
 from vi.figures.style import DATA, MODEL
-from vi.models.base import ExactModel, LatentVariableModel
+from vi.models.base import LatentVariableModel
+from vi.models.exact import ExactModel
 
 _COLUMNS = 4
 _GRID = 200  # points of a contour plot along each axis

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, MultivariateNormal, Normal
 
 from vi.errors import ConfigurationError, NumericsError, require_positive
-from vi.models.base import ExactModel
+from vi.models.exact import ExactModel
 from vi.models.krylov import krylov_rows
 from vi.models.ritz import better_span
 from vi.models.statistics import Statistics

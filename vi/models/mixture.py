@@ -2,9 +2,9 @@
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from jaxtyping import Float, Int
@@ -16,21 +16,16 @@ from vi.distributions.one_hot import one_hot
 from vi.errors import ConfigurationError, NumericsError, require_positive
 from vi.initializations.base import Initialization
 from vi.initializations.lloyd import partition
-from vi.math import Shape
-from vi.models.base import Complete, ExactModel
+from vi.models.exact import Complete, ExactModel
+from vi.models.selected import Selected
 from vi.models.spare import Spare
 from vi.models.starts import Starts
 from vi.models.statistics import Statistics
+from vi.models.successive_halving import ROWS, STANDS, SuccessiveHalving
 
-_ROWS = 1 << 14
-_ROUNDS = (10, 20, 60)  # iterations of EM, after each of which the better half goes on
-_LONG = 1 << 19  # numbers times components, up to which there is more than the first round
-_STANDS = 1e-7  # nats per datum: an iteration that wins less was the last of a start
 # The weight of a component without data, in place of 0. The objective is the same to rounding, and
 # its logarithm times its mass of 0 is 0 and not NaN.
 _LEAST_WEIGHT = 1e-300
-
-Infer = Callable[[Tensor], Distribution]
 
 
 class Mixture(ExactModel):
@@ -197,30 +192,15 @@ class Mixture(ExactModel):
             self.m_step(statistics)
             return statistics
         self._maximize(statistics)
-        enough = self._objective(statistics) + _STANDS * float(statistics["count"])
+        enough = self.objective(statistics) + STANDS * float(statistics["count"])
         state = {name: value.clone() for name, value in self.state_dict().items()}
-        refilled = self._refilled(statistics, spare)
+        refilled = spare.refilled(statistics, lambda x, z: self.statistics(x, Delta(z)))
         with suppress(NumericsError):
             self._maximize(refilled)
-            if self._objective(refilled) > enough:
+            if self.objective(refilled) > enough:
                 return refilled
         self.load_state_dict(state)
         return statistics
-
-    def _refilled(self, statistics: Statistics, spare: Spare) -> Statistics:
-        """With a datum for each component without one, as far as others have more than one."""
-        mass = statistics["mass"]
-        empty = (mass == 0).nonzero()[:, 0].tolist()
-        rich = [c for c in spare.order() if mass[c] > 1]
-        identity = torch.eye(len(mass), dtype=mass.dtype, device=mass.device)
-        for taker, giver in zip(empty, rich, strict=False):
-            x = spare.x[giver, None]
-            taken = self.statistics(x, Delta(identity[giver, None]))
-            statistics = statistics - taken + self.statistics(x, Delta(identity[taker, None]))
-        return statistics
-
-    def _objective(self, statistics: Statistics) -> float:
-        return float(self.free_energy(statistics) + self.log_prior())
 
     def _maximize(self, statistics: Statistics) -> None:
         self.fit(statistics)
@@ -255,70 +235,19 @@ class Mixture(ExactModel):
         if len(starts) == 1:
             self._start(x, starts[0])
         else:
-            self._choose(x, starts, infer)
-
-    def _choose(self, x: Tensor, starts: list[Tensor], infer: Infer) -> None:
-        """Go on with the better half of the starts, and again, until one is left."""
-        rounds = _ROUNDS if x.numel() * self.num_components <= _LONG else _ROUNDS[:1]
-        tried = [self._tried(lambda c=c: self._start(x, c), x, infer, rounds[0]) for c in starts]
-        for iterations in rounds[1:]:
-            best = sorted(tried, key=lambda one: one.objective)[-((len(tried) + 1) // 2) :]
-            tried = [self._further(one, x, infer, iterations) for one in best]
-        best = max(tried, key=lambda one: one.objective)
-        if best.failure:
-            raise best.failure
-        self.load_state_dict(best.state)
-
-    def _further(self, one: "_Tried", x: Tensor, infer: Infer, iterations: int) -> "_Tried":
-        if one.failure or one.stands:
-            return one
-        further = self._tried(lambda: self.load_state_dict(one.state), x, infer, iterations)
-        return one if further.failure else further
-
-    def _tried(
-        self, begin: Callable[[], object], x: Tensor, infer: Infer, iterations: int
-    ) -> "_Tried":
-        try:
-            begin()
-            objective, stands = self._climb(x, infer, iterations)
-        except NumericsError as error:
-            return _Tried(-math.inf, failure=error)
-        state = {name: value.clone() for name, value in self.state_dict().items()}
-        return _Tried(objective, state, stands)
-
-    def _climb(self, x: Tensor, infer: Infer, iterations: int) -> tuple[float, bool]:
-        """The objective after so many iterations, and whether it stood before."""
-        statistics, spare = self._add_up(x, infer)
-        objective = before = -math.inf
-        for _ in range(iterations):
-            self.m_step_refilled(statistics, spare)
-            statistics, spare = self._add_up(x, infer)
-            objective = self._objective(statistics)
-            if objective - before < _STANDS * len(x):
-                return objective, True
-            before = objective
-        return objective, False
+            each = [partial(self._start, x, centres) for centres in starts]
+            SuccessiveHalving(self, x, infer).run(each, self.num_components)
 
     def _start(self, x: Tensor, centres: Tensor) -> None:
         """The M-step of data that belong to the nearest centre."""
         shift = x.mean(0)
         nearest = partition(x - shift, centres - shift).nearest
-        blocks = zip(x.split(_ROWS), nearest.split(_ROWS), strict=True)
+        blocks = zip(x.split(ROWS), nearest.split(ROWS), strict=True)
         first, *others = (
             self.statistics(rows, Delta(nn.functional.one_hot(own, self.num_components).to(rows)))
             for rows, own in blocks
         )
         self.m_step(sum(others, start=first))
-
-    def _add_up(self, x: Tensor, infer: Infer) -> tuple[Statistics, Spare | None]:
-        total, spare = None, None
-        for rows in x.split(_ROWS):
-            q = infer(rows)
-            statistics = self.statistics(rows, q)
-            total = statistics if total is None else total + statistics
-            spare = self.spare(rows, q, total, spare)
-        assert total is not None  # there are data
-        return total, spare
 
     def _require_mass(self, mass: Float[Tensor, " C"]) -> None:
         """Refuse a component that neither data nor prior determine."""
@@ -334,16 +263,6 @@ class Mixture(ExactModel):
         return x.to(self.weight_logits)
 
 
-@dataclass(frozen=True)
-class _Tried:
-    """Where a start has come to, or why it came to nothing."""
-
-    objective: float
-    state: dict[str, Tensor] = field(default_factory=dict)
-    stands: bool = False
-    failure: NumericsError | None = None
-
-
 def require_prior_count(prior_count: float) -> None:
     """Refuse a negative number of pseudo-data.
 
@@ -354,36 +273,3 @@ def require_prior_count(prior_count: float) -> None:
         raise ConfigurationError(
             f"prior_count must be at least 0, got {prior_count:g}", hint="raise prior_count"
         )
-
-
-class Selected(Distribution):
-    """p(x|z) = sum_c z_c p(x|c) for z on the simplex: component c where z is one-hot.
-
-    Args:
-        model: Gives p(x|c).
-        z: (*batch, C).
-    """
-
-    arg_constraints = {}  # pyright: ignore
-
-    def __init__(self, model: Mixture, z: Tensor) -> None:
-        super().__init__(z.shape[:-1], torch.Size(model.data_shape), validate_args=False)
-        self.model, self.z = model, z.to(model.weight_logits)
-
-    @property
-    def mean(self) -> Tensor:
-        """sum_c z_c E[x|c], (*batch, D)."""
-        return self.z @ self.model.component_means()
-
-    def log_prob(self, value: Tensor) -> Tensor:
-        """log sum_c z_c p(x|c), from one table of x however many z there are."""
-        rows = value.reshape(-1, value.shape[-1]).to(self.z)
-        table = self.model.component_log_prob(rows).reshape(*value.shape[:-1], -1)
-        return (self.z.log() + table).logsumexp(-1)
-
-    def sample(self, sample_shape: Shape = ()) -> Tensor:
-        """(*sample_shape, *batch, D)."""
-        with torch.no_grad():
-            z = self.z.expand(*sample_shape, *self.z.shape)
-            component = z.flatten(0, -2).multinomial(1).squeeze(-1)
-            return self.model.draw(component).unflatten(0, z.shape[:-1])

@@ -11,7 +11,8 @@ from vi.distributions.conditional import ConditionalDistribution
 from vi.inference.amortized import Amortized
 from vi.inference.per_datum import PerDatum
 from vi.inference.refined import Refined
-from vi.models.base import ExactModel, LatentVariableModel
+from vi.models.base import LatentVariableModel
+from vi.models.exact import ExactModel
 from vi.networks.base import NetworkFactory
 from vi.refinement.base import Refinement
 

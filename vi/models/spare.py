@@ -1,10 +1,13 @@
 """The data that a mixture can spare for a component that has lost its own."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+from vi.models.statistics import Statistics
 
 
 @dataclass(frozen=True)
@@ -56,3 +59,21 @@ class Spare:
     def order(self) -> list[int]:
         """The components that have a datum, the least probable first."""
         return [c for c in self.log_joint.argsort().tolist() if self.log_joint[c] < torch.inf]
+
+    def refilled(
+        self, statistics: Statistics, of: Callable[[Tensor, Tensor], Statistics]
+    ) -> Statistics:
+        """With a datum for each component without one, as far as others have more than one.
+
+        Args:
+            statistics: With the ``mass`` of each component.
+            of: Those of x (1, D) and its z (1, C).
+        """
+        mass = statistics["mass"]
+        empty = (mass == 0).nonzero()[:, 0].tolist()
+        rich = [c for c in self.order() if mass[c] > 1]
+        identity = torch.eye(len(mass), dtype=mass.dtype, device=mass.device)
+        for taker, giver in zip(empty, rich, strict=False):
+            x = self.x[giver, None]
+            statistics = statistics - of(x, identity[giver, None]) + of(x, identity[taker, None])
+        return statistics

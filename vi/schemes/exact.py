@@ -8,7 +8,8 @@ from vi.bounds.base import Bound, Estimate
 from vi.data.base import Batch
 from vi.distributions.kl import closed_form_kl
 from vi.errors import ConfigurationError
-from vi.models.base import ExactModel, LatentVariableModel
+from vi.models.base import LatentVariableModel
+from vi.models.exact import ExactModel
 from vi.models.statistics import Statistics
 from vi.schemes.base import Scheme
 from vi.schemes.objective_monitor import ObjectiveMonitor

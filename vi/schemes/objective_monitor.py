@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from vi.errors import NumericsError
-from vi.models.base import ExactModel
+from vi.models.exact import ExactModel
 from vi.models.statistics import Statistics
 from vi.schemes.ledger import Ledger, Phase
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from vi.data.base import Split
 from vi.errors import CheckpointError, ConfigurationError, ViError
 from vi.files.model_files import load, load_weights
-from vi.models.base import ExactModel
+from vi.models.exact import ExactModel
 from vi.training.module import TrainingModule
 from vi.training.steps import Trial, trial
 
