@@ -133,6 +133,19 @@ def test_one_name_is_the_door_to_all_that_exists_for_speed():
     assert found == {"vi.fast.session"}
 
 
+def test_nobody_asks_what_a_model_happens_to_have():
+    """What only some models know, all can be asked for, and the others say that they do not."""
+    found = []
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            called = isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+            if called and node.func.id in {"getattr", "hasattr", "isinstance"}:
+                asked = ast.unparse(node.args[0]).split(".")[-1]
+                if asked == "model" and folder_of(path) != "models":
+                    found.append(f"{path}:{node.lineno}")
+    assert found == []
+
+
 def test_no_folder_is_crowded():
     """Those of options of one kind apart, and training until it is cleared."""
     folders = {path.parent for path in FILES}

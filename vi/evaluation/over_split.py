@@ -61,7 +61,6 @@ def evaluate(
     draws = repeats + (evaluation.num_samples if evaluation is not None else 0)
     split = split.frozen(seed)
     bounds, columns, exact = Columns(), Columns(), Columns()
-    evidence = getattr(model, "log_evidence", None)
     with session(None, model, bound), _evaluating(model, bound), as_it_is():
         for index in watched(split.spread(n).split(batch_size)):
             batch = split.batch(index)
@@ -73,8 +72,9 @@ def evaluate(
             if evaluation is not None:
                 with datum_noise(seed + 1, index):
                     columns.add(evaluation(model, x, **given))
+            evidence = model.log_evidence(x, **given)
             if evidence is not None:
-                exact.add({"log_evidence": evidence(x, **given)})
+                exact.add({"log_evidence": evidence})
     whole = {name: columns.column(name) for name in columns.columns}
     summary = evaluation.summarize(whole) if evaluation is not None else {}
     return {**bounds.mean(), **summary, **exact.mean(), "count": n, "repeats": repeats}

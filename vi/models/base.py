@@ -102,6 +102,10 @@ class LatentVariableModel(Configurable, nn.Module, ABC):
         log_prior = self.prior(**given).log_prob(z)
         return self.likelihood(z, **given).log_prob(x) + log_prior, log_prior
 
+    def log_evidence(self, x: Tensor, **given: Tensor) -> Tensor | None:
+        """log p(x) in nats, (B,), of a model that has a closed form; None of any other."""
+        del x, given
+
     def infer_with(self, inference: Inference | None) -> None:
         """Take another q(z|x), which is told of the data and the latents; None keeps the present.
 
