@@ -119,6 +119,46 @@ def test_a_session_within_another_does_nothing():
         assert type(one.encoder.layers[0]) is not nn.Linear
 
 
+@pytest.mark.parametrize("fails", [False, True])
+def test_each_model_has_a_session_of_its_own(fails):
+    """Also within that of another. Caught: a second model of which nothing is swapped."""
+    one, other, x = model(), model(), bits()
+    plain, before = other.encoder(x), (seen(one), seen(other))
+    with session(None, one):
+        within = seen(one)
+        with pytest.raises(ZeroDivisionError) if fails else nullcontext(), session(None, other):
+            assert "_Layers" in str(other.encoder(x).grad_fn.next_functions)
+            assert seen(one) == within
+            if fails:
+                raise ZeroDivisionError
+        assert torch.equal(other.encoder(x), plain)
+        assert seen(one) == within
+    assert (seen(one), seen(other)) == before
+
+
+def test_the_parts_that_models_share_stay_while_one_needs_them():
+    """Caught: the inner session taking from the outer what both hold."""
+    one, x = model(), bits()
+    other, before = nn.Sequential(one.encoder, nn.Linear(6, 6)), seen(one)
+    with session(None, one):
+        inside = one.encoder(x)
+        with session(None, other):
+            assert type(other[1]) is not nn.Linear
+        assert type(other[1]) is nn.Linear
+        assert torch.equal(one.encoder(x), inside)
+        assert type(one.encoder.layers[0]) is not nn.Linear
+    assert seen(one) == before
+
+
+def test_an_evaluation_within_a_run_computes_as_the_run_does():
+    """Of any model. Caught: kernels that were turned off, turned on for a second one."""
+    other, x = model(), bits()
+    plain = other.encoder(x)
+    with session(vi.TrainerSettings(linear_kernels="torch"), model()), session(None, other):
+        assert torch.equal(other.encoder(x), plain)
+        assert type(other.encoder.layers[0]) is not nn.Linear
+
+
 def test_what_is_not_torchs_own_is_left_alone():
     """A class derived from it, and a forward of one's own."""
 
@@ -169,6 +209,19 @@ def test_a_run_leaves_the_library_and_the_model_as_they_were(tmp_path, precision
     assert before["operations"] == []
     assert [type(part) for part in one.modules()] == kinds
     assert all(p.is_contiguous() for p in one.parameters())
+
+
+@pytest.mark.parametrize("same", [False, True])
+def test_a_run_within_a_session_is_the_run(tmp_path, same):
+    """To the bit, and it keeps what it computed by. Caught: kernels that no checkpoint knows."""
+    one = model()
+    alone = fit(tmp_path / "alone", model()).metrics
+    with session(None, one if same else model()):
+        within = fit(tmp_path / "within", one).metrics
+    assert [name for name in alone if name.startswith("products/")]
+    assert [*within] == [*alone]
+    for name in (name for name in alone if "seconds" not in name):
+        assert within[name] == alone[name], name
 
 
 class Nothing:

@@ -43,14 +43,15 @@ class Settings(Protocol):
     flush_denormals: Any
 
 
-_open: ContextVar["session | None"] = ContextVar("session", default=None)
+_open: ContextVar[tuple["session", ...]] = ContextVar("open sessions", default=())
 
 
 class session:
     """Within this block the networks of these modules compute by the fastest kernels at hand.
 
     They are the same objects, with the same parameters and keys; afterwards, also after an
-    exception, everything is as it was. A session within another is the other one.
+    exception, everything is as it was. A session within another changes what that one has not: on
+    the same model nothing. An evaluation computes by the kernels of the session that it is in.
 
     Args:
         settings: Of a run; None for an evaluation, which asks for kernels alone.
@@ -75,11 +76,13 @@ class session:
         self.stack, self.layout = ExitStack(), ExitStack()
 
     def __enter__(self) -> "session":
-        within = _open.get()
-        if within is not None:
-            return within
+        around = _open.get()
+        same = [other for other in around if other.modules[0] is self.modules[0]]
+        ruling = same or (around if self.settings is None else ())
+        if ruling:
+            self.kernels = self.arithmetic.kernels = ruling[-1].kernels
         with ExitStack() as stack:
-            stack.callback(_open.reset, _open.set(self))
+            stack.callback(_open.reset, _open.set((*around, self)))
             stack.enter_context(in_class(swaps(self.kernels, self.modules)))
             stack.enter_context(self.layout)
             self.layout.enter_context(channels_last(self.modules))
