@@ -20,26 +20,6 @@ from vi.schemes.gradient import FUSED_ADAM
 CPU = torch.device("cpu")
 
 
-@pytest.fixture
-def replays(monkeypatch):
-    """Counts them."""
-    counted = []
-    record = Tapes.record
-    monkeypatch.setattr(Tapes, "patience", 1)
-
-    def counting(self, work, inputs):
-        replay = record(self, work, inputs)
-
-        def again(inputs):
-            counted.append(len(inputs))
-            return replay(inputs)
-
-        return again
-
-    monkeypatch.setattr(Tapes, "record", counting)
-    return counted
-
-
 def data():
     generator = torch.Generator().manual_seed(1)
     grey = torch.randint(0, 256, (90, D), generator=generator, dtype=torch.uint8)

@@ -8,52 +8,16 @@ import torch
 from torch.distributions import Independent, Normal
 
 import vi
-from tests.laws.conftest import BOUNDS, node
+from tests.laws.conftest import BOUNDS
+from tests.support.inference import KINDS, NETWORK, D, Z, exact, inference, model_with
 from tests.support.oracles import FixedNoiseHead, sigma_noise, standard_error
-from tests.support.parts import part
-from vi.config.build import build
-from vi.config.registry import options
 from vi.distributions.draw import draw
 from vi.distributions.stratified import StratifiedMixture
 from vi.inference.base import Parametric, require_parametric
 from vi.inference.given import with_q
 from vi.inference.objective import objective
 
-D, Z, B = 6, 2, 5
-NETWORK = partial(vi.MLP, [5], torch.nn.Tanh())
-KINDS = list(options("inference"))
-
-
-def inference(kind, posterior=None):
-    """Of the yaml, with small networks and few steps."""
-    made = part("inference", kind)
-    network = {"_target_": "vi.networks.mlp.MLP", "hidden": [5]}
-    network["activation"] = {"_target_": "torch.nn.Tanh"}
-    defaults = {"encoder": network, "posterior": node("posterior", "diagonal_gaussian", Z)}
-    defaults["refinement"] = {"_target_": "vi.refinement.adam_ascent.AdamAscent", "num_steps": 2}
-    return build("inference", made, defaults=defaults)
-
-
-def exact():
-    """PPCA at random."""
-    model = vi.PPCA((D,), Z)
-    with torch.no_grad():
-        model.weight.normal_()
-        model.log_scale.fill_(-0.3)
-    return model
-
-
-def model_with(kind):
-    """A model that infers in this way: one that can."""
-    torch.manual_seed(0)
-    if kind == "ladder":
-        parts = NETWORK(), NETWORK(), vi.SharedScaleGaussian()
-        return vi.Ladder((D,), *parts, latent_dims=[1, 1], width=4)
-    if kind == "exact":
-        return exact()
-    likelihood, prior = vi.SharedScaleGaussian(scale=0.7), vi.StandardNormal(Z)
-    parts = {"decoder": NETWORK(), "prior": prior, "likelihood": likelihood}
-    return vi.VAE((D,), **parts, inference=inference(kind))
+B = 5
 
 
 @pytest.fixture(params=KINDS)
