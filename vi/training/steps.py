@@ -15,7 +15,7 @@ from vi.evaluations import tallied
 from vi.math import mix, seed_generators
 from vi.models.base import LatentVariableModel
 from vi.schemes.base import Context
-from vi.training.watched import is_backward_watched, is_step_watched
+from vi.training.observers import is_backward_observed, is_step_observed
 
 if TYPE_CHECKING:
     from vi.training.module import TrainingModule
@@ -31,7 +31,7 @@ class Steps:
     def __init__(self, module: "TrainingModule") -> None:
         self.module = module
         self.weight = 1.0  # of the mean of this process among those of all
-        self.is_watched = is_backward_watched(module.trainer)
+        self.is_observed = is_backward_observed(module.trainer)
         optimizers = module.trainer.optimizers
         self.context = Context(module.model, module.bound, optimizers, self._backward)
         self.names: list[str] = []  # of what the model conditions on
@@ -84,14 +84,14 @@ class Steps:
         parts = [*self.module.model.modules(), self.module.bound]
         obstacles = {
             f"the steps of {type(scheme).__name__} differ": not scheme.repeats,
-            "a callback watches the backward pass": self.is_watched,
-            "a hook or a callback of yours watches": is_step_watched(trainer, parts),
+            "a callback watches the backward pass": self.is_observed,
+            "a hook or a callback of yours watches": is_step_observed(trainer, parts),
         }
         return next((obstacle for obstacle, stands in obstacles.items() if stands), None)
 
     def _backward(self, loss: Tensor) -> None:
         with self.module.session.backward():
-            if self.is_watched:
+            if self.is_observed:
                 self.module.manual_backward(loss * self.weight)
             else:
                 loss.backward()

@@ -1,4 +1,4 @@
-"""Whether somebody looks at what happens within a step, and would miss what is done apart."""
+"""Who looks at what happens within a step, and would miss what is done apart."""
 
 from collections.abc import Iterable
 from typing import Any, cast
@@ -20,7 +20,7 @@ from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimize
 _ONLY_LOOK = (Checkpoint, EarlyStopping, LearningRateMonitor, ModelSummary, ProgressBar)
 
 
-def is_step_watched(trainer: pl.Trainer, parts: Iterable[nn.Module]) -> bool:
+def is_step_observed(trainer: pl.Trainer, parts: Iterable[nn.Module]) -> bool:
     """By what a replay would pass over, or what could change a step meanwhile: not by us.
 
     Args:
@@ -39,7 +39,7 @@ def is_step_watched(trainer: pl.Trainer, parts: Iterable[nn.Module]) -> bool:
     return any(hooks)
 
 
-def is_backward_watched(trainer: pl.Trainer) -> bool:
+def is_backward_observed(trainer: pl.Trainer) -> bool:
     """By other processes, which wait for gradients, or by a callback; Lightning tells them."""
     hooks = ("on_before_backward", "on_after_backward")
     callbacks: list[Any] = cast(Any, trainer).callbacks
