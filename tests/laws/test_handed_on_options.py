@@ -7,6 +7,7 @@ import pytest
 
 import vi
 from vi.config.schema import parameters, validate
+from vi.models.mixture import Mixture, MixtureOptions
 from vi.options import Configurable
 from vi.schemes.gradient import GradientOptions, GradientScheme
 
@@ -49,9 +50,14 @@ def test_others_are_refused_by_name():
             validate(Wide, wrong, "part")
 
 
-def test_the_options_of_gradient_schemes_are_those_of_their_class():
+@pytest.mark.parametrize(
+    ("options", "role", "part"),
+    [(GradientOptions, GradientScheme, vi.Alternating), (MixtureOptions, Mixture, vi.GMM)],
+)
+def test_the_options_that_parts_hand_on_are_those_of_their_class(options, role, part):
     """Caught: a name or a type that only one of the two knows."""
-    init = inspect.unwrap(GradientScheme.__init__)
-    hints = {k: v for k, v in get_type_hints(init).items() if k != "return"}
-    assert get_type_hints(GradientOptions) == hints
-    assert set(hints) <= set(parameters(vi.Alternating))
+    hints = get_type_hints(inspect.unwrap(role.__init__))
+    init = inspect.signature(inspect.unwrap(role.__init__)).parameters
+    named = {k: hints[k] for k, p in init.items() if p.default is not p.empty}
+    assert get_type_hints(options) == named
+    assert set(named) <= set(parameters(part))

@@ -1,16 +1,16 @@
 """The Gaussian mixture."""
 
 from collections.abc import Sequence
+from typing import Unpack
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from vi.covariances.base import PRIOR_HINT, Covariance
-from vi.inference.base import Inference
 from vi.initializations.base import Initialization
 from vi.initializations.kmeans_plus_plus import KMeansPlusPlus
-from vi.models.mixture import Mixture
+from vi.models.mixture import Mixture, MixtureOptions
 from vi.models.statistics import Statistics
 
 _PLUS_PLUS = KMeansPlusPlus()
@@ -29,11 +29,7 @@ class GMM(Mixture):
         num_components: C.
         covariance: The shape of Sigma_c, and its prior.
         initialization: Chooses the first centres among the data.
-        learn_weights: If not, pi_c = 1/C.
-        restarts: So many starts run 10 iterations of EM; up to 2^19 numbers of data times
-            components the better half runs 20 more, and the better half of that 60 more; the
-            best goes on. If not given, ten up to 2^24 numbers, and one beyond.
-        inference: Gives q(z|x) in place of the exact posterior, if it is given.
+        **options: See ``Mixture``.
 
     Raises:
         ConfigurationError: The covariance belongs to another model.
@@ -55,24 +51,15 @@ class GMM(Mixture):
         num_components: int,
         covariance: Covariance,
         initialization: Initialization = _PLUS_PLUS,
-        *,
-        learn_weights: bool = True,
-        restarts: int | None = None,
-        inference: Inference | None = None,
+        **options: Unpack[MixtureOptions],
     ) -> None:
-        super().__init__(
-            data_shape,
-            num_components,
-            initialization,
-            learn_weights=learn_weights,
-            restarts=restarts,
-        )
+        super().__init__(data_shape, num_components, initialization, **options)
         (dim,) = self.data_shape
         covariance.set_shape(num_components, dim)
         self.covariance = covariance
         self.loc = nn.Parameter(torch.randn(num_components, dim, dtype=torch.float64))
         self.register_buffer("origin", torch.zeros(dim, dtype=torch.float64))
-        self.infer_with(inference)
+        self.infer_with(options.get("inference"))
 
     @property
     def prior_count(self) -> float:

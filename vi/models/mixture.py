@@ -5,6 +5,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
+from typing import TypedDict
 
 import torch
 from jaxtyping import Float, Int
@@ -14,6 +15,7 @@ from torch.distributions import Distribution
 from vi.distributions.delta import Delta
 from vi.distributions.one_hot import one_hot
 from vi.errors import ConfigurationError, NumericsError, require_positive
+from vi.inference.base import Inference
 from vi.initializations.base import Initialization
 from vi.initializations.lloyd import partition
 from vi.models.exact import Complete, ExactModel
@@ -28,12 +30,21 @@ from vi.models.successive_halving import ROWS, STANDS, SuccessiveHalving
 _LEAST_WEIGHT = 1e-300
 
 
+class MixtureOptions(TypedDict, total=False):
+    """What every mixture takes by name: see ``Mixture``."""
+
+    learn_weights: bool
+    restarts: int | None
+    inference: Inference | None
+
+
 class Mixture(ExactModel):
     """p(x) = sum_c pi_c p(x|c); z is one-hot (C,), and p(x|z) = sum_c z_c p(x|c).
 
     An implementer writes ``component_log_prob``, ``component_means``, ``draw``, ``moments``,
-    ``moment_energy`` and ``fit``, and may write ``calibrate`` and ``log_prior``. Comes for free:
-    everything of an ``ExactModel``.
+    ``moment_energy`` and ``fit``, and may write ``calibrate`` and ``log_prior``; its constructor
+    hands ``**options: Unpack[MixtureOptions]`` on. Comes for free: everything of an
+    ``ExactModel``.
 
     Args:
         data_shape: Event shape of the data, which are taken flat, (D,).
@@ -43,6 +54,8 @@ class Mixture(ExactModel):
         restarts: So many starts run 10 iterations of EM; up to 2^19 numbers of data times
             components the better half runs 20 more, and the better half of that 60 more; the
             best goes on. If not given, ten up to 2^24 numbers, and one beyond.
+        inference: Gives q(z|x) in place of the exact posterior, if it is given; an implementer
+            hands it to ``infer_with`` once the parameters of p(x|c) are drawn.
 
     Raises:
         ConfigurationError: ``num_components`` or ``restarts`` below 1.
@@ -62,10 +75,12 @@ class Mixture(ExactModel):
         num_components: int,
         initialization: Initialization,
         *,
-        learn_weights: bool,
-        restarts: int | None,
+        learn_weights: bool = True,
+        restarts: int | None = None,
+        inference: Inference | None = None,
     ) -> None:
         super().__init__()
+        del inference
         require_positive("num_components", num_components)
         require_positive("restarts", 1 if restarts is None else restarts)
         self.data_shape = (math.prod(data_shape),)

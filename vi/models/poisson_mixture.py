@@ -1,16 +1,16 @@
 """The mixture of independent counts."""
 
 from collections.abc import Sequence
+from typing import Unpack
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.distributions import constraints
 
-from vi.inference.base import Inference
 from vi.initializations.base import Initialization
 from vi.initializations.kmeans_plus_plus import KMeansPlusPlus
-from vi.models.mixture import Mixture, require_prior_count
+from vi.models.mixture import Mixture, MixtureOptions, require_prior_count
 from vi.models.statistics import Statistics
 
 _PLUS_PLUS = KMeansPlusPlus()
@@ -30,11 +30,7 @@ class PoissonMixture(Mixture):
         num_components: C.
         initialization: Chooses the first centres among the data.
         prior_count: n_0, the pseudo-data of each component.
-        learn_weights: If not, pi_c = 1/C.
-        restarts: So many starts run 10 iterations of EM; up to 2^19 numbers of data times
-            components the better half runs 20 more, and the better half of that 60 more; the
-            best goes on. If not given, ten up to 2^24 numbers, and one beyond.
-        inference: Gives q(z|x) in place of the exact posterior, if it is given.
+        **options: See ``Mixture``.
 
     Raises:
         ConfigurationError: A negative ``prior_count``.
@@ -57,23 +53,15 @@ class PoissonMixture(Mixture):
         initialization: Initialization = _PLUS_PLUS,
         *,
         prior_count: float = 1.0,
-        learn_weights: bool = True,
-        restarts: int | None = None,
-        inference: Inference | None = None,
+        **options: Unpack[MixtureOptions],
     ) -> None:
-        super().__init__(
-            data_shape,
-            num_components,
-            initialization,
-            learn_weights=learn_weights,
-            restarts=restarts,
-        )
+        super().__init__(data_shape, num_components, initialization, **options)
         require_prior_count(prior_count)
         self.prior_count = prior_count
         shape = (num_components, *self.data_shape)
         self.log_rate = nn.Parameter(torch.randn(shape, dtype=torch.float64))
         self.register_buffer("data_mean", torch.ones(self.data_shape, dtype=torch.float64))
-        self.infer_with(inference)
+        self.infer_with(options.get("inference"))
 
     def data_head(self) -> "PoissonMixture":
         """What knows the support of x."""
