@@ -60,6 +60,9 @@ def fit(folder, net, scheme, epochs=4, given=None, **options):
 
 
 def ledger(folder):
+    """Its rows; none where the scheme has no split."""
+    if not (folder / "ledger.csv").exists():
+        return []
     with (folder / "ledger.csv").open(newline="") as file:
         return [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
 
@@ -170,14 +173,16 @@ def _plain(value):
 
 @pytest.mark.parametrize("name", RUNS)
 def test_the_ledger_has_a_row_for_every_epoch(whole, name):
-    """Joint steps have no split, all others win in E-steps and in M-steps; the curves agree.
+    """Of a scheme that has a split: it wins in E-steps and in M-steps; the curves agree.
 
     Hard EM starts at the best of its own fixed points, from which there is nothing to win.
+    Joint steps have no ledger. Caught: a file of theirs that says "joint" in every row.
     """
     rows = ledger(whole(name).folder)
-    assert [(row["epoch"], row["step"]) for row in rows] == [(n, 4 * n) for n in range(1, 5)]
     joint = name in ("joint", "semi_amortised")
-    assert any(row["joint"] for row in rows) == joint
+    steps = [] if joint else [(n, 4 * n) for n in range(1, 5)]
+    assert [(row["epoch"], row["step"]) for row in rows] == steps
+    assert (whole(name).folder / "ledger.csv").exists() != joint
     for phase in ("e", "m"):
         assert any(row[phase] for row in rows) != (joint or name == "hard_em")
     for phase in ("e", "m", "joint"):

@@ -49,6 +49,8 @@ class Scheme(Configurable, ABC):
     """Whether every epoch must see the same data in the same batches."""
     keeps_last: bool = False
     """Whether the result is where training ends, and not where the validation bound was best."""
+    has_split: bool = True
+    """Whether there are E-steps and M-steps, and not only steps that are both."""
     converged: bool = False
     """Set when nothing can be won any more: training ends after this epoch."""
     ledger: Ledger | None = None

@@ -13,6 +13,7 @@ class Joint(GradientScheme):
     """One optimiser climbs the bound in theta and phi at once."""
 
     repeats = True
+    has_split = False
     needs_encoder = False
     averages_gradients = True
 

@@ -39,6 +39,8 @@ class SemiAmortised(GradientScheme):
     Reference: Kim, Wiseman, Miller, Sontag and Rush, 2018, https://arxiv.org/abs/1802.02550
     """
 
+    has_split = False
+
     def __init__(
         self,
         refinement: Refinement,

@@ -25,7 +25,8 @@ class EMLedger(pl.Callback):
     Every epoch gives one row: the nats per datum that the E-steps won, the M-steps, and the steps
     that are both and have no split; they add up to what the ELBO gained. Gradient steps are
     measured on some training data, under the same noise each time; exact steps know what they
-    won on all of them. The curves are ``ledger/e``, ``ledger/m`` and ``ledger/joint``.
+    won on all of them. The curves are ``ledger/e``, ``ledger/m`` and ``ledger/joint``. A scheme
+    that never splits its steps has no ledger: its ELBO says it all.
 
     Args:
         max_data: Training data to measure on.
@@ -60,6 +61,9 @@ class EMLedger(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: TrainingModule) -> None:
         """Start to keep account."""
+        if not pl_module.scheme.has_split:
+            self.rows = []
+            return
         self.ledger = pl_module.scheme.ledger = Ledger(lambda: self._elbo(pl_module))
         if self.state.get("ledger"):
             self.ledger.load_state_dict(self.state["ledger"])
@@ -70,7 +74,8 @@ class EMLedger(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: TrainingModule) -> None:
         """Close the epoch."""
         ledger = pl_module.scheme.ledger
-        assert ledger is not None  # on_train_start has made it
+        if ledger is None:
+            return
         won = ledger.close()
         pl_module.book.record({f"ledger/{phase}": nats for phase, nats in won.items() if nats})
         row = {"epoch": trainer.current_epoch + 1, "step": trainer.global_step, **won}
