@@ -1,4 +1,4 @@
-"""The HParams tab: what was chosen, beside val/elbo."""
+"""The HParams tab: what was chosen, beside what came of it."""
 
 import math
 from collections.abc import Mapping
@@ -7,11 +7,14 @@ from typing import Any
 import lightning.pytorch as pl
 from lightning.pytorch.loggers import TensorBoardLogger
 
+from vi.training.module import TrainingModule
+
 
 class Hyperparameters(pl.Callback):
     """Writes flat scalars to the HParams tab when training starts.
 
-    The metric ``val/elbo`` is announced without a value, and filled by the curve of that name.
+    The metrics ``val/elbo`` (if there are validation data), ``test/elbo`` and
+    ``test/log_likelihood`` are announced as NaN; curves of these names give them their values.
 
     Args:
         values: Nested plain values; they are flattened with dots.
@@ -20,13 +23,15 @@ class Hyperparameters(pl.Callback):
     def __init__(self, values: Mapping[str, Any]) -> None:
         self.values = flatten(values)
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_start(self, trainer: pl.Trainer, pl_module: TrainingModule) -> None:
         """Write them; a run that goes on has done so."""
         if trainer.global_step:
             return
+        validated = ["val/elbo"] if pl_module.data.val is not None else []
+        announced = dict.fromkeys([*validated, "test/elbo", "test/log_likelihood"], math.nan)
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
-                logger.log_hyperparams(self.values, {"val/elbo": math.nan})
+                logger.log_hyperparams(self.values, announced)
             else:
                 logger.log_hyperparams(self.values)
 

@@ -6,6 +6,7 @@ import socket
 import struct
 import time
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -27,37 +28,56 @@ from vi.files.atomic import append
 
 _FILES = "events.out.tfevents.*"
 _FLUSH_SECONDS, _FLUSH_BYTES = 30.0, 1 << 20
+_SPLITS = ("train", "val", "test")
+_FIRST = {"elbo", "kl", "reconstruction"}
 
 
 class TensorBoard(TensorBoardLogger):
     """Lightning's logger, at a fraction of its time: one record a step, and not one a number.
 
-    A resumed run goes on with the file that is there.
+    Every number is in the file of the run directory under its own name. Numbers of a split are
+    also in the folder of that split under a name that all splits share: ``train/elbo`` is
+    ``curves/elbo`` in ``train/``, and ``val/elbo`` is ``curves/elbo`` in ``val/``. TensorBoard
+    takes each folder for a run and draws the curves of one name into one chart. It sorts charts
+    by name, so that ``curves/`` comes first: ELBO, KL and reconstruction; then ``details/`` with
+    all else that a split has.
+
+    A resumed run goes on with the files that are there.
     """
 
-    file: Path | None = None
-    """Where the records go."""
     has_saved_hyperparameters = False
+
+    @cached_property
+    def files(self) -> dict[str, Path]:
+        """Where the records of each folder go."""
+        return {}
+
+    @cached_property
+    def splits(self) -> "dict[str, _Events]":
+        """What takes the numbers of each split."""
+        return {}
 
     @property
     @rank_zero_experiment
     def experiment(self) -> SummaryWriter:
         """What takes curves, pictures and figures."""
         if self._experiment is None:
-            self.file = self.file or _new(Path(self.log_dir))
-            self._experiment = _Writer(self.file)
+            self._experiment = _Writer(self._file(""))
         return self._experiment
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Write the numbers at this step."""
+        """Write the numbers at this step; a NaN only announces a name to the HParams tab."""
         prefix = f"{self._prefix}{self.LOGGER_JOIN_CHAR}" if self._prefix else ""
-        values = [
-            Summary.Value(tag=prefix + name, simple_value=float(value))
-            for name, value in metrics.items()
-        ]
-        writer = self.experiment._get_file_writer()  # pyright: ignore[reportPrivateUsage]
-        writer.add_summary(Summary(value=values), step)
+        placed: dict[str, list[Any]] = {}
+        for name, number in metrics.items():
+            value = float(number)
+            for folder, tag in _places(name) if value == value else ():
+                one = Summary.Value(tag=prefix + tag, simple_value=value)
+                placed.setdefault(folder, []).append(one)
+        for folder, values in placed.items():
+            told = {"step": int(step or 0), "wall_time": time.time()}
+            self._records(folder).add_event(Event(summary=Summary(value=values), **told))
 
     @rank_zero_only
     def save(self) -> None:
@@ -67,16 +87,48 @@ class TensorBoard(TensorBoardLogger):
             self.has_saved_hyperparameters = True
         elif self._experiment is not None:
             self._experiment.flush()
+        for records in self.splits.values():
+            records.flush()
+
+    @rank_zero_only
+    def finalize(self, status: str) -> None:
+        """Hand all records to the operating system."""
+        super().finalize(status)
+        for records in self.splits.values():
+            records.flush()
 
     def rewind(self, step: int, *, is_open: bool) -> None:
-        """Cut the files that are there after this step, and go on with the latest one."""
-        for path in sorted(Path(self.log_dir).glob(_FILES), key=lambda p: p.stat().st_mtime):
-            size = _kept(path, step, is_open=is_open)
-            if size:
-                os.truncate(path, size)
-                self.file = path
-            else:
-                path.unlink()
+        """Cut the files that are there after this step, and go on with the latest ones."""
+        for name in ("", *_SPLITS):
+            folder = Path(self.log_dir) / name
+            for path in sorted(folder.glob(_FILES), key=lambda p: p.stat().st_mtime):
+                size = _kept(path, name, step, is_open=is_open)
+                if size:
+                    os.truncate(path, size)
+                    self.files[name] = path
+                else:
+                    path.unlink()
+
+    def _file(self, folder: str) -> Path:
+        if folder not in self.files:
+            self.files[folder] = _new(Path(self.log_dir) / folder)
+        return self.files[folder]
+
+    def _records(self, folder: str) -> "_Events":
+        if not folder:
+            return self.experiment._get_file_writer().event_writer  # pyright: ignore
+        if folder not in self.splits:
+            self.splits[folder] = _Events(self._file(folder))
+        return self.splits[folder]
+
+
+def _places(name: str) -> list[tuple[str, str]]:
+    """The folders that a number goes to, and what it is called there."""
+    split, _, term = name.partition("/")
+    if split not in _SPLITS or not term:
+        return [("", name)]
+    group = "curves" if term in _FIRST else "details"
+    return [("", name), (split, f"{group}/{term}")]
 
 
 def _new(folder: Path) -> Path:
@@ -139,13 +191,17 @@ class _Events:
         """Nothing is closed in between."""
 
 
-def _kept(path: Path, step: int, *, is_open: bool) -> int:
-    """Of how many bytes the records are whole and not of later steps."""
+def _kept(path: Path, folder: str, step: int, *, is_open: bool) -> int:
+    """Of how many bytes the records are whole and not of later steps.
+
+    Nor of the test data: those end a run, and are written again when it has ended again.
+    """
     size = 0
     for end, event in _events(path):
-        tags = [value.tag for value in event.summary.value]
-        of_validation = any(tag.startswith("val") for tag in tags)
-        if event.step > step or is_open and event.step == step and of_validation:
+        names = [f"{folder}/{value.tag}".lstrip("/") for value in event.summary.value]
+        of_validation = any(name.startswith("val") for name in names)
+        of_test = any(name.startswith("test/") for name in names)
+        if event.step > step or of_test or is_open and event.step == step and of_validation:
             break
         size = end
     return size
