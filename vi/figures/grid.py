@@ -17,14 +17,14 @@ def is_image(shape: Shape) -> bool:
 
 
 def image_grid(
-    images: Float[Tensor, "n C H W"], row: int, levels: tuple[float, float]
+    images: Float[Tensor, "n C H W"], row: int, levels: tuple[float, float], padding: int = 1
 ) -> Float[Tensor, "3 height width"]:
     """Images in rows of so many, black at the lowest level and white at the highest."""
     low, high = levels
     grey = ((images - low) / (high - low)).clamp(0, 1)
     if grey.shape[1] not in (1, 3):  # channels that are no colours stand side by side
         grey = grey.permute(0, 2, 1, 3).flatten(2).unsqueeze(1)
-    return make_grid(grey, nrow=row, padding=1, pad_value=0.5)
+    return make_grid(grey, nrow=row, padding=padding, pad_value=0.5)
 
 
 def grid_figure(grid: Float[Tensor, "3 height width"], title: str) -> Figure:

@@ -25,6 +25,7 @@ from vi.models.base import LatentVariableModel
 from vi.options import Configurable
 from vi.schemes.base import Scheme
 from vi.schemes.joint import Joint
+from vi.training.board import show_results
 from vi.training.callbacks.diagnostics import LatentDiagnostics
 from vi.training.callbacks.hyperparameters import Hyperparameters
 from vi.training.callbacks.ledger import EMLedger
@@ -123,7 +124,7 @@ def fit(
                 with ending_together(one):
                     run, facts = _train(run, one)
                     metrics = _measure(run, one, facts, evaluation)
-                _write(run, metrics, drawn=any(isinstance(c, Pictures) for c in seen))
+                _write(run, one, metrics, drawn=any(isinstance(c, Pictures) for c in seen))
                 return FitResult(run.module.inferred, metrics, run.folder)
 
 
@@ -249,13 +250,14 @@ def _measure(
     return {**measured, **of_training(run.module), **facts, **run.known}
 
 
-def _write(run: _Run, metrics: dict[str, Any], *, drawn: bool) -> None:
-    """The model, metrics.json, pictures, and the closing table."""
+def _write(run: _Run, trainer: pl.Trainer, metrics: dict[str, Any], *, drawn: bool) -> None:
+    """The model, metrics.json, TensorBoard's results, pictures, and the closing table."""
     if not run.is_first:
         return
     if not run.is_complete:
         run.save(metrics)
         write_metrics(metrics, run.folder)
+    show_results(trainer, run.module, metrics, drawn=drawn)
     saved = "data" in run.parts and run.is_savable
     show(run.module, metrics, run.folder, drawn=drawn, saved=saved)
 
