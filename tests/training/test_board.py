@@ -5,6 +5,7 @@ import signal
 
 import pytest
 import torch
+import yaml
 from google.protobuf import text_format
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -104,11 +105,18 @@ def test_hparams_has_results(whole):
     announced = [
         info.name.tag for info in metadata.parse_experiment_plugin_data(content).metric_infos
     ]
-    assert announced == ["val/elbo", "test/elbo", "test/log_likelihood"]
+    assert announced == ["test/elbo", "test/log_likelihood", "val/elbo"]
     for tag in announced:
         assert all(math.isfinite(value) for _, value in scalars(folder, tag))
-    for tag in announced[1:]:
+    for tag in announced[:2]:
         assert scalars(folder, tag) == [(3 * EPOCH, pytest.approx(result.metrics[tag], rel=1e-6))]
+
+
+def test_hparams_yaml_has_what_was_chosen(whole):
+    """Caught: {}, which was written before anything was chosen."""
+    chosen = yaml.safe_load((whole[0] / "hparams.yaml").read_text())
+    assert chosen["bound.class"] == "ELBO"
+    assert chosen["trainer.batch_size"] == 10
 
 
 def projected(folder):

@@ -28,7 +28,7 @@ class Hyperparameters(pl.Callback):
         if trainer.global_step:
             return
         validated = ["val/elbo"] if pl_module.data.val is not None else []
-        announced = dict.fromkeys([*validated, "test/elbo", "test/log_likelihood"], math.nan)
+        announced = dict.fromkeys(["test/elbo", "test/log_likelihood", *validated], math.nan)
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
                 logger.log_hyperparams(self.values, announced)

@@ -82,7 +82,7 @@ class TensorBoard(TensorBoardLogger):
     @rank_zero_only
     def save(self) -> None:
         """Hand all records to the operating system, and write hparams.yaml once."""
-        if not self.has_saved_hyperparameters:
+        if self.hparams and not self.has_saved_hyperparameters:
             super().save()
             self.has_saved_hyperparameters = True
         elif self._experiment is not None:
