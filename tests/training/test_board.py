@@ -88,6 +88,20 @@ def test_a_resumed_run_has_the_charts_of_one_that_was_not_stopped(tmp_path, whol
         assert len(list(folder.glob("events.*"))) == 1
 
 
+def test_a_validation_that_is_yet_to_come_has_no_point(tmp_path):
+    """In no folder. Caught: one of two folders cut, which knows the number by another name."""
+    logger = board(tmp_path)
+    for split, step in (("val", 5), ("train", 6), ("val", 6)):
+        logger.log_metrics({f"{split}/elbo": -1.0}, step)
+    logger.save()
+    board(tmp_path).rewind(6, is_open=True)
+    assert events(tmp_path) == [(5, "val/elbo", -1.0), (6, "train/elbo", -1.0)]
+    assert events_of_splits(tmp_path) == [
+        (6, "train/curves/elbo", -1.0),
+        (5, "val/curves/elbo", -1.0),
+    ]
+
+
 @pytest.mark.parametrize("epochs", [2, 3], ids=["longer", "ended"])
 def test_results_are_those_of_the_end(tmp_path, whole, epochs):
     """Once, whether a run that had ended is opened again or goes on. Caught: two points."""
