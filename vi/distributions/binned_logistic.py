@@ -1,4 +1,4 @@
-"""A logistic distribution in bins."""
+"""The logistic distribution, rounded to a grid."""
 
 import torch
 from torch import Tensor
@@ -10,16 +10,18 @@ from vi.math import Shape
 
 
 class BinnedLogistic(CostlyMean, Distribution):
-    """A logistic variable, rounded to the nearest of 0, 1 / levels, .., 1; one for every entry.
+    """Logistic variable rounded to the nearest of 0, 1 / levels, .., 1; one for every entry.
 
-    P(x) = F((x + h - loc) / scale) - F((x - h - loc) / scale) with h = 1 / (2 levels) and F the
-    logistic function; the bin of 0 is open below and that of 1 above. Computed as
-    F(b) - F(a) = F(b) F(-a) (1 - exp(a - b)), term by term in logarithms, so that no bin is empty.
+        P(x) = F((x + h - loc) / scale) - F((x - h - loc) / scale),    h = 1 / (2 levels)
+
+    with F the logistic function. The bin of 0 extends to minus infinity and that of 1 to plus
+    infinity, so the probabilities add up to 1. With F(b) - F(a) = F(b) F(-a) (1 - exp(a - b)),
+    each factor is computed as a logarithm, so that log P stays finite in bins far from loc.
 
     Args:
-        loc: (*batch), where 0 .. 1 are the data.
-        scale: (*batch), in the same units.
-        levels: How many bins there are, less one.
+        loc: Location, (*batch), in the units of the data, which lie in [0, 1].
+        scale: Positive scale, (*batch), in the same units.
+        levels: The number of bins minus 1; 255 for bytes.
 
     >>> p = BinnedLogistic(torch.tensor(0.5), torch.tensor(0.1), levels=2)
     >>> p.mean, p.log_prob(torch.tensor([0.0, 0.5, 1.0])).exp()
@@ -28,15 +30,16 @@ class BinnedLogistic(CostlyMean, Distribution):
 
     arg_constraints = {}  # pyright: ignore
     inside = 0.0
-    """The mean costs as much as all levels."""
+    """A value in the support, used for missing entries: the mean costs as much as all levels."""
 
     def __init__(self, loc: Tensor, scale: Tensor, levels: int) -> None:
         super().__init__(loc.shape, validate_args=False)
         self.loc, self.scale, self.levels = loc, scale, levels
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """In nats, (*batch)."""
-        index = (value * self.levels).round()  # so that neighbours share an edge to the last bit
+        """Return log P(value) in nats, (*batch)."""
+        # Edges are computed from whole numbers, so that adjacent bins have exactly the same edge.
+        index = (value * self.levels).round()
         first, last = index <= 0, index >= self.levels
         log_below = logsigmoid(((index + 0.5) / self.levels - self.loc) / self.scale)
         log_above = logsigmoid((self.loc - (index - 0.5) / self.levels) / self.scale)
@@ -46,7 +49,10 @@ class BinnedLogistic(CostlyMean, Distribution):
 
     @property
     def mean(self) -> Tensor:
-        """The sum over k of P(x > k / levels) / levels; a bin at a time, to spare memory."""
+        """E[x] = sum_k P(x > k / levels) / levels, (*batch).
+
+        The sum runs over one bin at a time, which keeps memory at (*batch).
+        """
         total = torch.zeros_like(self.loc)
         for k in range(self.levels):
             total = total + ((self.loc - (k + 0.5) / self.levels) / self.scale).sigmoid()
@@ -54,7 +60,7 @@ class BinnedLogistic(CostlyMean, Distribution):
 
     @property
     def variance(self) -> Tensor:
-        """The sum over all bins; a bin at a time, to spare memory."""
+        """Var[x], (*batch), as a sum over one bin at a time, which keeps memory at (*batch)."""
         mean, total = self.mean, torch.zeros_like(self.loc)
         for k in range(self.levels + 1):
             x = torch.full_like(self.loc, k / self.levels)
@@ -63,7 +69,7 @@ class BinnedLogistic(CostlyMean, Distribution):
 
     @torch.no_grad()
     def sample(self, sample_shape: Shape = ()) -> Tensor:
-        """(*sample_shape, *batch)."""
+        """Draw logistic variables and round them to the grid, (*sample_shape, *batch)."""
         shape = self._extended_shape(torch.Size(sample_shape))
         u = torch.rand(shape, dtype=self.loc.dtype, device=self.loc.device)
         x = self.loc + self.scale * u.logit()

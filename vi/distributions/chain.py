@@ -1,4 +1,4 @@
-"""Layers of latents, each given those before it: one flat event."""
+"""Chains of latent layers, each conditioned on the layers before it, as one flat event."""
 
 from collections.abc import Callable, Generator, Sequence
 
@@ -13,20 +13,26 @@ from vi.errors import ConfigurationError, require_positive
 from vi.math import Shape
 
 Layers = Generator[Distribution, Tensor, None]
-"""Gives the distribution of a layer, is sent what was drawn of it, gives that of the next."""
+"""A generator over the layers in the order of sampling.
+
+It yields the distribution of a layer, receives the values of that layer through ``send``, and then
+yields the distribution of the next layer given them.
+"""
 
 
 class Chain(OnePass, EstimatedMoments, Distribution):
-    """p(z_1, .., z_L) = prod_l p(z_l | the layers before it), z = (z_1, .., z_L) as one vector.
+    """Chain p(z_1, .., z_L) = prod_l p(z_l | layers before it) over one vector z = (z_1, .., z_L).
 
-    Draws go through all layers once, and so do densities; ``log_prob_layers`` tells them apart.
-    ``mean`` and ``variance`` are not moments but a path: of each layer given the means before it.
+    Sampling and scoring each pass through all layers once; ``log_prob_layers`` returns the terms
+    of the layers separately. ``mean`` and ``variance`` are not moments of z: they follow the path
+    on which each layer is conditioned on the means of the layers before it.
 
     Args:
-        layers: Makes a generator that gives the layers in the order in which they are drawn.
-        sizes: Of the layers z_1 .. z_L, in the order in which they stand in the event.
-        batch_shape: Of the whole.
-        from_last: They are drawn from z_L to z_1.
+        layers: Returns a new generator (``Layers``) that yields the layers in the order of
+            sampling.
+        sizes: Widths Z_1 .. Z_L of the layers, in their order within z.
+        batch_shape: Batch shape of the whole chain.
+        from_last: Sampling goes from z_L to z_1, as in a prior; else from z_1 to z_L.
 
     >>> def layers() -> Layers:
     ...     z = yield diagonal_gaussian(torch.zeros(5, 4))
@@ -51,44 +57,48 @@ class Chain(OnePass, EstimatedMoments, Distribution):
         self.layers, self.sizes, self.from_last = layers, list(sizes), from_last
 
     def conditionals(self, z: Tensor) -> list[Distribution]:
-        """p(z_l | the layers before it) at these z, for z_1 .. z_L."""
+        """Return p(z_l | layers before it) at these z (*batch, Z), for l = 1 .. L."""
         given = self._in_drawn_order(list(z.split(self.sizes, -1)))
         return self._walk(lambda number, _: given[number])[1]
 
     def log_prob_layers(self, z: Tensor) -> Tensor:
-        """log p(z_l | the layers before it) in nats, (L, *batch)."""
+        """Return log p(z_l | layers before it) in nats for each layer, (L, *batch)."""
         return self._log_layers(self.conditionals(z), z)
 
     def _log_layers(self, conditionals: list[Distribution], z: Tensor) -> Tensor:
         parts = zip(conditionals, z.split(self.sizes, -1), strict=True)
-        # a layer drawn first may not know all the axes that those after it see
+        # The layer that is sampled first may lack batch axes that the later layers have.
         each = torch.broadcast_tensors(*(p.log_prob(part) for p, part in parts))
         return torch.stack(each)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """The sum over the layers, in nats."""
+        """Return log p(z) in nats, (*batch): the sum over the layers."""
         return self.log_prob_layers(value).sum(0)
 
     def rsample_and_conditionals(
         self, sample_shape: Shape = ()
     ) -> tuple[Tensor, list[Distribution]]:
-        """Draws (*sample_shape, *batch, Z) and ``conditionals`` at them, in one pass."""
+        """Draw z and return it with ``conditionals`` at z, in one pass.
+
+        Returns:
+            z (*sample_shape, *batch, Z), and the L distributions of its layers.
+        """
         parts, conditionals = self._walk(lambda _, p: _draw(p, sample_shape, self.batch_shape))
         return torch.cat(parts, -1), conditionals
 
     def rsample_and_density(self, sample_shape: Shape = ()) -> ScoredDraws:
-        """Draws (*sample_shape, *batch, Z), and the sum over the layers."""
+        """Draw z (*sample_shape, *batch, Z); its log p sums over the layers of the same pass."""
         z, conditionals = self.rsample_and_conditionals(sample_shape)
         return z, lambda: self._log_layers(conditionals, z).sum(0)
 
     @property
     def mean(self) -> Tensor:
-        """The path of means."""
+        """Means along the path of means, (*batch, Z)."""
         return torch.cat(self._path()[0], -1)
 
     @property
     def variance(self) -> Tensor:
-        """The variances along the path of means."""
+        """Variances along the path of means, (*batch, Z)."""
         return torch.cat([p.variance for p in self._path()[1]], -1)
 
     def _path(self) -> tuple[list[Tensor], list[Distribution]]:
@@ -97,7 +107,7 @@ class Chain(OnePass, EstimatedMoments, Distribution):
     def _walk(
         self, choose: Callable[[int, Distribution], Tensor]
     ) -> tuple[list[Tensor], list[Distribution]]:
-        """What is chosen of every layer, and its distribution, for z_1 .. z_L."""
+        """Visit the layers; return the value chosen for each and its distribution, l = 1 .. L."""
         layers = self.layers()
         parts, conditionals = [], [next(layers)]
         for number in range(len(self.sizes)):
@@ -108,15 +118,19 @@ class Chain(OnePass, EstimatedMoments, Distribution):
         return self._in_drawn_order(parts), self._in_drawn_order(conditionals)
 
     def _in_drawn_order(self, layers: list) -> list:
-        """From the order of the event to the order of drawing, or back."""
+        """Convert between the order within z and the order of sampling, in either direction."""
         return layers[::-1] if self.from_last else layers
 
 
 def layer_sizes(latent_dims: int | Sequence[int]) -> tuple[int, ...]:
-    """The sizes Z_1 .. Z_L of the layers; those of one number are its halves.
+    """Return the sizes Z_1 .. Z_L of the layers; one number is split into two halves.
+
+    Args:
+        latent_dims: The size of each layer, or the total of two layers. A total of 1 makes one
+            layer.
 
     Raises:
-        ConfigurationError: There is no layer, or one without dimensions.
+        ConfigurationError: There are no layers, or a size is not positive.
 
     >>> layer_sizes(5), layer_sizes([5, 2])
     ((3, 2), (5, 2))
@@ -132,12 +146,19 @@ def layer_sizes(latent_dims: int | Sequence[int]) -> tuple[int, ...]:
 
 
 def _draw(p: Distribution, sample_shape: Shape, batch_shape: torch.Size) -> Tensor:
-    """The first layer is drawn so many times, those after it once for each draw before them."""
+    """Draw one layer; only the first one adds ``sample_shape``, later ones inherit it from it."""
     return p.rsample(torch.Size(sample_shape) if p.batch_shape == batch_shape else torch.Size())
 
 
 def diagonal_gaussian(params: Tensor, *, training: bool = True) -> Independent:
-    """N(mu, sigma^2) with params = (mu, log sigma), (*batch, 2 Z), ``bounded`` unless training.
+    """Return N(mu, diag(sigma^2)) with params = (mu, log sigma).
+
+    Args:
+        params: (*batch, 2 Z).
+        training: If false, log sigma is limited by ``bounded``.
+
+    Returns:
+        A distribution with batch_shape (*batch) and event_shape (Z,).
 
     >>> diagonal_gaussian(torch.zeros(5, 6)).event_shape
     torch.Size([3])

@@ -1,4 +1,4 @@
-"""The channels of a pixel, each given those before it."""
+"""Colour pixels whose channels depend on one another, and images with the channels first."""
 
 import torch
 from torch import Tensor
@@ -10,18 +10,21 @@ from vi.math import Shape
 
 
 class LinkedChannels(EstimatedMoments, Distribution):
-    """P(r) P(g|r) P(b|r, g), each a ``BinnedLogistic`` whose loc moves with those before it.
+    """Pixel distribution P(r) P(g|r) P(b|r, g), each factor a ``BinnedLogistic``.
 
-    loc_g + c_0 r, and loc_b + c_1 r + c_2 g.
+    The scales do not depend on the other channels; the locations shift linearly with them:
 
-    ``mean`` and ``variance`` are estimates: of each channel as if those before it were at their
-    means, and the spread that these pass on; exact but for what the ends at 0 and 1 cut off.
+        loc_r,    loc_g + c_0 r,    loc_b + c_1 r + c_2 g.
+
+    ``mean`` and ``variance`` are approximations: each channel is conditioned on the means of the
+    channels before it, and their variance is propagated through c. They are exact up to the
+    rounding and clipping at 0 and 1.
 
     Args:
-        loc: (*batch, 3).
-        scale: (*batch, 3).
-        links: c, (*batch, 3).
-        levels: See ``BinnedLogistic``.
+        loc: Locations, (*batch, 3), in the units of the data, which lie in [0, 1].
+        scale: Positive scales, (*batch, 3), in the same units.
+        links: Coefficients c, (*batch, 3).
+        levels: The number of bins of a channel minus 1.
 
     Reference: Salimans, Karpathy, Chen and Kingma, 2017, https://arxiv.org/abs/1701.05517
 
@@ -37,7 +40,7 @@ class LinkedChannels(EstimatedMoments, Distribution):
         self.loc, self.scale, self.links, self.levels = loc, scale, links, levels
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """In nats, (*batch)."""
+        """Return log P(r, g, b) in nats, (*batch)."""
         red, green, _ = value.unbind(-1)
         zero = torch.zeros_like(red)
         loc = self.loc + torch.stack(
@@ -46,7 +49,7 @@ class LinkedChannels(EstimatedMoments, Distribution):
         return BinnedLogistic(loc, self.scale, self.levels).log_prob(value).sum(-1)
 
     def sample(self, sample_shape: Shape = ()) -> Tensor:
-        """(*sample_shape, *batch, 3)."""
+        """Draw red, then green given red, then blue given both: (*sample_shape, *batch, 3)."""
         red = self._channel(0, torch.zeros(())).sample(sample_shape)
         green = self._channel(1, self._of_green(red)).sample()
         blue = self._channel(2, self._of_blue(red, green)).sample()
@@ -54,12 +57,12 @@ class LinkedChannels(EstimatedMoments, Distribution):
 
     @property
     def mean(self) -> Tensor:
-        """Along the path of means, (*batch, 3)."""
+        """Approximate mean, along the path of means, (*batch, 3)."""
         return torch.stack([p.mean for p in self._path()], -1)
 
     @property
     def variance(self) -> Tensor:
-        """Along the path of means, (*batch, 3)."""
+        """Approximate variance, along the path of means, (*batch, 3)."""
         red, green, blue = (p.variance for p in self._path())
         c0, c1, c2 = self.links.unbind(-1)
         passed_on = (c1 + c2 * c0).square() * red + c2.square() * green
@@ -82,7 +85,10 @@ class LinkedChannels(EstimatedMoments, Distribution):
 
 
 class ChannelsFirst(EstimatedMoments, Distribution):
-    """Images (C, H, W) from a distribution of images (H, W, C).
+    """Images (C, H, W) from a distribution over images (H, W, C).
+
+    Args:
+        pixels: Distribution with event_shape (H, W, C).
 
     >>> from torch.distributions import Independent, Normal
     >>> ChannelsFirst(Independent(Normal(torch.zeros(4, 5, 3), 1.0), 3)).sample().shape
@@ -97,19 +103,19 @@ class ChannelsFirst(EstimatedMoments, Distribution):
         self.pixels = pixels
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """In nats, (*batch)."""
+        """Return log p of images (*batch, C, H, W) in nats, (*batch)."""
         return self.pixels.log_prob(value.movedim(-3, -1))
 
     def sample(self, sample_shape: Shape = ()) -> Tensor:
-        """(*sample_shape, *batch, C, H, W)."""
+        """Draw images, (*sample_shape, *batch, C, H, W)."""
         return self.pixels.sample(torch.Size(sample_shape)).movedim(-1, -3)
 
     @property
     def mean(self) -> Tensor:
-        """(*batch, C, H, W)."""
+        """Mean of every entry, (*batch, C, H, W)."""
         return self.pixels.mean.movedim(-1, -3)
 
     @property
     def variance(self) -> Tensor:
-        """(*batch, C, H, W)."""
+        """Variance of every entry, (*batch, C, H, W)."""
         return self.pixels.variance.movedim(-1, -3)

@@ -1,4 +1,4 @@
-"""The densities of all components of a mixture at many values."""
+"""Log-densities of all components of a mixture at many values."""
 
 import math
 
@@ -8,15 +8,16 @@ from torch.distributions import Distribution, Independent, Normal
 
 
 def component_log_prob(components: Distribution, value: Tensor) -> Tensor:
-    """log p_c(value) of every component in nats, (.., *batch, C).
+    """Return log p_c(value) of every component in nats, (.., *batch, C).
 
-    Gaussians that all values share, values in single precision: matrix products in double
-    precision, in place of all differences value - m_c, which cost as much as a decoder. They lose
-    digits where s_c < 1e-7 |m_c|, which is where the digits of such a value end too.
+    For diagonal Gaussians without batch axes and values in single precision, the quadratic form is
+    expanded into matrix products in double precision. This avoids the (.., C, Z) differences value
+    - m_c, which cost as much as a decoder. The expansion loses digits where s_c < 1e-7 |m_c|,
+    which is also where a value in single precision has none left.
 
     Args:
-        components: Distribution with batch_shape (*batch, C).
-        value: (.., *batch, *event).
+        components: Distribution with batch_shape (*batch, C) and event_shape (*event).
+        value: Values, (.., *batch, *event).
 
     >>> components = Independent(Normal(torch.zeros(4, 2), 1.0), 1)
     >>> component_log_prob(components, torch.zeros(5, 2))[0]
@@ -30,7 +31,8 @@ def component_log_prob(components: Distribution, value: Tensor) -> Tensor:
     rank = len(components.event_shape)
     value = value.unsqueeze(-1 - rank)
     lead = torch.broadcast_shapes(value.shape[: value.ndim - rank], components.batch_shape)
-    return components.log_prob(value.expand(*lead, *components.event_shape))  # flows need it whole
+    # Flows do not broadcast their argument, so it is expanded here.
+    return components.log_prob(value.expand(*lead, *components.event_shape))
 
 
 def _by_products(normals: Normal, z: Tensor) -> Tensor:

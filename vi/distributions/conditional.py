@@ -1,4 +1,4 @@
-"""p(y | parameters): what a posterior and a likelihood have in common."""
+"""Conditional distributions p(y | parameters): the base class of posteriors and likelihoods."""
 
 import math
 from abc import ABC, abstractmethod
@@ -15,24 +15,27 @@ from vi.options import Configurable
 
 
 class ConditionalDistribution(Configurable, nn.Module, ABC):
-    """The head of a network: it turns the network's output into a distribution.
+    """Head of a network: turns the network's output into a distribution.
 
-    An implementer writes ``support``, ``param_shapes`` and ``forward``; the network before it gets
-    its output size from here. Comes for free: ``out_shape``, ``split``, and what may be written
-    anew: by a likelihood ``encoder_input``, ``start_at`` and ``real_entries``, by a posterior
-    ``starting_parameters``.
+    The head declares the shapes of its parameters, and the network before it takes its output size
+    from them, so that no size is stated twice.
+
+    An implementer writes ``support``, ``param_shapes`` and ``forward``, and calls ``split`` in
+    ``forward``. ``out_shape`` and ``split`` come for free. Defaults that a head may override:
+    ``encoder_input``, ``start_at`` and ``real_entries`` in a likelihood, ``starting_parameters``
+    in a posterior.
 
     Args:
-        event_shape: Shape of one event; a head that takes its shape from the model (a likelihood)
-            leaves it empty and learns it through ``set_event_shape``.
+        event_shape: Shape of one event. A likelihood leaves it empty, because the model sets it
+            through ``set_event_shape``.
     """
 
     support: Constraint
-    """Of one entry of the event."""
+    """Support of one entry of the event."""
     needs: str = "real numbers"
-    """The support in words, for messages."""
+    """The support in words, for error messages."""
     unbiased: bool = True
-    """Whether the pathwise gradient of its draws is that of their expectations."""
+    """Whether the pathwise gradient of draws is unbiased for the gradient of expectations."""
 
     def __init__(self, event_shape: Shape = ()) -> None:
         super().__init__()
@@ -45,20 +48,23 @@ class ConditionalDistribution(Configurable, nn.Module, ABC):
 
     @abstractmethod
     def forward(self, params: Tensor) -> Distribution:
-        """The distribution with these parameters.
+        """Build the distribution with these parameters.
 
         Args:
-            params: (*batch, *out_shape), or with the last axes flattened.
+            params: Output of the network, (*batch, *out_shape), or with the last axes flattened.
 
         Returns:
             A distribution with batch_shape (*batch) and the event_shape of this head.
         """
 
     def set_event_shape(self, event_shape: Shape) -> None:
-        """Told by the model, once, what the shape of an event is.
+        """Set the shape of one event; the model calls this once.
+
+        Args:
+            event_shape: Shape of one event.
 
         Raises:
-            ConfigurationError: It was told another shape before, by another model.
+            ConfigurationError: Another model has already set a different shape.
         """
         if self.event_shape not in (torch.Size(), torch.Size(event_shape)):
             raise ConfigurationError(
@@ -70,39 +76,48 @@ class ConditionalDistribution(Configurable, nn.Module, ABC):
         vars(self).pop("_layout", None)
 
     def starting_parameters(self, like: Tensor) -> Tensor:
-        """Where parameters start that no network gives, one for each of these: at 0."""
+        """Return initial values for parameters that are optimised per datum, without a network.
+
+        Args:
+            like: A tensor of the shape, precision and device of the parameters.
+
+        Returns:
+            Zeros, unless a posterior overrides it.
+        """
         return torch.zeros_like(like)
 
     def encoder_input(self, x: Tensor) -> Tensor:
-        """What the encoder reads of data x (*batch, *event_shape): all of it."""
+        """Return what the encoder reads of data x (*batch, *event_shape): x itself by default."""
         return x
 
     def start_at(self, x: Tensor, exposure: Tensor | None = None) -> tuple[Tensor, ...]:
-        """Where training starts: the parameters of independent entries with the data's moments.
+        """Return parameters that match the moments of the data, as initial values for training.
 
-        Parameters of the head's own are set to theirs.
+        The entries count as independent. Parameters that the head itself owns (such as a shared
+        scale) are set in place.
 
         Args:
             x: Data (N, *event), in double precision, NaN where an entry is missing.
-            exposure: What the rates of counts are multiplied with, (N,) or (N, 1).
+            exposure: Factor of the rates of counts, (N,) or (N, 1).
 
         Returns:
-            A tensor for each of ``param_shapes``; none of a head without such a start.
+            One tensor for each of ``param_shapes``, or none if the head has no such initial
+            values.
         """
         del x, exposure
         return ()
 
     @property
     def real_entries(self) -> Tensor:
-        """Which entries may be any real number, (*event): only these can be standardised."""
+        """Which entries can be any real number, (*event): only these can be standardised."""
         return torch.full(self.event_shape, self.support is constraints.real)
 
     @property
     def out_shape(self) -> Shape:
-        """What the network before this head has to produce.
+        """Shape of the output that the network before this head must produce.
 
-        Parameters that are images of one size are stacked along their channels; everything else is
-        one flat vector.
+        If all parameters are images of one size, they are stacked along the channels; otherwise
+        they are concatenated into one flat vector.
         """
         shapes = self.param_shapes
         if all(len(s) == 3 and s[1:] == shapes[0][1:] for s in shapes):
@@ -110,7 +125,14 @@ class ConditionalDistribution(Configurable, nn.Module, ABC):
         return (sum(math.prod(s) for s in shapes),)
 
     def split(self, params: Tensor) -> tuple[Tensor, ...]:
-        """Cut a network's output (*batch, *out_shape) into parameters (*batch, *param_shape)."""
+        """Split the output of a network into its parameters.
+
+        Args:
+            params: (*batch, *out_shape), or with the last axes flattened.
+
+        Returns:
+            One tensor (*batch, *param_shape) for each of ``param_shapes``.
+        """
         shapes, sizes, rank = self._layout
         if rank > 1 and params.shape[-rank:] == self.out_shape:
             params = params.flatten(-rank)

@@ -1,8 +1,8 @@
-"""Counts: the Poisson family, and what its rates are multiplied with.
+"""Count distributions (Poisson and relatives) and their exposure.
 
-Terms of the size x log x cancel to a few nats here, at counts of a million down to the last digit
-of single precision; so the log-densities are computed in double precision and given back in that
-of the parameters.
+Terms of size x log x cancel to a few nats in these log-densities. At counts of a million that uses
+up every digit of single precision, so they are computed in double precision and returned in the
+precision of the parameters.
 """
 
 from abc import ABC, abstractmethod
@@ -17,12 +17,12 @@ from vi.distributions.moments import known
 from vi.distributions.protocols import Exposable
 from vi.math import Shape
 
-_MOST = 30.0  # of a log rate as it is
-_DISPERSIONS = (1e-2, 1e2)  # where training may start
+_MOST = 30.0  # largest log rate that is left unchanged
+_DISPERSIONS = (1e-2, 1e2)  # range of initial dispersions
 
 
 class Counts(Exposable, Distribution, ABC):
-    """An entry 0, 1, 2, .. whose mean is proportional to an exposure.
+    """Counts 0, 1, 2, .. in every entry, whose mean is proportional to an exposure.
 
     An implementer writes ``mean``, ``variance``, ``sample``, ``log_prob`` and ``exposed``.
     """
@@ -32,15 +32,19 @@ class Counts(Exposable, Distribution, ABC):
 
     @abstractmethod
     def exposed(self, log_exposure: Tensor) -> "Counts":
-        """The same with its mean times exp(log_exposure), which broadcasts to batch_shape."""
+        """Return the same counts with their mean multiplied by exp(log_exposure).
+
+        Args:
+            log_exposure: Broadcasts to batch_shape.
+        """
 
 
 def exposed(p: Distribution, exposure: Tensor) -> Distribution:
-    """Independent counts over their exposure, mean = exposure * rate; other p as they are.
+    """Multiply the means of independent counts by their exposure: mean = exposure * rate.
 
-    Columns of which some are counts are taken apart.
-
-    An exposure of 0 counts as the smallest positive number.
+    Of a table, only the columns of counts change; distributions without counts are returned as
+    they are. An exposure of 0 is replaced by the smallest positive number, whose logarithm is
+    finite.
 
     Args:
         p: p(x|z) with batch_shape (.., B).
@@ -59,9 +63,10 @@ def exposed(p: Distribution, exposure: Tensor) -> Distribution:
 
 
 def bounded_rate(log_rate: Tensor) -> Tensor:
-    """Log rates as they are up to 30, and growing by their logarithm from there.
+    """Return log rates up to 30 unchanged; above 30 they grow only logarithmically.
 
-    exp(30) is 10^13 counts; a network that strays by some hundreds would give infinitely many.
+    exp(30) is about 10^13 counts. Without the limit, a network whose output reaches some hundreds
+    would give an infinite rate.
 
     >>> bounded_rate(torch.tensor([-5.0, 30.0, 1000.0]))
     tensor([-5.0000, 30.0000, 36.8783])
@@ -71,13 +76,28 @@ def bounded_rate(log_rate: Tensor) -> Tensor:
 
 
 def mean_rate(x: Tensor, exposure: Tensor | None) -> Tensor:
-    """(half a count + all counts) / (all exposure): (*event), of counts x (N, *event)."""
+    """Return (total count + 1/2) / (total exposure) of each entry, (*event).
+
+    The half count keeps the logarithm of the rate finite where no count was seen.
+
+    Args:
+        x: Counts (N, *event), NaN where an entry is missing.
+        exposure: (N,) or (N, 1); None counts each datum once.
+    """
     total = known(x) if exposure is None else (_over(x, exposure) * ~x.isnan()).sum(0)
     return (x.nansum(0) + 0.5) / total.clamp_min(torch.finfo(x.dtype).tiny)
 
 
 def dispersion_of(x: Tensor, rate: Tensor, exposure: Tensor | None) -> Tensor:
-    """The a with variance m + a m^2, from 0.01 to 100: (*event), for x with means rate * exposure.
+    """Return the dispersion a of each entry, with variance m + a m^2, limited to [0.01, 100].
+
+    Args:
+        x: Counts (N, *event), NaN where an entry is missing.
+        rate: Rates (*event); the mean m of an entry is rate * exposure.
+        exposure: (N,) or (N, 1); None is an exposure of 1.
+
+    Returns:
+        The moment estimate sum (x - m)^2 - m over sum m^2, (*event).
 
     >>> x = torch.tensor([[0.0], [4.0]])
     >>> dispersion_of(x, torch.tensor([2.0]), None)
@@ -94,7 +114,7 @@ def _over(x: Tensor, exposure: Tensor) -> Tensor:
 
 
 class LogRatePoisson(Counts):
-    """p(x) = lambda^x exp(-lambda) / x!.
+    """Poisson distribution p(x) = lambda^x exp(-lambda) / x!, parametrised by log lambda.
 
     Args:
         log_rate: log lambda, (*batch).
@@ -109,41 +129,42 @@ class LogRatePoisson(Counts):
 
     @property
     def mean(self) -> Tensor:
-        """lambda."""
+        """lambda, (*batch)."""
         return self.log_rate.exp()
 
     @property
     def variance(self) -> Tensor:
-        """lambda."""
+        """lambda, (*batch)."""
         return self.mean
 
     def exposed(self, log_exposure: Tensor) -> "LogRatePoisson":
-        """See ``Counts``."""
+        """Return Poisson counts with rate lambda exp(log_exposure)."""
         return LogRatePoisson(self.log_rate + log_exposure)
 
     @torch.no_grad()
     def sample(self, sample_shape: Shape = ()) -> Tensor:
-        """(*sample_shape, *batch)."""
+        """Draw counts without a gradient, (*sample_shape, *batch)."""
         return torch.poisson(self.mean.expand(self._extended_shape(sample_shape)))
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """x log lambda - lambda - log x!, in nats."""
+        """Return x log lambda - lambda - log x! in nats, (*batch)."""
         x, log_rate = value.double(), self.log_rate.double()
         log_p = x * log_rate - log_rate.exp() - (x + 1).lgamma()
         return log_p.to(self.log_rate.dtype)
 
 
 class GammaPoisson(Counts):
-    """The negative binomial: Poisson counts whose rate is Gamma distributed.
+    """Negative binomial distribution: Poisson counts with a Gamma-distributed rate.
 
-    With mean m and dispersion a the variance is m + a m^2; 1 / a is the number of failures r of
-    other parametrisations and the theta ("inverse dispersion") of scVI. a -> 0 is Poisson.
+        p(x) = Gamma(x + r) / (Gamma(r) x!) (m / (m + r))^x (r / (m + r))^r,    r = 1 / a
 
-        p(x) = Gamma(x + r) / (Gamma(r) x!) (m / (m + r))^x (r / (m + r))^r
+    With mean m and dispersion a the variance is m + a m^2. r is the number of failures in other
+    parametrisations and the "inverse dispersion" theta of scVI. The limit a -> 0 is the Poisson
+    distribution.
 
     Args:
         log_mean: log m, (*batch).
-        dispersion: a > 0, broadcasts to (*batch); from 1e-4 on downwards digits are lost.
+        dispersion: a > 0, broadcasts to (*batch); below about 1e-4 digits are lost.
 
     >>> GammaPoisson(torch.tensor(0.0), torch.tensor(1.0)).log_prob(torch.tensor(1.0)).exp()
     tensor(0.2500)
@@ -155,27 +176,31 @@ class GammaPoisson(Counts):
 
     @property
     def mean(self) -> Tensor:
-        """m."""
+        """m, (*batch)."""
         return self.log_mean.exp()
 
     @property
     def variance(self) -> Tensor:
-        """m + a m^2."""
+        """m + a m^2, (*batch)."""
         return self.mean + self.dispersion * self.mean.square()
 
     def exposed(self, log_exposure: Tensor) -> "GammaPoisson":
-        """See ``Counts``; the dispersion stays."""
+        """Return counts with mean m exp(log_exposure) and the same dispersion."""
         return GammaPoisson(self.log_mean + log_exposure, self.dispersion)
 
     @torch.no_grad()
     def sample(self, sample_shape: Shape = ()) -> Tensor:
-        """(*sample_shape, *batch)."""
+        """Draw a Gamma-distributed rate, then counts with that rate, (*sample_shape, *batch)."""
         shape = self._extended_shape(sample_shape)
         gamma = _standard_gamma((1 / self.dispersion).expand(shape))
         return torch.poisson(gamma * self.dispersion * self.mean)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """In nats; what depends on x and r alone is computed once for all samples of z."""
+        """Return log p(x) in nats, (*batch).
+
+        The terms in x and r alone have no sample axis, so they are computed once for all samples
+        of z.
+        """
         x, dispersion = value.double(), self.dispersion.double()
         r = 1 / dispersion
         choices = (x + r).lgamma() - r.lgamma() - (x + 1).lgamma()
@@ -185,11 +210,13 @@ class GammaPoisson(Counts):
 
 
 class ZeroInflated(Counts):
-    """0 with probability pi, else a draw of other counts.
+    """Counts that are 0 with probability pi and otherwise follow another count distribution.
+
+        p(x) = pi [x = 0] + (1 - pi) p_counts(x)
 
     Args:
-        counts: The others, with batch_shape (*batch).
-        logits: Of pi, (*batch).
+        counts: The other counts, with batch_shape (*batch).
+        logits: log pi / (1 - pi), (*batch).
 
     >>> from torch import tensor
     >>> ZeroInflated(LogRatePoisson(tensor(0.0)), tensor(0.0)).mean
@@ -202,26 +229,26 @@ class ZeroInflated(Counts):
 
     @property
     def mean(self) -> Tensor:
-        """(1 - pi) m."""
+        """(1 - pi) m, with m the mean of the other counts, (*batch)."""
         return (-self.logits).sigmoid() * self.counts.mean
 
     @property
     def variance(self) -> Tensor:
-        """(1 - pi) (v + pi m^2)."""
+        """(1 - pi) (v + pi m^2), with m and v the moments of the other counts, (*batch)."""
         spread = self.logits.sigmoid() * self.counts.mean.square()
         return (-self.logits).sigmoid() * (self.counts.variance + spread)
 
     def exposed(self, log_exposure: Tensor) -> "ZeroInflated":
-        """See ``Counts``; pi stays."""
+        """Multiply the mean of the other counts by exp(log_exposure); pi does not change."""
         return ZeroInflated(self.counts.exposed(log_exposure), self.logits)
 
     @torch.no_grad()
     def sample(self, sample_shape: Shape = ()) -> Tensor:
-        """(*sample_shape, *batch)."""
+        """Draw the other counts and set each to 0 with probability pi: (*sample_shape, *batch)."""
         counts = self.counts.sample(sample_shape)
         return counts * (torch.rand_like(counts) < (-self.logits).sigmoid())
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """log(pi [x = 0] + (1 - pi) p(x)), in nats."""
+        """Return log(pi [x = 0] + (1 - pi) p_counts(x)) in nats, (*batch)."""
         log_p = logsigmoid(-self.logits) + self.counts.log_prob(value)
         return torch.where(value == 0, torch.logaddexp(logsigmoid(self.logits), log_p), log_p)

@@ -1,4 +1,4 @@
-"""Noise that belongs to the datum: a number does not depend on the batch it came in."""
+"""Noise that belongs to the datum, so that a result does not depend on the batch it came in."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -18,6 +18,8 @@ _current: ContextVar["_Noise | None"] = ContextVar("datum_noise", default=None)
 
 @dataclass
 class _Noise:
+    """Seed, data indices and number of draws so far of one ``datum_noise`` block."""
+
     seed: int
     index: list[int]
     draws: int = 0
@@ -25,13 +27,14 @@ class _Noise:
 
 @contextmanager
 def datum_noise(seed: int, index: Sequence[int] | Tensor) -> Iterator[None]:
-    """Within this block ``draw`` gives datum b the noise of (seed, index[b]).
+    """Make ``draw`` give datum b the noise of (seed, index[b]) within this block.
 
-    The random state outside the block is left as it was.
+    Results then do not depend on batch size, on the order of the data or on the number of
+    processes. The random state outside the block is left unchanged.
 
     Args:
-        seed: Of the whole evaluation.
-        index: The position of each row of the batch in its data set, (B,).
+        seed: Seed of the whole evaluation.
+        index: Position of each row of the batch in its data set, (B,).
 
     >>> from torch.distributions import Normal
     >>> from vi.distributions.draw import draw
@@ -52,10 +55,17 @@ def datum_noise(seed: int, index: Sequence[int] | Tensor) -> Iterator[None]:
 
 
 def groups_of_rows(n: int, size: int) -> Iterator[slice]:
-    """Go through a batch of n in groups; within each, ``datum_noise`` is that of its rows.
+    """Iterate over a batch in groups of rows, with the ``datum_noise`` of those rows.
 
-    Every group draws as many times as the others, and what is drawn after the last group goes on
-    from there.
+    Every group must draw the same number of times. Draws after the last group continue from there,
+    as if the batch had not been split.
+
+    Args:
+        n: Number of rows.
+        size: Rows in a group; the last group may be smaller.
+
+    Yields:
+        The slice of each group.
     """
     noise = _current.get()
     draws = noise.draws if noise else 0
@@ -74,7 +84,17 @@ def groups_of_rows(n: int, size: int) -> Iterator[slice]:
 
 
 def keyed_draw(num_samples: int, batch_shape: torch.Size) -> Any:
-    """The context of one draw of shape (num_samples, *batch_shape, ...): ``draw`` enters it."""
+    """Return the context in which one draw takes its noise from the data.
+
+    Outside ``datum_noise`` it does nothing. ``draw`` enters it.
+
+    Args:
+        num_samples: K, the first axis of the draw.
+        batch_shape: Batch shape of the distribution, (B,) under ``datum_noise``.
+
+    Raises:
+        ValueError: Under ``datum_noise``, batch_shape is not (B,).
+    """
     noise = _current.get()
     if noise is None:
         return nullcontext()
@@ -87,7 +107,7 @@ def keyed_draw(num_samples: int, batch_shape: torch.Size) -> Any:
 
 
 class _KeyedRandomness(TorchDispatchMode):
-    """Runs every random operation of torch once per datum, each from that datum's own seed."""
+    """Run each random operation of torch once per datum, seeded by that datum."""
 
     def __init__(self, noise: _Noise, num_samples: int) -> None:
         super().__init__()
@@ -116,9 +136,10 @@ class _KeyedRandomness(TorchDispatchMode):
         return 1 if row.ndim > 1 and row.shape[:2] == (self.lead[0], 1) else 0
 
     def _slice(self, arg: Any, b: int) -> Any:
-        """The part of an argument that belongs to datum b: of a tensor, or of a size.
+        """Return the part of an argument that belongs to datum b: of a tensor, or of a size.
 
-        Contiguous, because torch fills contiguous and strided memory in different orders.
+        The part is contiguous, because torch fills contiguous and strided memory in different
+        orders.
         """
         if isinstance(arg, Tensor):
             if arg.shape[:2] == self.lead:

@@ -1,4 +1,4 @@
-"""All mass on one point."""
+"""The point mass."""
 
 import torch
 from torch import Tensor
@@ -8,12 +8,12 @@ from vi.math import Shape
 
 
 class Delta(Distribution):
-    """q with all its mass on ``value``: what hard and stochastic EM make of a posterior.
+    """Point mass on ``value``: the posterior of hard EM and of stochastic EM.
 
-    Its entropy is 0, as of any discrete distribution that is certain.
+    The entropy is 0, as for any discrete distribution without uncertainty.
 
     Args:
-        value: (*batch, Z).
+        value: The point, (*batch, Z).
 
     >>> Delta(torch.ones(3, 2)).mean.shape, Delta(torch.ones(3, 2)).entropy()
     (torch.Size([3, 2]), tensor([0., 0., 0.]))
@@ -27,29 +27,29 @@ class Delta(Distribution):
 
     @property
     def mean(self) -> Tensor:
-        """The point."""
+        """The point, (*batch, Z)."""
         return self.value
 
     @property
     def variance(self) -> Tensor:
-        """0."""
+        """Zeros, (*batch, Z)."""
         return torch.zeros_like(self.value)
 
     @property
     def covariance_matrix(self) -> Tensor:
-        """0, (*batch, Z, Z)."""
+        """Zeros, (*batch, Z, Z)."""
         return torch.zeros_like(self.value).diag_embed()
 
     def sample(self, sample_shape: Shape = ()) -> Tensor:
-        """The point, again and again."""
+        """Return the point, expanded to (*sample_shape, *batch, Z)."""
         return self.value.expand(*sample_shape, *self.value.shape)
 
     def entropy(self) -> Tensor:
-        """0."""
+        """Return 0 nats, (*batch)."""
         return self.value.new_zeros(self.batch_shape)
 
 
 @register_kl(Delta, Distribution)
 def _kl_delta(q: Delta, p: Distribution) -> Tensor:
-    """-log p at the point, for a discrete z."""
+    """Return -log p(value) in nats: the KL of a point mass over a discrete z."""
     return -p.log_prob(q.value)

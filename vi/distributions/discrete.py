@@ -1,4 +1,4 @@
-"""Independent discrete variables, whose joint states can be listed where they are few."""
+"""Independent discrete variables, whose joint states can be enumerated if they are few."""
 
 import math
 
@@ -18,12 +18,14 @@ from vi.errors import require_positive
 from vi.math import Shape
 
 _MOST_STATES = 1024
+"""The largest number of joint states that is enumerated."""
 
 
 class Discrete(Independent):
-    """Independent variables of equally many values: up to 1024 joint states can be listed.
+    """Independent discrete variables with the same number of values.
 
-    Then ``has_enumerate_support`` is true, and a bound sums over z; with more states it is not.
+    Up to 1024 joint states, ``has_enumerate_support`` is true and a bound sums over z exactly;
+    with more states it samples.
 
     >>> z = bits(torch.zeros(5, 3)).enumerate_support(expand=False)
     >>> z.shape, z[[0, 1, 7], 0]
@@ -34,22 +36,22 @@ class Discrete(Independent):
 
     @property
     def num_states(self) -> int:
-        """C^N of N variables with C values each."""
+        """Number of joint states, C^N for N variables with C values each."""
         return self._num_values**self._num_variables
 
     @property
     def has_enumerate_support(self) -> bool:
-        """Whether there are at most 1024 states."""
+        """Whether there are at most 1024 joint states."""
         return self.num_states <= _MOST_STATES
 
     def enumerate_support(self, expand: bool = True) -> Tensor:  # noqa: FBT001, FBT002, torch's
-        """All states, (S, *batch, *event); the last variable changes first.
+        """Return all joint states, (S, *batch, *event); the last variable changes fastest.
 
         Args:
-            expand: If not, the axes of the batch have size 1.
+            expand: If false, the batch axes have size 1.
 
         Raises:
-            NotImplementedError: There are too many.
+            NotImplementedError: There are more than 1024 states.
         """
         if not self.has_enumerate_support:
             raise NotImplementedError(f"{self.num_states} states are too many to list")
@@ -72,7 +74,10 @@ class Discrete(Independent):
 
 
 def bits(logits: Tensor) -> Discrete:
-    """z in {0, 1}^Z with log p_d / (1 - p_d) = logits, (*batch, Z).
+    """Return independent bits z in {0, 1}^Z.
+
+    Args:
+        logits: log p_d / (1 - p_d), (*batch, Z).
 
     >>> bits(torch.zeros(2)).log_prob(torch.ones(2))
     tensor(-1.3863)
@@ -81,7 +86,11 @@ def bits(logits: Tensor) -> Discrete:
 
 
 def categories(logits: Tensor, event_shape: Shape) -> Distribution:
-    """z one-hot (C,), or (N, C) for N variables, with log p = logits + const, (*batch, *event).
+    """Return one-hot variables: z of shape (C,) for one variable, (N, C) for several.
+
+    Args:
+        logits: log p up to a constant for each variable, (*batch, *event_shape).
+        event_shape: (C,) or (N, C).
 
     >>> categories(torch.zeros(3, 4), (3, 4)).log_prob(torch.eye(4)[:3])
     tensor(-4.1589)
@@ -92,10 +101,17 @@ def categories(logits: Tensor, event_shape: Shape) -> Distribution:
 
 
 def categorical_shape(num_categories: int, num_variables: int) -> Shape:
-    """The event of so many one-hot variables: (C,) of one, else (N, C).
+    """Return the event shape of one-hot variables: (C,) for one, (N, C) for several.
+
+    Args:
+        num_categories: C.
+        num_variables: N.
 
     Raises:
-        ConfigurationError: No category, or no variable.
+        ConfigurationError: A number is not positive.
+
+    >>> categorical_shape(4, 1), categorical_shape(4, 3)
+    ((4,), (3, 4))
     """
     require_positive("num_categories", num_categories)
     require_positive("num_variables", num_variables)
@@ -103,17 +119,21 @@ def categorical_shape(num_categories: int, num_variables: int) -> Shape:
 
 
 def gumbel(shape: Shape, like: Tensor) -> Tensor:
-    """-log E with E ~ Exp(1), in the precision and on the device of ``like``.
+    """Return standard Gumbel noise, -log E with E ~ Exp(1).
 
-    argmax(logits + gumbel) is a draw from the softmax of the logits.
+    argmax(logits + gumbel) is a draw from softmax(logits).
+
+    Args:
+        shape: Shape of the noise.
+        like: Tensor whose precision and device the noise takes.
     """
-    # An exponential draw can be 0 in single precision, and then its logarithm is not finite.
+    # An exponential draw can be 0 in single precision, where its logarithm is not finite.
     exponential = like.detach().new_empty(shape).exponential_()
     return exponential.clamp_min_(torch.finfo(like.dtype).tiny).log_().neg_()
 
 
 def largest(scores: Tensor) -> Tensor:
-    """One where the last axis is largest, 0 elsewhere.
+    """Return the one-hot vector of the largest entry along the last axis.
 
     >>> largest(torch.tensor([0.2, 0.5, 0.3]))
     tensor([0., 1., 0.])
@@ -122,11 +142,11 @@ def largest(scores: Tensor) -> Tensor:
 
 
 class _Bit(Bernoulli):
-    """torch's, with a KL that stays finite and waits for no device."""
+    """torch's Bernoulli, with a KL that stays finite and does not synchronise with the device."""
 
 
 class _OneHot(OneHotCategorical):
-    """torch's, without a check of the arguments; its noise has the shape of z."""
+    """torch's one-hot variable without argument checks; its noise has the shape of z."""
 
     def __init__(self, logits: Tensor) -> None:
         self._categorical = Categorical(logits=logits, validate_args=False)
@@ -144,7 +164,7 @@ class _OneHot(OneHotCategorical):
 
 @register_kl(_Bit, Bernoulli)
 def _kl_bit(q: Bernoulli, p: Bernoulli) -> Tensor:
-    """sum_z q(z) (log q(z) - log p(z)), each term without cancellation."""
+    """Return sum_z q(z) (log q(z) - log p(z)) over both values, without cancellation."""
     terms = []
     for sign in (1, -1):
         log_q, log_p = logsigmoid(sign * q.logits), logsigmoid(sign * p.logits)
@@ -154,5 +174,5 @@ def _kl_bit(q: Bernoulli, p: Bernoulli) -> Tensor:
 
 @register_kl(_OneHot, OneHotCategorical)
 def _kl_one_hot(q: OneHotCategorical, p: OneHotCategorical) -> Tensor:
-    """sum_c q_c (log q_c - log p_c); torch's own is infinite where exp underflows."""
+    """Return sum_c q_c (log q_c - log p_c); torch's own is infinite where exp underflows."""
     return (q.probs * (q.logits - p.logits)).sum(-1)

@@ -1,4 +1,4 @@
-"""How a bound, a scheme or an evaluation draws from q(z|x)."""
+"""Draws from q(z|x) for bounds, schemes and evaluations."""
 
 from collections.abc import Callable
 from functools import partial
@@ -12,13 +12,13 @@ from vi.errors import ConfigurationError
 
 
 class Points:
-    """Points whose weighted mean stands for E_q: draws, or the whole support of a discrete z.
+    """Points whose weighted mean estimates E_q: draws, or the whole support of a discrete z.
 
     Args:
-        z: (K, B, *Z); of a support, which is the same for all data, (K, 1, *Z): a decoder sees
-            each state once.
-        density: Gives log q(z_k|x), (K, B).
-        weights: None of draws, which count alike; q(z_k|x) of a support, (K, B).
+        z: Draws (K, B, *Z). For a support, which is the same for all data, (K, 1, *Z), so that a
+            decoder evaluates each state once.
+        density: Returns log q(z_k|x) in nats, (K, B).
+        weights: None for draws, which have equal weights; q(z_k|x) for a support, (K, B).
     """
 
     def __init__(
@@ -30,32 +30,37 @@ class Points:
 
     @property
     def log_q(self) -> Tensor:
-        """log q(z_k|x) in nats, (K, B): computed when it is asked for, and once."""
+        """log q(z_k|x) in nats, (K, B); computed on first use and then stored."""
         if self._log_q is None:
             self._log_q = self._density()
         return self._log_q
 
     def mean(self, values: Tensor) -> Tensor:
-        """E_q[f(z)] (B,) from the values f(z_k) (K, B)."""
+        """Return the estimate of E_q[f(z)], (B,).
+
+        Args:
+            values: f(z_k), (K, B).
+        """
         if self.weights is not None:
             return (self.weights * values).sum(0)
         return values.squeeze(0) if len(values) == 1 else values.mean(0)
 
 
 def draw(q: Distribution, num_samples: int, *, enumerate_support: bool = False) -> Points:
-    """z_k ~ q(z|x) with a pathwise gradient; of a discrete z all of its states, if told so.
+    """Draw z_k ~ q(z|x) with a pathwise gradient, or list the states of a discrete z.
 
     Inside ``datum_noise`` the noise of each datum depends on (seed, datum) only. A q without a
-    pathwise gradient gives plain samples where nobody asks for its gradient: in an evaluation, or
-    while theta alone is trained.
+    pathwise gradient gives plain samples if log q does not require a gradient, as in an evaluation
+    or while only theta is trained.
 
     Args:
         q: Distribution with batch_shape (B,) and event_shape (*Z).
         num_samples: K.
-        enumerate_support: Take E_q without error over the support of q where it has few states.
+        enumerate_support: If q has an enumerable support, return all of its states with their
+            probabilities as weights, so that E_q is exact.
 
     Raises:
-        ConfigurationError: q has no ``rsample``, and its gradient is asked for.
+        ConfigurationError: q has no ``rsample``, and log q requires a gradient.
 
     >>> import torch
     >>> from torch.distributions import Independent, Normal, OneHotCategorical
@@ -77,16 +82,21 @@ def draw(q: Distribution, num_samples: int, *, enumerate_support: bool = False) 
 
 
 def _support(q: Distribution) -> Points:
+    """Return every state of q, weighted by its probability."""
     z = q.enumerate_support(expand=False)
     log_q = q.log_prob(z)
     return Points(z, lambda: log_q, log_q.exp())
 
 
 def without_gradient(q: Distribution, z: Tensor) -> Points:
-    """Draws of a q without ``rsample``, if nobody asks for their gradient.
+    """Return draws of a q without ``rsample``, which are valid only without a gradient of q.
+
+    Args:
+        q: Distribution that z was drawn from.
+        z: Draws, (K, B, *Z).
 
     Raises:
-        ConfigurationError: Somebody does.
+        ConfigurationError: log q(z) requires a gradient.
     """
     log_q = q.log_prob(z)
     if log_q.requires_grad:

@@ -1,4 +1,4 @@
-"""One of C numbers on a grid."""
+"""The categorical distribution over numbers on a grid."""
 
 import torch
 from torch import Tensor
@@ -8,11 +8,13 @@ from vi.math import Shape
 
 
 class GridCategorical(Distribution):
-    """P(x = k / levels) = softmax(logits)_k for k = 0 .. C - 1, a distribution for every entry.
+    """Categorical over a grid, P(x = k / levels) = softmax(logits)_k for k = 0 .. C - 1.
+
+    Each entry has a distribution of its own.
 
     Args:
-        logits: (*batch, C).
-        levels: Between 0 and 1; 1 for integers.
+        logits: log P up to a constant, (*batch, C).
+        levels: Steps between 0 and 1; 1 for integers.
 
     >>> p = GridCategorical(torch.tensor([0.0, 0.0, 0.0]), levels=2)
     >>> p.mean, p.log_prob(torch.tensor([0.0, 0.5, 1.0]))
@@ -28,23 +30,23 @@ class GridCategorical(Distribution):
 
     @property
     def values(self) -> Tensor:
-        """What can be drawn, (C,)."""
+        """The numbers 0, 1 / levels, .., (C - 1) / levels, (C,)."""
         like = {"dtype": self.log_probs.dtype, "device": self.log_probs.device}
         return torch.arange(self.log_probs.shape[-1], **like) / self.levels
 
     @property
     def mean(self) -> Tensor:
-        """(*batch)."""
+        """E[x], (*batch), in the units of the data."""
         return self.log_probs.exp() @ self.values
 
     @property
     def variance(self) -> Tensor:
-        """(*batch)."""
+        """Var[x], (*batch), in the squared units of the data."""
         deviation = self.values - self.mean[..., None]
         return (self.log_probs.exp() * deviation.square()).sum(-1)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """In nats, (*batch)."""
+        """Return log P(value) in nats, (*batch); value is rounded to the grid."""
         index = (value * self.levels).round().long()
         shape = torch.broadcast_shapes(value.shape, self.batch_shape)
         log_probs = self.log_probs.expand(*shape, -1)
@@ -52,7 +54,10 @@ class GridCategorical(Distribution):
 
     @torch.no_grad()
     def sample(self, sample_shape: Shape = ()) -> Tensor:
-        """The inverse of the distribution function at one uniform number in (0, 1] an entry."""
+        """Draw by inverting the distribution function, (*sample_shape, *batch).
+
+        Each entry takes one uniform number in (0, 1].
+        """
         cumulated = self.log_probs.exp().cumsum(-1)
         shape = self._extended_shape(torch.Size(sample_shape))
         u = 1 - torch.rand(shape, dtype=cumulated.dtype, device=cumulated.device)

@@ -1,4 +1,4 @@
-"""What the implicit gradients of draws have in common: they may be taken once."""
+"""Implicitly reparameterised draws: their gradient can be taken only once."""
 
 import torch
 
@@ -6,13 +6,16 @@ from vi.errors import ConfigurationError
 
 
 def refuse_second_derivative(of: str) -> None:
-    """Called in a backward pass whose result would be a constant to a second derivative.
+    """Raise an error if the gradient of a draw is itself being differentiated.
+
+    The backward pass of an implicit draw uses stored slopes. A second derivative would treat them
+    as constants and be silently wrong.
 
     Args:
-        of: What the draw is from.
+        of: Name of the distribution that was drawn from, for the message.
 
     Raises:
-        ConfigurationError: Somebody is about to differentiate it.
+        ConfigurationError: The backward pass runs with gradients enabled.
     """
     if torch.is_grad_enabled():
         raise ConfigurationError(

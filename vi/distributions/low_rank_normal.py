@@ -1,4 +1,4 @@
-"""The Gaussian with a few directions beside independent noise."""
+"""The Gaussian with a low-rank plus diagonal covariance."""
 
 import math
 from functools import partial
@@ -20,15 +20,15 @@ from vi.math import Shape
 
 
 class LowRankNormal(OnePass, Distribution):
-    """N(z; m, S (I + U U') S) with S = diag(s): the covariance W W' + S^2 with W = S U.
+    """Gaussian N(z; m, S (I + U U') S) with S = diag(s): covariance W W' + S^2 with W = S U.
 
-    What is inverted is the capacitance I + U' U, (R, R), which does not know the scales: neither
-    their size nor their spread harms it.
+    Solutions and determinants go through the capacitance I + U' U, (R, R), which does not contain
+    the scales; neither their size nor their spread affects its condition.
 
     Args:
         loc: m, (*batch, Z).
-        scale: s, (*batch, Z).
-        factor: U, (*batch, Z, R).
+        scale: s > 0, (*batch, Z).
+        factor: U, (*batch, Z, R), the R directions in units of s.
 
     Reference: Rezende, Mohamed and Wierstra, 2014, https://arxiv.org/abs/1401.4082, section 4.3
 
@@ -48,12 +48,12 @@ class LowRankNormal(OnePass, Distribution):
 
     @property
     def mean(self) -> Tensor:
-        """m."""
+        """m, (*batch, Z)."""
         return self.loc
 
     @property
     def variance(self) -> Tensor:
-        """s_d^2 (1 + |u_d|^2)."""
+        """s_d^2 (1 + |u_d|^2), (*batch, Z)."""
         return self.scale.square() * (1 + self.factor.square().sum(-1))
 
     @property
@@ -64,14 +64,15 @@ class LowRankNormal(OnePass, Distribution):
 
     @lazy_property
     def capacitance_tril(self) -> Tensor:
-        """The Cholesky factor of I + U' U, (*batch, R, R)."""
+        """Cholesky factor of I + U' U, (*batch, R, R)."""
         gram = self.factor.mT @ self.factor
         identity = torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device)
-        return torch.linalg.cholesky_ex(gram + identity).L  # nothing waits for the device
+        # Unlike ``cholesky``, ``cholesky_ex`` does not wait for the device to report an error.
+        return torch.linalg.cholesky_ex(gram + identity).L
 
     @lazy_property
     def log_stretch(self) -> Tensor:
-        """1/2 log det (I + U U'), (*batch): what the directions add to the volume."""
+        """1/2 log det (I + U U'), (*batch): what the directions add to the log-volume."""
         return self.capacitance_tril.diagonal(dim1=-2, dim2=-1).log().sum(-1)
 
     @property
@@ -81,13 +82,17 @@ class LowRankNormal(OnePass, Distribution):
 
     @lazy_property
     def _gain(self) -> Tensor:
-        """(I + U' U)^-1 U', (*batch, R, Z): the directions' part in what is seen."""
+        """(I + U' U)^-1 U', (*batch, R, Z): maps y to the best coefficients of the directions."""
         return torch.cholesky_solve(self.factor.mT, self.capacitance_tril)
 
     def squared_length(self, y: Tensor) -> Tensor:
-        """y' (I + U U')^-1 y of y (.., *batch, Z): min_e |y - U e|^2 + |e|^2.
+        """Return y' (I + U U')^-1 y, (.., *batch), as min_e |y - U e|^2 + |e|^2.
 
-        The sum of squares loses no digits where y lies along a long direction.
+        This sum of squares keeps its digits if y lies along a long direction, where the usual
+        difference of two large numbers loses them.
+
+        Args:
+            y: Standardised values (z - m) / s, (.., *batch, Z).
         """
         e = torch.einsum("...rz,...z->...r", self._gain, y)
         rest = y - torch.einsum("...zr,...r->...z", self.factor, e)
@@ -95,22 +100,25 @@ class LowRankNormal(OnePass, Distribution):
 
     @property
     def residual(self) -> Tensor:
-        """The diagonal of (I + U U')^-1, (*batch, Z): a sum of squares, as above."""
+        """Diagonal of (I + U U')^-1, (*batch, Z), as a sum of squares."""
         units = torch.eye(self.event_shape[0], dtype=self.loc.dtype, device=self.loc.device)
         units = units.view(-1, *[1] * len(self.batch_shape), *self.event_shape)
         return self.squared_length(units).movedim(0, -1)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """In nats."""
+        """Return log p(z) in nats, (*batch)."""
         return self._log_density((value - self.loc) / self.scale)
 
     def rsample_and_density(self, sample_shape: Shape = ()) -> ScoredDraws:
-        """m + S (e + U f), with e and f standard normal; log p does not go through m and S."""
+        """Draw z = m + S (e + U f) with standard normal e and f, (*sample_shape, *batch, Z).
+
+        log p is computed from e + U f, so that m and S do not cost it any digits.
+        """
         y = self._standardised(sample_shape)
         return self.loc + self.scale * y, partial(self._log_density, y)
 
     def entropy(self) -> Tensor:
-        """In nats."""
+        """Return H in nats, (*batch)."""
         return 0.5 * self.event_shape[0] * (1 + math.log(2 * math.pi)) + self.half_log_det
 
     def _standardised(self, sample_shape: Shape) -> Tensor:
@@ -126,14 +134,19 @@ class LowRankNormal(OnePass, Distribution):
 
 
 def _kl(squares: Tensor, q_half_log_det: Tensor, p_half_log_det: Tensor, dim: int) -> Tensor:
-    """(tr(P^-1 Q) + (m_q - m_p)' P^-1 (m_q - m_p) - Z + log det P - log det Q) / 2.
+    """Return (squares - Z + log det P - log det Q) / 2, the KL of two Gaussians in nats.
 
-    ``squares`` are the first two terms.
+    ``squares`` is tr(P^-1 Q) + (m_q - m_p)' P^-1 (m_q - m_p).
     """
     return 0.5 * (squares - dim) + p_half_log_det - q_half_log_det
 
 
 def _factors(distribution: Independent) -> Normal:
+    """Return the normal factors of a diagonal Gaussian.
+
+    Raises:
+        NotImplementedError: The distribution is not a diagonal Gaussian, so torch finds no KL.
+    """
     factors = distribution.base_dist
     if not isinstance(factors, Normal) or distribution.reinterpreted_batch_ndims != 1:
         raise NotImplementedError
@@ -141,6 +154,7 @@ def _factors(distribution: Independent) -> Normal:
 
 
 def _half_log_det(q: MultivariateNormal) -> Tensor:
+    """Return 1/2 log det of the covariance, (*batch)."""
     return q.scale_tril.diagonal(dim1=-2, dim2=-1).log().sum(-1)
 
 

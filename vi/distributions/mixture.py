@@ -1,4 +1,4 @@
-"""A mixture of distributions of one kind."""
+"""Finite mixtures."""
 
 import torch
 from torch import Tensor
@@ -11,11 +11,13 @@ from vi.math import Shape
 
 
 class FiniteMixture(CostlyMean, Distribution):
-    """p(z) = sum_c w_c p_c(z), of any events.
+    """Finite mixture p(z) = sum_c w_c p_c(z), over events of any shape.
+
+    ``sample`` has no gradient: the choice of the component is discrete.
 
     Args:
         logits: log w_c up to a constant, (*batch, C).
-        components: p_c, with batch_shape (*batch, C).
+        components: p_c, with batch_shape (*batch, C) and event_shape (*event).
 
     >>> from torch.distributions import Normal
     >>> components = Normal(torch.tensor([-1.0, 1.0]), 1.0)
@@ -34,39 +36,49 @@ class FiniteMixture(CostlyMean, Distribution):
 
     @property
     def support(self) -> Constraint:  # pyright: ignore
-        """Of the components."""
+        """Support of the components."""
         return self.components.support  # pyright: ignore
 
     @property
     def mean(self) -> Tensor:
-        """sum_c w_c E_c[z]."""
+        """sum_c w_c E_c[z], (*batch, *event)."""
         return self._average(self.components.mean)
 
     @property
     def variance(self) -> Tensor:
-        """The mean of the variances and the variance of the means."""
+        """Mean of the variances plus variance of the means, (*batch, *event)."""
         between = self.components.mean - self.mean.unsqueeze(self._axis)
         return self._average(self.components.variance + between.square())
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """log sum_c w_c p_c(value) in nats."""
+        """Return log sum_c w_c p_c(value) in nats, (*batch)."""
         log_p = component_log_prob(self.components, value)
         return (self.log_weights + log_p).logsumexp(-1)
 
     def sample(self, sample_shape: Shape = ()) -> Tensor:
-        """A component, then z of it: (*sample_shape, *batch, *event)."""
+        """Draw a component, then z from it: (*sample_shape, *batch, *event)."""
         with torch.no_grad():
             return self.draw_from(self._draw_components(sample_shape))
 
     def draw_from(self, index: Tensor) -> Tensor:
-        """One z of each of these components (.., *batch): (.., *batch, *event)."""
+        """Draw one z from each of the given components.
+
+        Args:
+            index: Numbers of components, (.., *batch).
+
+        Returns:
+            z, (.., *batch, *event).
+        """
         rank = index.ndim - len(self.batch_shape)
         every = self.components.sample(torch.Size(index.shape[:rank]))
         index = index.reshape(*index.shape, *[1] * -self._axis)
         return every.take_along_dim(index, self._axis).squeeze(self._axis)
 
     def _draw_components(self, sample_shape: Shape) -> Tensor:
-        """Where a uniform number falls among the cumulative weights; nothing waits for it."""
+        """Draw components by comparing uniform numbers with the cumulative weights.
+
+        Unlike ``torch.multinomial`` this does not wait for the device.
+        """
         shape = (*sample_shape, *self.batch_shape, 1)
         weights = self.log_weights.exp()
         uniform = torch.rand(shape, dtype=weights.dtype, device=weights.device)
@@ -74,10 +86,11 @@ class FiniteMixture(CostlyMean, Distribution):
 
     @property
     def _axis(self) -> int:
-        """Of the components in (*batch, C, *event), from the end."""
+        """Axis of the components in (*batch, C, *event), counted from the end."""
         return -1 - len(self.event_shape)
 
     def _average(self, values: Tensor) -> Tensor:
+        """Return sum_c w_c values_c, (*batch, *event)."""
         weights = self.log_weights.exp()
         weights = weights.reshape(*weights.shape, *[1] * len(self.event_shape))
         return (weights * values).sum(self._axis)

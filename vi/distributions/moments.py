@@ -1,34 +1,38 @@
-"""Moments of data (N, *event) entry by entry; NaN where an entry is missing."""
+"""Moments of each entry of data (N, *event), in which NaN marks a missing entry."""
 
 import torch
 from torch import Tensor
 
-_NEAR_FLOOR = 1e-2  # of the floor: so far above it a parameter starts at least
+_NEAR_FLOOR = 1e-2  # a parameter starts at least this share of the floor above the floor
 
 
 def known(x: Tensor) -> Tensor:
-    """In how many data each entry is known, at least 1; (*event)."""
+    """Return the number of data in which each entry is known, at least 1, (*event)."""
     return (~x.isnan()).sum(0).clamp_min(1)
 
 
 def mean_of(x: Tensor) -> Tensor:
-    """0 of an entry without data; (*event)."""
+    """Return the mean of each entry, (*event); 0 for an entry without data."""
     return x.nanmean(0).nan_to_num()
 
 
 def variance_of(x: Tensor) -> Tensor:
-    """About the mean, over the number of data; (*event)."""
+    """Return the variance of each entry about its mean, (*event), with the divisor N."""
     return (x - mean_of(x)).square().nansum(0) / known(x)
 
 
 def spread_of(x: Tensor) -> Tensor:
-    """The standard deviation; 1 of an entry that does not vary; (*event)."""
+    """Return the standard deviation of each entry, (*event); 1 for an entry that does not vary."""
     deviation = variance_of(x).sqrt()
     return deviation.where(deviation > 0, torch.ones_like(deviation))
 
 
 def counts_of(x: Tensor, num: int) -> Tensor:
-    """How often each entry is each of the numbers 0 .. num - 1: (*event, num).
+    """Return how often each entry takes each of the values 0 .. num - 1, (*event, num).
+
+    Args:
+        x: Data (N, *event) of whole numbers, NaN where an entry is missing.
+        num: Number of values.
 
     >>> counts_of(torch.tensor([[0.0, 2.0], [0.0, torch.nan]]), 3)
     tensor([[2, 0, 0],
@@ -42,7 +46,10 @@ def counts_of(x: Tensor, num: int) -> Tensor:
 
 
 def before_softplus(value: Tensor, floor: float) -> Tensor:
-    """The r with floor + softplus(r) = value; of values near the floor and below, just above it.
+    """Return the r with floor + softplus(r) = value.
+
+    Values close to the floor or below it are first raised to 1.01 floor, as r would otherwise be
+    minus infinity or undefined.
 
     >>> before_softplus(torch.tensor(3.0), floor=1.0)
     tensor(1.8546)

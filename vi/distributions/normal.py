@@ -1,4 +1,4 @@
-"""The Gaussian by its logarithmic scale, and the one that needs no scale."""
+"""The Gaussian with a stored log-scale, and the standard normal."""
 
 import math
 from typing import Any
@@ -13,16 +13,16 @@ _LOG_2_PI = math.log(2 * math.pi)
 
 
 class Normal(LogScaled, torch.distributions.Normal):
-    """N(x; m, s^2) = exp(-y^2 / 2) / (s sqrt(2 pi)) with y = (x - m) / s.
+    """Gaussian N(x; m, s^2) = exp(-y^2 / 2) / (s sqrt(2 pi)) with y = (x - m) / s.
 
-    What is squared is y: torch squares x - m and s, which in single precision leaves nothing of
-    s < 1e-19 and s > 1e19.
+    y is squared, whereas torch squares x - m and s separately, which underflows or overflows in
+    single precision for s < 1e-19 and s > 1e19.
 
     Args:
         loc: m.
         scale: s, of the same shape.
-        log_scale: log s where it is known, so that it need not be found again.
-        validate_args: Whether to refuse arguments out of range, which waits for a device.
+        log_scale: log s if it is known, which saves a logarithm.
+        validate_args: Whether to reject arguments out of range; the check waits for the device.
 
     >>> q = Normal(torch.zeros(()), torch.tensor(1e30))
     >>> q.log_prob(torch.tensor(1e30)), torch.distributions.Normal(0.0, q.scale).log_prob(q.scale)
@@ -42,11 +42,14 @@ class Normal(LogScaled, torch.distributions.Normal):
 
     @property
     def log_scale(self) -> Tensor:
-        """log s."""
+        """log s, (*batch)."""
         return self.scale.log() if self._log_scale is None else self._log_scale
 
     def rsample(self, sample_shape: Any = ()) -> Tensor:
-        """m + s e with e ~ N(0, 1); one draw is not broadcast, nor its gradient summed."""
+        """Draw m + s e with e ~ N(0, 1), (*sample_shape, *batch).
+
+        A single draw is not broadcast, so that its gradient needs no sum over a sample axis.
+        """
         shape = self._extended_shape(sample_shape)
         noise = torch.empty(shape, dtype=self.loc.dtype, device=self.loc.device).normal_()
         if noise.numel() == self.loc.numel():
@@ -54,25 +57,25 @@ class Normal(LogScaled, torch.distributions.Normal):
         return self.loc + self.scale * noise
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """In nats."""
+        """Return log N(x; m, s^2) in nats, (*batch)."""
         y = (value - self.loc) / self.scale
         return -0.5 * (y.square() + _LOG_2_PI) - self.log_scale
 
     def entropy(self) -> Tensor:
-        """In nats."""
+        """Return log s + (1 + log 2 pi) / 2 in nats, (*batch)."""
         return self.log_scale + 0.5 * (1 + _LOG_2_PI)
 
     def expand(self, batch_shape: Shape, _instance: Any = None) -> "Normal":
-        """The same of a larger batch."""
+        """Return the same distribution with this batch_shape."""
         parts = (self.loc, self.scale, self.log_scale)
         return type(self)(*(part.expand(batch_shape) for part in parts))
 
 
 class UnitNormal(Normal):
-    """N(x; 0, 1), which neither subtracts nor divides.
+    """Standard normal N(x; 0, 1), whose log-density needs no subtraction and no division.
 
     Args:
-        zero: 0, of the shape of x.
+        zero: Zeros of the shape of x.
 
     >>> UnitNormal(torch.zeros(2)).log_prob(torch.zeros(5, 2)).shape
     torch.Size([5, 2])
@@ -82,9 +85,9 @@ class UnitNormal(Normal):
         super().__init__(zero, torch.ones_like(zero), zero)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """In nats."""
+        """Return log N(x; 0, 1) in nats, (*batch)."""
         return -0.5 * (value.square() + _LOG_2_PI)
 
     def expand(self, batch_shape: Shape, _instance: Any = None) -> "Normal":
-        """The same of a larger batch."""
+        """Return the same distribution with this batch_shape."""
         return type(self)(self.loc.expand(batch_shape))

@@ -1,4 +1,4 @@
-"""A mixture of Gaussians whose draws have a gradient."""
+"""Gaussian mixtures with reparameterised draws."""
 
 import math
 from typing import Any, NamedTuple
@@ -13,22 +13,24 @@ from vi.distributions.mixture import FiniteMixture
 from vi.distributions.normal import Normal
 from vi.math import Shape
 
-_MOST = 1e3  # of what the entries of a draw multiply a gradient by
+_MOST = 1e3  # largest factor by which the dependence between entries may amplify a gradient
 
 
 class NormalMixture(FiniteMixture):
-    """p(z) = sum_c w_c N(z; m_c, diag(s_c^2)), with implicitly reparameterised draws.
+    """Gaussian mixture p(z) = sum_c w_c N(z; m_c, diag(s_c^2)) with implicit reparameterisation.
 
-    A draw solves F(z; parameters) = u, where F_d is the distribution function of z_d given
-    z_1 .. z_(d-1) and u is uniform; so dz = -(dF/dz)^-1 dF, without a component to choose. The
-    gradient of a draw can be taken once: to differentiate it again is refused. Between components
-    one entry moves the next one far, and so on: a gradient that grows more than a thousandfold on
-    its way through the entries is cut to that.
+    A draw solves F(z; parameters) = u with uniform u, where F_d is the distribution function of
+    z_d given z_1 .. z_(d-1). Hence dz = -(dF/dz)^-1 dF, which does not depend on the component
+    that was drawn. The gradient of a draw can be taken once; a second derivative raises an error.
+
+    Between two components a small change of one entry can move the next entries far. A gradient
+    that grows more than a thousandfold on its way through the entries is scaled down to that
+    factor.
 
     Args:
         logits: log w_c up to a constant, (*batch, C).
         loc: m, (*batch, C, Z).
-        scale: s, (*batch, C, Z).
+        scale: s > 0, (*batch, C, Z).
 
     Reference: Graves, 2016, https://arxiv.org/abs/1607.05690; Figurnov, Mohamed and Mnih, 2018,
     https://arxiv.org/abs/1805.08498
@@ -45,7 +47,14 @@ class NormalMixture(FiniteMixture):
         self.loc, self.scale = loc, scale
 
     def draw_from(self, index: Tensor) -> Tensor:
-        """One z of each of these components (.., *batch): (.., *batch, Z)."""
+        """Draw one z from each of the given components.
+
+        Args:
+            index: Numbers of components, (.., *batch).
+
+        Returns:
+            z, (.., *batch, Z).
+        """
         loc, scale = (
             t.expand(*index.shape, *t.shape[-2:])
             .take_along_dim(index[..., None, None], -2)
@@ -55,7 +64,7 @@ class NormalMixture(FiniteMixture):
         return loc + scale * torch.randn_like(loc)
 
     def rsample(self, sample_shape: Shape = ()) -> Tensor:
-        """What ``sample`` gives, with a gradient."""
+        """Draw z as ``sample`` does, with its implicit gradient, (*sample_shape, *batch, Z)."""
         z = self.sample(sample_shape)
         parameters = (self.log_weights, self.loc, self.scale)
         if not (torch.is_grad_enabled() and any(p.requires_grad for p in parameters)):
@@ -66,6 +75,7 @@ class NormalMixture(FiniteMixture):
         return _Implicit.apply(given.cdf, z, *slopes)
 
     def _conditionals(self, z: Tensor) -> "_Conditionals":
+        """Return the distribution functions and densities of z_d given z_1 .. z_(d-1)."""
         y = (z.unsqueeze(-2) - self.loc) / self.scale
         log_n = -0.5 * y.square() - self.scale.log()
         before = pad(log_n[..., :-1], (1, 0)).cumsum(-1)  # of z_1 .. z_(d-1)
@@ -76,9 +86,11 @@ class NormalMixture(FiniteMixture):
         return _Conditionals(weight, tail, (weight * tail).sum(-2), log_density)
 
     def _slopes(self, z: Tensor, given: "_Conditionals") -> tuple[Tensor, Tensor, Tensor]:
-        """dF_d / dz_d, (.., Z), the rows of dF / dz in its units, (.., Z, Z), and sum_c w_cd s_cd.
+        """Return what the backward pass needs: dF_d / dz_d, the rows of dF / dz, and widths.
 
-        Below the diagonal, dF_d / dz_j = sum_c w_cd (Phi_cd - F_d) d log N(z_j; c) / dz_j.
+        The diagonal is the density dF_d / dz_d, (.., Z). The rows (.., Z, Z) are divided by it;
+        below the diagonal dF_d / dz_j = sum_c w_cd (Phi_cd - F_d) d log N(z_j; c) / dz_j. The
+        widths sum_c w_cd s_cd, (.., Z), make gradients of different entries comparable.
         """
         density = given.log_density.exp().clamp_min(torch.finfo(z.dtype).tiny)
         share = given.weight * (given.tail - given.cdf.unsqueeze(-2)) / density.unsqueeze(-2)
@@ -88,16 +100,19 @@ class NormalMixture(FiniteMixture):
 
 
 class _Conditionals(NamedTuple):
-    """Of z_d given z_1 .. z_(d-1)."""
+    """Quantities of z_d given z_1 .. z_(d-1), for each d."""
 
     weight: Tensor  # w_cd of each component, (.., C, Z)
-    tail: Tensor  # its Phi((z_d - m_cd) / s_cd), or that less 1, (.., C, Z)
+    tail: Tensor  # Phi((z_d - m_cd) / s_cd), or that minus 1, (.., C, Z)
     cdf: Tensor  # F_d, or F_d - 1, (.., Z)
     log_density: Tensor  # log dF_d / dz_d, (.., Z)
 
 
 def _nearer_tail(y: Tensor, weight: Tensor) -> Tensor:
-    """Phi(y), less 1 in dimensions in which z lies above the median: both tails keep digits."""
+    """Return Phi(y), minus 1 in dimensions where z lies above the median.
+
+    So both tails keep their digits.
+    """
     with torch.no_grad():
         above = (weight * torch.special.ndtr(y)).sum(-2, keepdim=True) > 0.5
         side = 1.0 - 2.0 * above.to(y.dtype)
@@ -105,7 +120,7 @@ def _nearer_tail(y: Tensor, weight: Tensor) -> Tensor:
 
 
 class _Implicit(torch.autograd.Function):
-    """z as the function of the parameters that leaves F(z; parameters) as it is."""
+    """z as the function of the parameters that keeps F(z; parameters) constant."""
 
     @staticmethod
     def forward(ctx: Any, cdf: Tensor, z: Tensor, *slopes: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The marginal of some entries of x: what is missing leaves the likelihood."""
+"""Marginals over the observed entries of x: missing entries drop out of the likelihood."""
 
 import torch
 from torch import Tensor
@@ -11,9 +11,10 @@ from vi.math import Shape
 
 
 class Observed(Distribution):
-    """p(x_observed | z) = prod_{d observed} p(x_d|z), for entries that are independent given z.
+    """Marginal p(x_observed | z) = prod_{d observed} p(x_d|z), for entries independent given z.
 
-    Everything else (mean, variance, samples) is that of all entries.
+    Only ``log_prob`` is restricted to observed entries; ``mean``, ``variance`` and ``sample``
+    cover all of them.
 
     Args:
         whole: p(x|z), with batch_shape (*batch).
@@ -41,20 +42,24 @@ class Observed(Distribution):
 
     @property
     def mean(self) -> Tensor:
-        """Of all entries."""
+        """Mean of all entries, (*batch, *event)."""
         return self.whole.mean
 
     @property
     def variance(self) -> Tensor:
-        """Of all entries."""
+        """Variance of all entries, (*batch, *event)."""
         return self.whole.variance
 
     def sample(self, sample_shape: Shape = ()) -> Tensor:
-        """All entries."""
+        """Draw all entries, (*sample_shape, *batch, *event)."""
         return self.whole.sample(torch.Size(sample_shape))
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """In nats, (*batch); what stands in the missing entries does not matter."""
+        """Return the sum of log p(x_d|z) over the observed entries in nats, (*batch).
+
+        Args:
+            value: x; the values of missing entries have no effect.
+        """
         entries: Distribution = self.whole.base_dist  # pyright: ignore
         log_p = _log_prob(entries, value, self.observed)
         log_p = log_p.where(self.observed, log_p.new_zeros(()))
@@ -63,13 +68,16 @@ class Observed(Distribution):
 
 
 def _log_prob(entries: Distribution, value: Tensor, observed: Tensor) -> Tensor:
-    """With a value that has a gradient in the place of those that are missing."""
+    """Return log p of each entry; missing entries get a value whose gradient is finite.
+
+    A NaN there would reach the parameters even though its log-density is masked afterwards.
+    """
     if isinstance(entries, Affine):
         return _log_prob(entries.base, entries.within(value), observed) - entries.log_scale
     return entries.log_prob(torch.where(observed, value, _inside(entries)))
 
 
 def _inside(entries: Distribution) -> Tensor | float:
-    """A value whose log-density has a gradient."""
+    """Return a value at which the log-density has a finite gradient."""
     inside = entries.inside if isinstance(entries, CostlyMean) else None
     return entries.mean.detach() if inside is None else inside

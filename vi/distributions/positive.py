@@ -1,4 +1,4 @@
-"""Positive numbers that are learned."""
+"""Learned positive parameters."""
 
 import torch
 from torch import Tensor, nn
@@ -10,12 +10,12 @@ from vi.math import Shape, inverse_softplus
 
 
 class PositiveParameter(nn.Module):
-    """floor + softplus(parameter), the same for all data.
+    """Positive parameter floor + softplus(raw), the same for all data.
 
     Args:
-        name: What it is, for messages.
-        start: Where it starts; and what ``start_at`` multiplies.
-        floor: Its least value.
+        name: Name of the parameter, for error messages.
+        start: Initial value; ``start_at`` multiplies the value from the data by it.
+        floor: Lower limit, positive.
 
     Raises:
         ConfigurationError: floor <= 0, or start <= floor.
@@ -32,16 +32,20 @@ class PositiveParameter(nn.Module):
         self.raw = nn.Parameter(torch.tensor(inverse_softplus(start - floor)))
 
     def spread_over(self, shape: Shape) -> None:
-        """From now on one number for each entry of this shape; they start equal."""
+        """Give each entry of this shape its own parameter; all start with the same value."""
         if self.raw.shape != torch.Size(shape):
             self.raw = nn.Parameter(self.raw.detach().expand(shape).clone())
 
     @torch.no_grad()
     def start_at(self, of_data: Tensor) -> None:
-        """Start at so many times what the data say, (), or an entry at a time."""
+        """Set the value to ``start`` times a value from the data.
+
+        Args:
+            of_data: A scalar, or one number per entry.
+        """
         start = self.start * of_data.to(self.raw)
         self.raw.copy_(before_softplus(start, self.floor).expand_as(self.raw))
 
     def forward(self) -> Tensor:
-        """The numbers."""
+        """Return the positive numbers, a scalar or one per entry."""
         return self.floor + softplus(self.raw)

@@ -1,4 +1,4 @@
-"""p(z): the role of a prior."""
+"""Priors p(z): the base class."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -13,16 +13,18 @@ from vi.options import Configurable
 
 
 class Prior(Configurable, nn.Module, ABC):
-    """A distribution of the latent z, with or without parameters to learn.
+    """Prior p(z) of the latent z, with or without learned parameters.
 
-    An implementer writes ``support`` and ``forward``. Comes for free: ``initialize``,
-    ``decoder_input`` and ``decoder_input_shape``, which a prior may write itself.
+    An implementer writes ``support`` and ``forward``. Defaults that a prior may override:
+    ``initialize`` does nothing, ``decoder_input`` returns z and ``decoder_input_shape`` is that of
+    z.
 
     Args:
         event_shape: Shape of z.
     """
 
     support: Constraint
+    """Support of one entry of z."""
 
     def __init__(self, event_shape: Shape) -> None:
         super().__init__()
@@ -30,21 +32,31 @@ class Prior(Configurable, nn.Module, ABC):
 
     @abstractmethod
     def forward(self, posterior: Callable[..., Distribution] | None = None) -> Distribution:
-        """The prior, with an empty batch_shape.
+        """Build the prior, with an empty batch_shape.
 
         Args:
-            posterior: (x, context=...) -> q(z|x), for priors made of posteriors; they never own
-                it.
+            posterior: Function (x, context=...) -> q(z|x), for priors that are mixtures of
+                posteriors. The prior does not own it: its parameters belong to the model.
+
+        Returns:
+            A distribution with batch_shape () and the event_shape of z.
         """
 
     def initialize(self, x: Tensor, **given: Tensor) -> None:
-        """See ``LatentVariableModel``."""
+        """Initialise the prior from training data; called once before the first step.
+
+        Does nothing by default.
+
+        Args:
+            x: Training data, (N, *event).
+            **given: Variables that the model conditions on, such as ``context``, (N, ..).
+        """
 
     @property
     def decoder_input_shape(self) -> Shape:
-        """The shape of what the likelihood reads of z."""
+        """Shape of ``decoder_input`` for one z."""
         return tuple(self.event_shape)
 
     def decoder_input(self, z: Tensor) -> Tensor:
-        """What the likelihood reads of z (*batch, *event_shape): all of it."""
+        """Return what the decoder reads of z (*batch, *event_shape): z itself by default."""
         return z

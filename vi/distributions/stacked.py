@@ -1,4 +1,4 @@
-"""Several parameters for every entry of an event, as one shape that a network can give."""
+"""Layout of several parameters per entry of an event, as the output of one network."""
 
 from torch import Tensor
 
@@ -6,7 +6,9 @@ from vi.math import Shape
 
 
 def stacked(num: int, event_shape: Shape) -> Shape:
-    """The shape of ``num`` numbers for every entry: along the first axis, so images stay images.
+    """Return the shape of ``num`` numbers per entry.
+
+    They are stacked along the first axis, so that images remain images with more channels.
 
     >>> stacked(10, (3, 8, 8)), stacked(10, (6,)), stacked(10, ())
     ((30, 8, 8), (60,), (10,))
@@ -15,7 +17,7 @@ def stacked(num: int, event_shape: Shape) -> Shape:
 
 
 def restacked(each: Tensor) -> Tensor:
-    """(*event, num) -> (*stacked): what ``unstacked`` undoes.
+    """Move the last axis (*event, num) into the first one; the inverse of ``unstacked``.
 
     >>> import torch
     >>> restacked(torch.zeros(3, 8, 8, 10)).shape
@@ -25,7 +27,12 @@ def restacked(each: Tensor) -> Tensor:
 
 
 def unstacked(params: Tensor, num: int, event_shape: Shape) -> Tensor:
-    """(*batch, *stacked) -> (*batch, *event, num).
+    """Separate the numbers of each entry: (*batch, *stacked) -> (*batch, *event, num).
+
+    Args:
+        params: Output of a network, of shape (*batch, *stacked(num, event_shape)).
+        num: Numbers per entry.
+        event_shape: Shape of the event.
 
     >>> import torch
     >>> unstacked(torch.zeros(5, 30, 8, 8), 10, (3, 8, 8)).shape

@@ -1,4 +1,4 @@
-"""A uniform mixture that is drawn from each of its components alike."""
+"""Uniform mixtures with stratified samples: equally many draws from every component."""
 
 from functools import partial
 
@@ -9,14 +9,15 @@ from vi.math import Shape
 
 
 class StratifiedMixture(OnePass, FiniteMixture):
-    """q(z) = 1/M sum_m q_m(z), whose draws with a gradient are K of every component.
+    """Uniform mixture q(z) = 1/M sum_m q_m(z), whose ``rsample`` draws K times per component.
 
-    The mean of a function over them has the expectation of that over draws of the mixture, and at
-    most its variance. ``sample`` draws a component at random, as of every mixture.
+    The mean of a function over these draws is an unbiased estimate of its expectation under q,
+    with at most the variance of K M independent draws. ``sample`` draws the component at random,
+    as every mixture does.
 
     Args:
         logits: Equal for all m, (*batch, M).
-        components: q_m, with batch_shape (*batch, M).
+        components: q_m, with batch_shape (*batch, M) and event_shape (*event).
 
     Reference: Kviman, Molen, Hotti, Kurt, Elvira and Lagergren, 2023,
     https://arxiv.org/abs/2209.15514
@@ -30,10 +31,10 @@ class StratifiedMixture(OnePass, FiniteMixture):
     """
 
     def rsample_and_density(self, sample_shape: Shape = ()) -> ScoredDraws:
-        """K of each component, (K M, *batch, *event), and what gives log q of the mixture.
+        """Draw K times from each component, (K M, *batch, *event); log q is that of the mixture.
 
         Raises:
-            ConfigurationError: The components have no ``rsample``, and its gradient is asked for.
+            ConfigurationError: The components have no ``rsample``, and log q requires a gradient.
         """
         q = self.components
         z = (q.rsample if q.has_rsample else q.sample)(sample_shape)

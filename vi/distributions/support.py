@@ -1,4 +1,4 @@
-"""Whether two distributions live on one space."""
+"""Check that q(z|x) and p(z) are distributions over the same space."""
 
 from torch.distributions import Distribution
 from torch.distributions.constraints import Constraint
@@ -9,10 +9,11 @@ from vi.errors import ConfigurationError, SupportMismatch
 
 
 def require_same_latent(posterior: ConditionalDistribution, prior: Prior | Distribution) -> None:
-    """Refuse a q(z|x) over another space than that of p(z).
+    """Raise an error unless q(z|x) and p(z) have the same support and event shape.
 
     Raises:
-        ConfigurationError: Their event shapes or supports differ.
+        SupportMismatch: Their supports differ.
+        ConfigurationError: Their event shapes differ.
     """
     _require_same_support(posterior, prior)
     if posterior.event_shape != prior.event_shape:
@@ -24,6 +25,7 @@ def require_same_latent(posterior: ConditionalDistribution, prior: Prior | Distr
 
 
 def _require_same_support(posterior: ConditionalDistribution, prior: Prior | Distribution) -> None:
+    """Raise ``SupportMismatch`` unless the supports of single entries have the same name."""
     q, p = support_name(posterior.support), support_name(prior.support)
     if q != p:
         raise SupportMismatch(
@@ -35,7 +37,7 @@ def _require_same_support(posterior: ConditionalDistribution, prior: Prior | Dis
 
 
 def support_name(support: Constraint | None) -> str:
-    """The support of one entry of the event, by name.
+    """Return the name of the support of one entry of the event.
 
     >>> from torch.distributions import constraints
     >>> support_name(constraints.real_vector)

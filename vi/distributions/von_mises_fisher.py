@@ -1,4 +1,4 @@
-"""Distributions on the sphere of unit vectors."""
+"""Distributions over unit vectors."""
 
 import math
 from functools import partial
@@ -14,12 +14,13 @@ from vi.math import Shape
 
 
 class VonMisesFisherDistribution(OnePass, Distribution):
-    """C_d(kappa) exp(kappa mu'z), a density in the area of the sphere of unit vectors z.
+    """Von Mises-Fisher density C_d(kappa) exp(kappa mu'z) over unit vectors z of d dimensions.
 
-    A draw is z = cos(theta) mu + sin(theta) v with a uniform v orthogonal to mu: theta is the
-    quantile of a uniform number, with its implicit gradient in kappa; mu and v are the axes of a
-    reflection, which is smooth around every mu. The pathwise gradient is the whole gradient. That
-    of the usual rejection sampler is not: whom it rejects depends on kappa.
+    A draw is z = cos(theta) mu + sin(theta) v with v uniform and orthogonal to mu. theta is the
+    quantile of a uniform number and has an implicit gradient in kappa. mu and v are axes of a
+    Householder reflection, which is smooth around every mu. The pathwise gradient is therefore the
+    whole gradient. The usual rejection sampler lacks a term, because its acceptance depends on
+    kappa.
 
     Args:
         loc: mu, unit vectors (*batch, d), d >= 2.
@@ -43,43 +44,48 @@ class VonMisesFisherDistribution(OnePass, Distribution):
 
     @property
     def mean(self) -> Tensor:
-        """A mu with A = E[mu'z]; shorter than 1."""
+        """E[mu'z] mu, (*batch, d); its length is below 1."""
         return (1 - self.angle.mean_versine)[..., None] * self.loc
 
     @property
     def variance(self) -> Tensor:
-        """Of every entry, (*batch, d)."""
+        """Variance of every entry, (*batch, d)."""
         along, across = self.angle.variance_cosine, self.angle.mean_square_sine
         square = self.loc.square()
         return along[..., None] * square + self._each(across)[..., None] * (1 - square)
 
     def rsample_and_density(self, sample_shape: Shape = ()) -> ScoredDraws:
-        """z (*sample, *batch, d); log p from the angle itself and hence to the last bits."""
+        """Draw z (*sample_shape, *batch, d), and log p from the angle, which keeps its digits."""
         z, theta = self._draw(sample_shape)
         return z, partial(self._density_of, theta)
 
     def _density_of(self, theta: Tensor) -> Tensor:
+        """Return log p in nats from the angle theta, (*sample_shape, *batch)."""
         return -self.concentration * versine_of(theta) - self._log_normalizer
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """In nats, (*batch). The distance of z from mu keeps what mu'z - 1 would round away."""
+        """Return log p(z) in nats, (*batch), with respect to the area of the sphere.
+
+        1 - mu'z is computed as |z - mu|^2 / 2, which keeps the digits that mu'z - 1 loses near mu.
+        """
         half_square = (value - self.loc).square().sum(-1) / 2
         return -self.concentration * half_square - self._log_normalizer
 
     def entropy(self) -> Tensor:
-        """In nats, (*batch)."""
+        """Return the differential entropy in nats, (*batch)."""
         return self.concentration * self.angle.mean_versine + self._log_normalizer
 
     @property
     def _log_normalizer(self) -> Tensor:
-        """kappa - log C_d(kappa)."""
+        """kappa - log C_d(kappa) in nats, (*batch)."""
         return self.angle.log_normalizer + log_area(self.loc.shape[-1] - 1)
 
     def _each(self, total: Tensor) -> Tensor:
-        """Of one of the directions orthogonal to mu."""
+        """Return the share of each of the d - 1 directions orthogonal to mu."""
         return total / (self.loc.shape[-1] - 1)
 
     def _draw(self, sample_shape: Shape) -> tuple[Tensor, Tensor]:
+        """Draw z and its angle theta to mu."""
         *shape, d = self._extended_shape(torch.Size(sample_shape))
         like = {"dtype": self.loc.dtype, "device": self.loc.device}
         theta = self.angle.quantile(torch.rand(shape, **like))
@@ -88,10 +94,10 @@ class VonMisesFisherDistribution(OnePass, Distribution):
 
 
 class UniformSphereDistribution(Distribution):
-    """The uniform distribution on the unit vectors.
+    """Uniform distribution over unit vectors of d dimensions.
 
     Args:
-        mean: Zeros (*batch, d); says the shape, the precision and the device.
+        mean: Zeros (*batch, d), which set the shape, the precision and the device.
 
     >>> UniformSphereDistribution(torch.zeros(3)).log_prob(torch.tensor([0.0, 0.0, 1.0]))
     tensor(-2.5310)
@@ -106,39 +112,39 @@ class UniformSphereDistribution(Distribution):
 
     @property
     def mean(self) -> Tensor:
-        """0."""
+        """Zeros, (*batch, d)."""
         return self.zeros
 
     @property
     def variance(self) -> Tensor:
-        """1 / d."""
+        """1 / d for every entry, (*batch, d)."""
         return torch.full_like(self.zeros, 1 / self.event_shape[0])
 
     def sample(self, sample_shape: Shape = ()) -> Tensor:
-        """z, (*sample, *batch, d)."""
+        """Draw z, (*sample_shape, *batch, d)."""
         shape = self._extended_shape(torch.Size(sample_shape))
         return unit_vectors(torch.randn(shape, dtype=self.zeros.dtype, device=self.zeros.device))
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Minus the logarithm of the area, in nats, (*batch)."""
+        """Return minus the logarithm of the sphere's area in nats, (*batch)."""
         shape = torch.broadcast_shapes(value.shape[:-1], self.batch_shape)
         return value.new_full(shape, -log_area(self.event_shape[0]))
 
     def entropy(self) -> Tensor:
-        """In nats, (*batch)."""
+        """Return the logarithm of the sphere's area in nats, (*batch)."""
         return self.zeros.new_full(self.batch_shape, log_area(self.event_shape[0]))
 
 
 @register_kl(VonMisesFisherDistribution, UniformSphereDistribution)
 def _kl_uniform(q: VonMisesFisherDistribution, p: UniformSphereDistribution) -> Tensor:
-    """log of the area - H(q)."""
+    """Return the logarithm of the sphere's area minus H(q) in nats."""
     d = q.event_shape[0]
     ratio = log_area(d) - log_area(d - 1)  # in double precision: for a small kappa it cancels
     return ratio - q.angle.log_normalizer - q.concentration * q.angle.mean_versine
 
 
 def log_area(dim: int) -> float:
-    """log of the area of the unit vectors in so many dimensions, 2 pi^(d/2) / Gamma(d/2).
+    """Return the logarithm of the sphere's area 2 pi^(d/2) / Gamma(d/2) in d dimensions.
 
     >>> [round(math.exp(log_area(d)), 9) for d in (1, 2, 3)]
     [2.0, 6.283185307, 12.566370614]
@@ -147,18 +153,20 @@ def log_area(dim: int) -> float:
 
 
 def unit_vectors(noise: Tensor) -> Tensor:
-    """Normal noise (*batch, d) to uniform directions.
+    """Normalise Gaussian noise (*batch, d) to uniformly distributed directions.
 
-    torch's noise is exactly 0 once in 10^7 numbers, and a vector of zeros has no direction.
+    torch's normal noise is exactly 0 once in 10^7 numbers, and a zero vector has no direction;
+    hence the small constant.
     """
     noise = noise + 1e-15
     return noise / noise.norm(dim=-1, keepdim=True)
 
 
 def _turned(x: Tensor, loc: Tensor) -> Tensor:
-    """Householder's reflection that takes e_1 to mu, of x (*sample, *batch, d).
+    """Apply to x (*sample, *batch, d) the Householder reflection that maps e_1 to mu.
 
-    e_1 is first taken to the one of mu and -mu that is farther from it, so that nothing cancels.
+    The reflection maps e_1 to whichever of mu and -mu is farther from it, and a sign corrects the
+    result, so that nothing cancels.
     """
     sign = torch.where(loc[..., :1] < 0, -1.0, 1.0).to(loc.dtype)
     first = loc[..., :1] + sign

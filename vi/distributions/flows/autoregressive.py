@@ -10,20 +10,21 @@ from vi.errors import require_positive
 
 
 class AutoregressiveFlow(FlowRecipe):
-    """y_d = exp(a_d) x_d + b_d, with a_d and b_d from x_1 .. x_(d-1) and the context.
+    """Affine autoregressive flow y_d = exp(a_d) x_d + b_d.
 
-    In a posterior it is the inverse autoregressive flow (IAF), in a prior the masked one (MAF).
-    exp(a_d) stays within 1e-3 and 1e3; the inverse takes Z passes.
+    a_d and b_d depend on x_1 .. x_(d-1) and on the context. In a posterior it is the inverse
+    autoregressive flow (IAF), in a prior the masked autoregressive flow (MAF). exp(a_d) stays
+    between 1e-3 and 1e3. The inverse takes Z passes.
 
     Args:
-        num_transforms: How many follow one another.
-        hidden: Widths of the hidden layers of each one's network.
+        num_transforms: Number of transforms in sequence.
+        hidden: Widths of the hidden layers of each transform's network.
 
     Raises:
-        ConfigurationError: No transforms.
+        ConfigurationError: ``num_transforms`` is not positive.
 
     Reference: Kingma et al., 2016, https://arxiv.org/abs/1606.04934; Papamakarios, Pavlakou and
-        Murray, 2017, https://arxiv.org/abs/1705.07057
+    Murray, 2017, https://arxiv.org/abs/1705.07057
 
     >>> import torch
     >>> AutoregressiveFlow()(3, context=2)(torch.zeros(5, 2))(torch.zeros(7, 5, 3)).shape
@@ -35,7 +36,7 @@ class AutoregressiveFlow(FlowRecipe):
         self.num_transforms, self.hidden = num_transforms, tuple(hidden)
 
     def __call__(self, features: int, context: int = 0) -> nn.Module:
-        """See ``FlowRecipe``."""
+        """Build masked autoregressive transforms over ``features`` dimensions."""
         return masked_flow(
             features,
             context,

@@ -10,17 +10,18 @@ from vi.errors import require_positive
 
 
 class CouplingFlow(FlowRecipe):
-    """y = exp(a) x + b, with a and b of one half from the other half, in turn: Real NVP.
+    """Affine coupling flow (Real NVP): y = exp(a) x + b, with a and b of one half from the other.
 
-    The half that the other is given is scaled and shifted as well, by what the context says.
-    exp(a) stays within 1e-3 and 1e3; the inverse takes 2 passes.
+    The two halves alternate. The half that conditions is itself scaled and shifted, by amounts
+    that depend on the context only. exp(a) stays between 1e-3 and 1e3. The inverse takes 2 passes.
 
     Args:
-        num_transforms: How many follow one another; two give every entry its turn.
-        hidden: Widths of the hidden layers of each one's network.
+        num_transforms: Number of transforms in sequence; with two, every entry is conditioned
+            once.
+        hidden: Widths of the hidden layers of each transform's network.
 
     Raises:
-        ConfigurationError: No transforms.
+        ConfigurationError: ``num_transforms`` is not positive.
 
     Reference: Dinh, Sohl-Dickstein and Bengio, 2017, https://arxiv.org/abs/1605.08803
 
@@ -34,7 +35,7 @@ class CouplingFlow(FlowRecipe):
         self.num_transforms, self.hidden = num_transforms, tuple(hidden)
 
     def __call__(self, features: int, context: int = 0) -> nn.Module:
-        """See ``FlowRecipe``."""
+        """Build alternating coupling transforms over ``features`` dimensions."""
         return masked_flow(
             features,
             context,

@@ -1,4 +1,4 @@
-"""A flow the other way round."""
+"""The inverse of another flow."""
 
 from torch import nn
 
@@ -6,13 +6,13 @@ from vi.distributions.flow import FlowRecipe
 
 
 class InverseFlow(FlowRecipe):
-    """y = f^-1(x), with f of another flow: fast where that one is slow.
+    """Inverse flow y = f^-1(x), which exchanges the fast and the slow direction of f.
 
-    With an autoregressive flow, a posterior that scores any z in one pass and draws in Z of them,
-    and a prior that draws in one pass.
+    With an autoregressive f, a posterior scores any z in one pass and samples in Z passes, and a
+    prior samples in one pass.
 
     Args:
-        flow: f.
+        flow: Recipe of f.
 
     >>> from vi.distributions.flows.planar import PlanarFlow
     >>> import torch
@@ -25,5 +25,5 @@ class InverseFlow(FlowRecipe):
         self.piecewise = flow.piecewise
 
     def __call__(self, features: int, context: int = 0) -> nn.Module:
-        """See ``FlowRecipe``."""
+        """Build f and return its inverse."""
         return self.flow(features, context).inv  # pyright: ignore

@@ -1,4 +1,4 @@
-"""What flows of masked networks have in common."""
+"""Flows made of masked networks."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -10,7 +10,7 @@ from torch.distributions import Transform
 
 from vi.distributions.flow import zuko
 
-_SMALL = 0.1  # of what a network says: the flow begins near the identity
+_SMALL = 0.1  # factor of the networks' initial output, so that the flow starts near the identity
 
 
 def masked_flow(
@@ -23,21 +23,24 @@ def masked_flow(
     shapes: Sequence[Sequence[int]],
     passes: int | None = None,
 ) -> nn.Module:
-    """Transforms of each entry given those before it, every other one in the reverse order.
+    """Build transforms of each entry given the entries before it, in alternating order.
 
-    A single entry is transformed by itself. The flow begins near the identity. Given a context,
-    what the networks say stays small, and is divided by Z as well: an optimiser's noise in it is
-    paid for by every datum.
+    A first or single entry depends on the context only. The flow starts near the identity: without
+    a context the last layer starts small. With a context the output of the networks is scaled by
+    0.1 / Z throughout, because every datum pays for the optimiser's noise in it.
 
     Args:
-        features: Z.
-        context: Width of what all entries are given as well.
-        num_transforms: How many follow one another.
-        hidden: Widths of the hidden layers of each one's network.
-        univariate: The transform of an entry, made from unconstrained parameters.
-        shapes: Those of its parameters; all zeros make the identity.
-        passes: Groups of entries, of which each is given the groups before it, and passes of the
-            inverse; as many as entries if not given.
+        features: Z, the number of dimensions.
+        context: Width of the context, on which every entry depends; 0 for none.
+        num_transforms: Number of transforms in sequence.
+        hidden: Widths of the hidden layers of each transform's network.
+        univariate: Builds the transform of one entry from unconstrained parameters.
+        shapes: Shapes of those parameters; all zeros must give the identity.
+        passes: Number of groups of entries, each conditioned on the groups before it, which is
+            also the number of passes of the inverse; None makes a group of each entry.
+
+    Returns:
+        A lazy transform of zuko over (.., Z).
     """
     network: dict[str, Any] = {
         "univariate": partial(_gently, univariate, _SMALL / features) if context else univariate,
@@ -58,10 +61,12 @@ def masked_flow(
 
 @torch.no_grad()
 def _move_near_identity(transform: Any) -> None:
+    """Shrink the last layer (or the free parameters) of a transform."""
     says = transform.hyper[-1] if hasattr(transform, "hyper") else transform.phi
     for parameter in says.parameters():
         parameter.mul_(_SMALL)
 
 
 def _gently(univariate: Callable[..., Transform], factor: float, *says: Tensor) -> Transform:
+    """Build the transform from parameters that are multiplied by ``factor``."""
     return univariate(*(factor * part for part in says))

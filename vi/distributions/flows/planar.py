@@ -10,26 +10,26 @@ from torch.nn.functional import softplus
 from vi.distributions.flow import FlowRecipe, zuko
 from vi.errors import require_positive
 
-_START = 0.1  # of u at first: the flow begins near the identity
-_LEAST_SLOPE = 1e-3
-_HALVINGS = 60
-_IDENTITY = math.log(math.e - 1)  # softplus of it is 1
+_START = 0.1  # initial size of u, so that the flow starts near the identity
+_LEAST_SLOPE = 1e-3  # lower limit of 1 + w'u, above which the transform is invertible
+_HALVINGS = 60  # steps of bisection in the inverse
+_IDENTITY = math.log(math.e - 1)  # its softplus is 1
 
 
 class PlanarFlow(FlowRecipe):
-    """y = x + u tanh(w'x + b), with u, w and b linear in the context.
+    """Planar flow y = x + u tanh(w'x + b), with u, w and b linear in the context.
 
-    u is moved along w until 1 + w'u > 1e-3, so that it is invertible. The inverse is one equation
-    in w'x + b, which bisection solves.
+    u is shifted along w so that 1 + w'u > 1e-3, which makes the transform invertible. The inverse
+    is a scalar equation in w'x + b, which is solved by bisection.
 
     Args:
-        num_transforms: How many follow one another.
+        num_transforms: Number of transforms in sequence.
 
     Raises:
-        ConfigurationError: No transforms.
+        ConfigurationError: ``num_transforms`` is not positive.
 
     Reference: Rezende and Mohamed, 2015, https://arxiv.org/abs/1505.05770, section 4.1 and
-        appendix A
+    appendix A
 
     >>> PlanarFlow()(3, context=2)(torch.zeros(5, 2))(torch.zeros(7, 5, 3)).shape
     torch.Size([7, 5, 3])
@@ -40,13 +40,13 @@ class PlanarFlow(FlowRecipe):
         self.num_transforms = num_transforms
 
     def __call__(self, features: int, context: int = 0) -> nn.Module:
-        """See ``FlowRecipe``."""
+        """Build planar transforms over ``features`` dimensions."""
         transforms = [_Lazy(features, context) for _ in range(self.num_transforms)]
         return zuko.lazy.LazyComposedTransform(*transforms)
 
 
 class _Lazy(zuko.lazy.LazyTransform):
-    """u, w and b, and how they depend on the context."""
+    """Parameters u, w and b of one transform, and their linear dependence on the context."""
 
     def __init__(self, features: int, context: int) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ class _Lazy(zuko.lazy.LazyTransform):
 
 
 class _Planar(Transform):
-    """x + u tanh(a) with a = w'x + b; its determinant is 1 + w'u (1 - tanh(a)^2)."""
+    """Transform x + u tanh(a) with a = w'x + b and determinant 1 + w'u (1 - tanh(a)^2)."""
 
     domain = constraints.real_vector  # pyright: ignore
     codomain = constraints.real_vector  # pyright: ignore
@@ -80,7 +80,7 @@ class _Planar(Transform):
         self.w, self.b = w, b
 
     def call_and_ladj(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """y and the logarithm of the determinant."""
+        """Return y and the logarithm of the determinant."""
         t = self._projected(x).tanh()
         return x + self.u * t[..., None], self._determinant(t).log()
 
@@ -98,12 +98,12 @@ class _Planar(Transform):
         return (self.w * x).sum(-1) + self.b
 
     def _determinant(self, t: Tensor) -> Tensor:
-        return t.square() + (1 - t.square()) * self.slope  # no cancellation
+        return t.square() + (1 - t.square()) * self.slope  # both terms are positive: no cancelling
 
     def _solved(self, target: Tensor) -> Tensor:
-        """The a with a + w'u tanh(a) = target, which rises with a.
+        """Return the root a of a + w'u tanh(a) = target, which increases in a.
 
-        By bisection; two steps of Newton carry first and second derivatives.
+        Bisection finds it; two Newton steps then give it its first and second derivatives.
         """
         step = self.slope - 1
         with torch.no_grad():

@@ -10,18 +10,19 @@ from vi.errors import require_positive
 
 
 class SplineFlow(FlowRecipe):
-    """y_d = S(x_d; knots from x_1 .. x_(d-1) and the context), S a rational-quadratic spline.
+    """Neural spline flow y_d = S(x_d), with S a monotonic rational-quadratic spline.
 
-    S is monotonic on [-5, 5] and the identity outside it, where its slope is 1 at both ends, so
-    that the density is continuous everywhere. The inverse takes Z passes.
+    The knots of S depend on x_1 .. x_(d-1) and on the context. S is the identity outside [-5, 5]
+    and has slope 1 at both ends, so that the density is continuous everywhere. The inverse takes Z
+    passes.
 
     Args:
-        num_transforms: How many follow one another.
-        hidden: Widths of the hidden layers of each one's network.
-        num_bins: Pieces of a spline.
+        num_transforms: Number of transforms in sequence.
+        hidden: Widths of the hidden layers of each transform's network.
+        num_bins: Number of pieces of a spline.
 
     Raises:
-        ConfigurationError: No transforms, or no bins.
+        ConfigurationError: ``num_transforms`` is not positive, or ``num_bins`` is below 2.
 
     Reference: Durkan, Bekasov, Murray and Papamakarios, 2019, https://arxiv.org/abs/1906.04032
 
@@ -40,7 +41,7 @@ class SplineFlow(FlowRecipe):
         self.num_transforms, self.hidden, self.num_bins = num_transforms, tuple(hidden), num_bins
 
     def __call__(self, features: int, context: int = 0) -> nn.Module:
-        """See ``FlowRecipe``."""
+        """Build masked autoregressive spline transforms over ``features`` dimensions."""
         return masked_flow(
             features,
             context,
