@@ -1,1 +1,1 @@
-"""p(x | z): heads of the decoder."""
+"""Likelihoods p(x|z): heads that turn the output of the decoder into a distribution of x."""

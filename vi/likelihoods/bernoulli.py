@@ -1,4 +1,4 @@
-"""Independent bits."""
+"""The likelihood of binary data."""
 
 from typing import Any
 
@@ -12,11 +12,13 @@ from vi.distributions.conditional import ConditionalDistribution
 from vi.distributions.moments import known
 from vi.math import Shape
 
-_LINEAR = 40.0  # from here on log(1 + exp l) is l to the last bit, also in double precision
+_LINEAR = 40.0  # above it log(1 + exp l) equals l to the last bit, even in double precision
 
 
 class Bernoulli(ConditionalDistribution):
-    """p(x|z) = prod_d p_d^x_d (1 - p_d)^(1 - x_d), with logit p_d from the decoder.
+    """Independent bits p(x|z) = prod_d p_d^x_d (1 - p_d)^(1 - x_d), for data in {0, 1}.
+
+    The decoder outputs logit p_d, of the shape of x.
 
     >>> import torch
     >>> likelihood = Bernoulli()
@@ -33,23 +35,23 @@ class Bernoulli(ConditionalDistribution):
 
     @property
     def param_shapes(self) -> tuple[Shape, ...]:
-        """The logits."""
+        """Shape of the logits, that of x."""
         return (self.event_shape,)
 
     def forward(self, params: Tensor) -> Distribution:
-        """(*batch, *out_shape) -> p(x|z) with batch_shape (*batch)."""
+        """Build p(x|z) with batch_shape (*batch) from the logits (*batch, *out_shape)."""
         (logits,) = self.split(params)
         bits = TorchBernoulli(logits=logits, validate_args=False)
         return _Bits(bits, len(self.event_shape))
 
     def start_at(self, x: Tensor, exposure: Tensor | None = None) -> tuple[Tensor, ...]:
-        """The logits of (number of ones + 1/2) / (number of data + 1)."""
+        """Return the logits of (number of ones + 1/2) / (number of data + 1)."""
         ones = x.nansum(0)
         return ((ones + 0.5).log() - (known(x) - ones + 0.5).log(),)
 
 
 class _Bits(Independent):
-    """log p(x) = sum_d x_d l_d - log(1 + exp l_d), in fewer passes over the memory."""
+    """Independent bits with log p = sum_d x_d l_d - log(1 + exp l_d) in few passes over memory."""
 
     def log_prob(self, value: Tensor) -> Tensor:
         logits: Tensor = self.base_dist.logits  # pyright: ignore[reportAttributeAccessIssue]
@@ -61,7 +63,7 @@ class _Bits(Independent):
 
 
 class _LogProb(torch.autograd.Function):
-    """Of bits x (.., D) with logits l (.., D); the gradient with respect to l is x - p."""
+    """log p of bits x (.., D) with logits l (.., D); its gradient in l is x - p."""
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor, x: Tensor) -> Tensor:

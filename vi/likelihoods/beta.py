@@ -1,4 +1,4 @@
-"""Independent fractions."""
+"""The likelihood of fractions."""
 
 import torch
 from torch import Tensor
@@ -12,17 +12,20 @@ from vi.distributions.moments import before_softplus, mean_of, variance_of
 from vi.errors import require_positive
 from vi.math import Shape
 
-_MARGIN = 1e-3  # from the ends, and the least standard deviation that training starts with
+_MARGIN = 1e-3  # least distance of initial means from 0 and 1, and least standard deviation
 
 
 class BetaLikelihood(ConditionalDistribution):
-    """p(x|z) = prod_d x_d^(a_d - 1) (1 - x_d)^(b_d - 1) / B(a_d, b_d), 0 < x_d < 1.
+    """Independent Beta distributions of fractions 0 < x_d < 1.
+
+        p(x|z) = prod_d x_d^(a_d - 1) (1 - x_d)^(b_d - 1) / B(a_d, b_d)
 
     The concentrations a and b are floor + softplus(output of the decoder).
 
     Args:
-        floor: The least a and b. From 1 on the density stays finite at the ends; below 1 it may
-            have a pole there, and data near an end can make log p(x|z) as high as they like.
+        floor: Lower limit of a and b. With 1 or more the density stays finite at the ends. Below 1
+            it may have a pole there, and data near an end can then make log p(x|z) arbitrarily
+            high.
 
     Raises:
         ConfigurationError: floor <= 0.
@@ -43,23 +46,26 @@ class BetaLikelihood(ConditionalDistribution):
 
     @property
     def param_shapes(self) -> tuple[Shape, ...]:
-        """The concentrations before softplus."""
+        """Shapes of a and b before softplus, that of x each."""
         return (self.event_shape, self.event_shape)
 
     def forward(self, params: Tensor) -> Distribution:
-        """(*batch, *out_shape) -> p(x|z) with batch_shape (*batch)."""
+        """Build p(x|z) with batch_shape (*batch) from raw concentrations (*batch, *out_shape)."""
         a, b = (self.floor + softplus(raw) for raw in self.split(params))
         return Independent(_Beta(a, b), len(self.event_shape))
 
     def start_at(self, x: Tensor, exposure: Tensor | None = None) -> tuple[Tensor, ...]:
-        """The concentrations whose mean and variance are those of the data."""
+        """Return the concentrations whose mean and variance are those of the data."""
         mean = mean_of(x).clamp(_MARGIN, 1 - _MARGIN)
         total = (mean * (1 - mean) / variance_of(x).clamp_min(_MARGIN**2) - 1).clamp_min(_MARGIN)
         return tuple(before_softplus(part * total, self.floor) for part in (mean, 1 - mean))
 
 
 class _Beta(Distribution):
-    """torch's, with a log-density in double precision: its terms cancel where a and b are many."""
+    """Beta distribution with its log-density in double precision.
+
+    For large a and b the terms cancel.
+    """
 
     arg_constraints = {}  # pyright: ignore
     support = open_unit_interval  # pyright: ignore

@@ -1,4 +1,4 @@
-"""One of C values in every entry."""
+"""The likelihood of data with C values per entry."""
 
 from torch import Tensor
 from torch.distributions import Distribution, Independent
@@ -13,11 +13,16 @@ from vi.math import Shape
 
 
 class Categorical(ConditionalDistribution):
-    """p(x|z) = prod_d softmax(l_d(z))_(k_d) with x_d = k_d / levels, logits l from the decoder.
+    """Independent categories p(x|z) = prod_d softmax(l_d(z))_(k_d) with x_d = k_d / levels.
+
+    The decoder outputs C logits l per entry.
 
     Args:
-        num_categories: C; k is 0 .. C - 1.
-        levels: Of the data between 0 and 1: 255 for grey bytes; 1 for integers.
+        num_categories: C, at least 2; k is 0 .. C - 1.
+        levels: Steps of the data between 0 and 1: 255 for bytes, 1 for integers.
+
+    Raises:
+        ConfigurationError: ``num_categories`` is below 2, or ``levels`` is not positive.
 
     >>> import torch
     >>> likelihood = Categorical(num_categories=5)
@@ -37,17 +42,17 @@ class Categorical(ConditionalDistribution):
 
     @property
     def param_shapes(self) -> tuple[Shape, ...]:
-        """The logits of all categories, one after the other."""
+        """Shape of the logits of all categories, stacked along the first axis of x."""
         return (stacked(self.num_categories, self.event_shape),)
 
     def forward(self, params: Tensor) -> Distribution:
-        """(*batch, *out_shape) -> p(x|z) with batch_shape (*batch)."""
+        """Build p(x|z) with batch_shape (*batch) from the logits (*batch, *out_shape)."""
         (logits,) = self.split(params)
         logits = unstacked(logits, self.num_categories, self.event_shape)
         return Independent(GridCategorical(logits, self.levels), len(self.event_shape))
 
     def start_at(self, x: Tensor, exposure: Tensor | None = None) -> tuple[Tensor, ...]:
-        """The logarithms of how often each entry is each category, and 1 / C times more."""
+        """Return the centred logarithms of how often each entry takes each value, plus 1 / C."""
         counts = counts_of(x * self.levels, self.num_categories).to(x)
         logits = (counts + 1 / self.num_categories).log()
         return (restacked(logits - logits.mean(-1, keepdim=True)),)

@@ -1,4 +1,4 @@
-"""Independent numbers between 0 and 1."""
+"""The likelihood of numbers between 0 and 1, both included."""
 
 from typing import Any
 
@@ -10,14 +10,15 @@ from vi.distributions.conditional import ConditionalDistribution
 from vi.distributions.moments import mean_of
 from vi.math import Shape
 
-_STEEPEST, _HALVINGS = 100.0, 50  # of the logits at the start: a mean of 0.01 or 0.99
+_STEEPEST, _HALVINGS = 100.0, 50  # initial logits lie within +-100, means within 0.01 and 0.99
 
 
 class ContinuousBernoulli(ConditionalDistribution):
-    """p(x|z) = prod_d exp(l_d x_d - A(l_d)), 0 <= x_d <= 1, A(l) = log((exp l - 1) / l).
+    """Continuous Bernoulli p(x|z) = prod_d exp(l_d x_d - A(l_d)) with A(l) = log((exp l - 1) / l).
 
-    The logits l come from the decoder. It is the Bernoulli "likelihood" of grey pixels made a
-    density: exp(l x) / (1 + exp l) does not integrate to 1 over [0, 1].
+    The data satisfy 0 <= x_d <= 1, and the decoder outputs the logits l. This is the normalised
+    version of the Bernoulli "likelihood" of grey pixels: exp(l x) / (1 + exp l) does not integrate
+    to 1 over [0, 1].
 
     Reference: Loaiza-Ganem and Cunningham, 2019, https://arxiv.org/abs/1907.06845
 
@@ -35,16 +36,16 @@ class ContinuousBernoulli(ConditionalDistribution):
 
     @property
     def param_shapes(self) -> tuple[Shape, ...]:
-        """The logits."""
+        """Shape of the logits, that of x."""
         return (self.event_shape,)
 
     def forward(self, params: Tensor) -> Distribution:
-        """(*batch, *out_shape) -> p(x|z) with batch_shape (*batch)."""
+        """Build p(x|z) with batch_shape (*batch) from the logits (*batch, *out_shape)."""
         (logits,) = self.split(params)
         return Independent(_ContinuousBernoulli(logits), len(self.event_shape))
 
     def start_at(self, x: Tensor, exposure: Tensor | None = None) -> tuple[Tensor, ...]:
-        """The logits whose means are those of the data, by halving the interval."""
+        """Return the logits whose means are those of the data, found by bisection."""
         mean = mean_of(x)
         low, high = torch.full_like(mean, -_STEEPEST), torch.full_like(mean, _STEEPEST)
         for _ in range(_HALVINGS):
@@ -55,7 +56,10 @@ class ContinuousBernoulli(ConditionalDistribution):
 
 
 class _ContinuousBernoulli(Distribution):
-    """In logits alone: torch's bounds 1 - p by the rounding of 1, and loses digits near 1/2."""
+    """Continuous Bernoulli in terms of logits only.
+
+    torch's version limits 1 - p by the rounding of 1, and loses digits near p = 1/2.
+    """
 
     arg_constraints = {}  # pyright: ignore
     support = constraints.unit_interval  # pyright: ignore
@@ -74,7 +78,7 @@ class _ContinuousBernoulli(Distribution):
 
     @torch.no_grad()
     def sample(self, sample_shape: Shape = ()) -> Tensor:
-        """By the inverse of F(x) = (exp(l x) - 1) / (exp l - 1), for -|l| and mirrored."""
+        """Draw by inverting F(x) = (exp(l x) - 1) / (exp l - 1) for -|l|, mirrored for l > 0."""
         shape = self._extended_shape(sample_shape)
         u = torch.rand(shape, dtype=self.logits.dtype, device=self.logits.device)
         slope = self.logits.abs().clamp_min(torch.finfo(u.dtype).tiny / torch.finfo(u.dtype).eps)
@@ -102,13 +106,13 @@ class _LogNormaliser(torch.autograd.Function):
 
 
 def _mean(logits: Tensor) -> Tensor:
-    """1 / (1 - exp(-l)) - 1 / l."""
+    """Return the mean 1 / (1 - exp(-l)) - 1 / l."""
     near, l = _split(logits)
     return torch.where(near, 0.5 + _series(logits, _FIRST) * logits / 4, -1 / (-l).expm1() - 1 / l)
 
 
 def _variance(logits: Tensor) -> Tensor:
-    """1 / l^2 - 1 / (2 sinh(l / 2))^2."""
+    """Return the variance 1 / l^2 - 1 / (2 sinh(l / 2))^2."""
     near, l = _split(logits)
     far = l.square().reciprocal() - (2 * (l / 2).sinh()).square().reciprocal()
     return torch.where(near, _series(logits, _SECOND) / 4, far)
@@ -125,7 +129,7 @@ _SECOND = [2 * (2 * k + 1) * z for k, z in enumerate(_SIGNED)]
 
 
 def _series(logits: Tensor, coefficients: list[float]) -> Tensor:
-    """sum_k c_k h^(2 k) by Horner's rule."""
+    """Return sum_k c_k h^(2 k) with h = l / 2, by Horner's rule."""
     t = (logits / 2).square()
     total = torch.zeros_like(t)
     for c in reversed(coefficients):
@@ -134,6 +138,6 @@ def _series(logits: Tensor, coefficients: list[float]) -> Tensor:
 
 
 def _split(logits: Tensor) -> tuple[Tensor, Tensor]:
-    """Where the series is taken, and logits that are safe for the closed form."""
+    """Return where the series is used, and logits that are safe in the closed form."""
     near = logits.abs() < _NEAR
     return near, logits.masked_fill(near, 1.0)

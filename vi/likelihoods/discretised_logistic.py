@@ -1,4 +1,4 @@
-"""Grey levels: a logistic distribution in bins."""
+"""The likelihood of grey levels: a logistic distribution rounded to a grid."""
 
 import math
 
@@ -13,13 +13,18 @@ from vi.likelihoods.location_scale import OwnScaleLikelihood
 
 
 class DiscretisedLogistic(OwnScaleLikelihood):
-    """p(x|z) = prod_d P(a logistic variable, rounded to the grid, is x_d); x in 0, 1/levels .. 1.
+    """Discretised logistic likelihood for data on the grid 0, 1/levels, .., 1.
 
-    loc = 1/2 + output of the decoder, scale = floor / levels + softplus(output of the decoder).
+    p(x_d|z) is the probability that a logistic variable, rounded to the grid, equals x_d. Its
+    location is 1/2 + output of the decoder, its scale floor / levels + softplus(output of the
+    decoder).
 
     Args:
-        levels: Of the data between 0 and 1; 255 for bytes.
-        floor: The least scale, as a part of a bin.
+        levels: Steps of the data between 0 and 1; 255 for bytes.
+        floor: Lower limit of the scale, as a fraction of the width of a bin.
+
+    Raises:
+        ConfigurationError: ``levels`` or ``floor`` is not positive.
 
     Reference: Kingma et al., 2016, https://arxiv.org/abs/1606.04934, section 5
 
@@ -38,9 +43,12 @@ class DiscretisedLogistic(OwnScaleLikelihood):
         self.needs = f"k/{levels} with k in 0 .. {levels}"
 
     def entries(self, loc: Tensor, scale: Tensor) -> Distribution:
-        """The decoder gives loc - 1/2."""
+        """Return the rounded logistic of each entry; the decoder outputs loc - 1/2."""
         return BinnedLogistic(loc + 0.5, scale, self.levels)
 
     def moments(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Means and standard deviations; of a logistic variable the latter is pi / sqrt(3)."""
+        """Return loc - 1/2 and the scale of a logistic with the mean and variance of the data.
+
+        The standard deviation of a logistic variable is pi / sqrt(3) times its scale.
+        """
         return mean_of(x) - 0.5, variance_of(x).sqrt() * 3**0.5 / math.pi

@@ -1,4 +1,4 @@
-"""Grey levels and colours: a mixture of logistic distributions in bins."""
+"""The likelihood of grey levels and colours: a mixture of logistics rounded to a grid."""
 
 import math
 
@@ -19,18 +19,23 @@ from vi.math import Shape
 
 
 class DiscretisedLogisticMixture(ConditionalDistribution):
-    """p(x_d|z) = sum_c w_c P(a logistic variable c, rounded to the grid, is x_d), for every entry.
+    """Mixture of discretised logistics for data on the grid 0, 1/levels, .., 1.
 
-    In images of three channels (3, H, W) a pixel chooses one component for all its channels, and
-    the green and blue locs move with the channels before them (``LinkedChannels``).
+        p(x_d|z) = sum_c w_c P(logistic variable c, rounded to the grid, equals x_d)
 
-    loc_c = (c + 1/2) / C + output of the decoder, so that the components begin apart;
-    scale_c = floor / levels + softplus(output of the decoder).
+    In images with three channels (3, H, W) a pixel chooses one component for all its channels, and
+    the locations of green and blue depend on the channels before them (``LinkedChannels``).
+
+    loc_c is (c + 1/2) / C + output of the decoder, so that the components start apart; scale_c is
+    floor / levels + softplus(output of the decoder).
 
     Args:
         num_components: C.
-        levels: Of the data between 0 and 1; 255 for bytes.
-        floor: The least scale, as a part of a bin.
+        levels: Steps of the data between 0 and 1; 255 for bytes.
+        floor: Lower limit of the scale, as a fraction of the width of a bin.
+
+    Raises:
+        ConfigurationError: A number is not positive.
 
     Reference: Salimans, Karpathy, Chen and Kingma, 2017, https://arxiv.org/abs/1701.05517
 
@@ -51,14 +56,14 @@ class DiscretisedLogisticMixture(ConditionalDistribution):
 
     @property
     def param_shapes(self) -> tuple[Shape, ...]:
-        """Logits of w, locs and scales before they are moved; for colours the links too."""
+        """Shapes of the logits of w, the raw locations and scales, and for colours the links."""
         whole = stacked(self.num_components, self.event_shape)
         if not self._coloured:
             return (whole, whole, whole)
         return (stacked(self.num_components, (1, *self.event_shape[1:])), whole, whole, whole)
 
     def forward(self, params: Tensor) -> Distribution:
-        """(*batch, *out_shape) -> p(x|z) with batch_shape (*batch)."""
+        """Build p(x|z) with batch_shape (*batch) from parameters (*batch, *out_shape)."""
         logits, *others = self.split(params)
         loc, raw_scale, *links = map(self._each, others)
         number = torch.arange(self.num_components, dtype=loc.dtype, device=loc.device)
@@ -70,7 +75,10 @@ class DiscretisedLogisticMixture(ConditionalDistribution):
         return Independent(FiniteMixture(self._each(logits), entries), len(self.event_shape))
 
     def start_at(self, x: Tensor, exposure: Tensor | None = None) -> tuple[Tensor, ...]:
-        """A component for each of C equal parts of [0, 1]: how many data are there, and which."""
+        """Return one component for each of C equal parts of [0, 1].
+
+        Its weight, location and scale come from the data in that part.
+        """
         num = self.num_components
         part = (x * num).floor().clamp_max(num - 1)
         within = [x.where(part == c, torch.nan) for c in range(num)]
@@ -87,7 +95,14 @@ class DiscretisedLogisticMixture(ConditionalDistribution):
         return (*params, torch.zeros_like(params[1])) if self._coloured else tuple(params)
 
     def _colours(self, logits: Tensor, loc: Tensor, scale: Tensor, links: Tensor) -> Distribution:
-        """Logits (*batch, C, H, W); the others (*batch, 3, H, W, C)."""
+        """Build the distribution of colour images.
+
+        Args:
+            logits: (*batch, C, H, W).
+            loc: (*batch, 3, H, W, C), and so ``scale`` and ``links``.
+            scale: Positive scales.
+            links: Coefficients in [-1, 1] of the channels before.
+        """
         loc, scale, links = (t.movedim(-4, -1) for t in (loc, scale, links))
         pixels = LinkedChannels(loc, scale, links, self.levels)
         return ChannelsFirst(Independent(FiniteMixture(logits.movedim(-3, -1), pixels), 2))
@@ -97,5 +112,5 @@ class DiscretisedLogisticMixture(ConditionalDistribution):
         return len(self.event_shape) == 3 and self.event_shape[0] == 3
 
     def _each(self, params: Tensor) -> Tensor:
-        """(*batch, *event, C)."""
+        """Separate the components: (*batch, *stacked) -> (*batch, *event, C)."""
         return unstacked(params, self.num_components, self.event_shape)

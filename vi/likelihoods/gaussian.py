@@ -1,4 +1,4 @@
-"""Real data with Gaussian noise; the three classes differ in where the scale comes from."""
+"""Gaussian likelihoods of real data; the classes differ in the origin of the scale."""
 
 import torch
 from torch import Tensor
@@ -16,19 +16,24 @@ class _Normals:
     """Entries with Gaussian noise."""
 
     def entries(self, loc: Tensor, scale: Tensor) -> Distribution:
-        """N(loc, scale^2)."""
+        """Return N(loc, scale^2) for each entry."""
         return Normal(loc, scale)
 
     def moments(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Means and standard deviations."""
+        """Return the mean and the standard deviation of each entry."""
         return mean_of(x), spread_of(x)
 
 
 class FixedScaleGaussian(ConditionalDistribution):
-    """p(x|z) = prod_d N(x_d; mu_d(z), scale^2), a density in the units of the data.
+    """Gaussian p(x|z) = prod_d N(x_d; mu_d(z), scale^2) with a given scale.
+
+    The decoder outputs mu. The density is in the units of the data.
 
     Args:
-        scale: The standard deviation of the noise.
+        scale: Standard deviation of the noise, in the units of the data.
+
+    Raises:
+        ConfigurationError: scale <= 0.
 
     >>> likelihood = FixedScaleGaussian(scale=1.0)
     >>> likelihood.set_event_shape((2,))
@@ -45,27 +50,43 @@ class FixedScaleGaussian(ConditionalDistribution):
 
     @property
     def param_shapes(self) -> tuple[Shape, ...]:
-        """mu."""
+        """Shape of mu, that of x."""
         return (self.event_shape,)
 
     def forward(self, params: Tensor) -> Distribution:
-        """(*batch, *out_shape) -> p(x|z) with batch_shape (*batch)."""
+        """Build p(x|z) with batch_shape (*batch) from mu (*batch, *out_shape)."""
         (loc,) = self.split(params)
         normal = Normal(loc, torch.full_like(loc, self.scale))
         return Independent(normal, len(self.event_shape))
 
     def start_at(self, x: Tensor, exposure: Tensor | None = None) -> tuple[Tensor, ...]:
-        """The means."""
+        """Return the mean of each entry."""
         return (mean_of(x),)
 
 
 class SharedScaleGaussian(_Normals, SharedScaleLikelihood):
-    """p(x|z) = prod_d N(x_d; mu_d(z), s^2), with one learned s for all entries and data."""
+    """Gaussian p(x|z) = prod_d N(x_d; mu_d(z), s^2) with one learned s for all entries and data.
+
+    The decoder outputs mu.
+
+    >>> likelihood = SharedScaleGaussian(scale=1.0)
+    >>> likelihood.set_event_shape((2,))
+    >>> likelihood(torch.zeros(2)).log_prob(torch.zeros(2)).detach()
+    tensor(-1.8379)
+    """
 
     def pooled(self, scale: Tensor) -> Tensor:
-        """The root of the mean variance."""
+        """Return the root of the mean variance."""
         return scale.square().mean().sqrt()
 
 
 class Gaussian(_Normals, OwnScaleLikelihood):
-    """p(x|z) = prod_d N(x_d; mu_d(z), s_d(z)^2), with a scale for every entry from the decoder."""
+    """Gaussian p(x|z) = prod_d N(x_d; mu_d(z), s_d(z)^2) with a scale for every entry.
+
+    The decoder outputs mu and the scale before softplus.
+
+    >>> likelihood = Gaussian(floor=1.0)
+    >>> likelihood.set_event_shape((2,))
+    >>> likelihood(torch.tensor([0.0, 0.0, -1000.0, -1000.0])).log_prob(torch.zeros(2))
+    tensor(-1.8379)
+    """

@@ -1,4 +1,4 @@
-"""What likelihoods with a location for every entry have in common, by where the scale is from."""
+"""Likelihoods with a location for every entry: base classes by the origin of the scale."""
 
 from abc import abstractmethod
 
@@ -14,7 +14,7 @@ from vi.math import Shape
 
 
 class _Located(ConditionalDistribution):
-    """Entries that are independent given z, each around a location from the decoder.
+    """Entries that are independent given z, each with a location from the decoder.
 
     An implementer writes ``entries`` and ``moments``.
     """
@@ -23,23 +23,30 @@ class _Located(ConditionalDistribution):
 
     @abstractmethod
     def entries(self, loc: Tensor, scale: Tensor) -> Distribution:
-        """p(x_d|z) of every entry, (*batch, *event)."""
+        """Return p(x_d|z) of every entry, with batch_shape (*batch, *event)."""
 
     @abstractmethod
     def moments(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The location and the scale of every entry of data (N, *event): (*event)."""
+        """Return the location and the scale of every entry of data (N, *event), (*event) each."""
 
     def _independent(self, loc: Tensor, scale: Tensor) -> Distribution:
+        """Return the entries as one event."""
         return Independent(self.entries(loc, scale), len(self.event_shape))
 
 
 class OwnScaleLikelihood(_Located):
-    """p(x|z) with a scale for every entry: s = floor + softplus(output of the decoder).
+    """Likelihood p(x|z) with a scale for every entry: s = floor + softplus(output of the decoder).
+
+    An implementer writes ``entries`` and ``moments``. ``param_shapes``, ``forward`` and
+    ``start_at`` come for free.
 
     Args:
-        floor: The least s, in the units of the data (of their standard deviation where the model
-            standardises); without one the density is unbounded (Mattei and Frellsen, 2018,
+        floor: Lower limit of s, in the units of the data (of their standard deviation if the model
+            standardises). Without it the density is unbounded (Mattei and Frellsen, 2018,
             https://arxiv.org/abs/1802.04826).
+
+    Raises:
+        ConfigurationError: floor <= 0.
     """
 
     def __init__(self, floor: float = 1e-2) -> None:
@@ -49,29 +56,30 @@ class OwnScaleLikelihood(_Located):
 
     @property
     def param_shapes(self) -> tuple[Shape, ...]:
-        """The location and the scale before softplus."""
+        """Shapes of the location and of the scale before softplus, that of x each."""
         return (self.event_shape, self.event_shape)
 
     def forward(self, params: Tensor) -> Distribution:
-        """(*batch, *out_shape) -> p(x|z) with batch_shape (*batch)."""
+        """Build p(x|z) with batch_shape (*batch) from parameters (*batch, *out_shape)."""
         loc, raw_scale = self.split(params)
         return self._independent(loc, self.floor + softplus(raw_scale))
 
     def start_at(self, x: Tensor, exposure: Tensor | None = None) -> tuple[Tensor, ...]:
-        """Locations and scales of the data."""
+        """Return the location of each entry and its scale before softplus."""
         loc, scale = self.moments(x)
         return loc, before_softplus(scale, self.floor)
 
 
 class SharedScaleLikelihood(_Located):
-    """p(x|z) with one learned scale for all entries and data: s = floor + softplus(parameter).
+    """Likelihood p(x|z) with one learned scale s = floor + softplus(raw) for all entries and data.
 
-    An implementer writes ``pooled`` as well.
+    An implementer writes ``entries``, ``moments`` and ``pooled``. ``param_shapes``, ``forward``
+    and ``start_at`` come for free.
 
     Args:
-        scale: Where s starts; training starts it at this many times the scale of the data.
-        floor: The least s, in the units of the data (of their standard deviation where the model
-            standardises); without one the density is unbounded.
+        scale: Initial s; training multiplies it by the scale of the data.
+        floor: Lower limit of s, in the units of the data (of their standard deviation if the model
+            standardises). Without it the density is unbounded.
 
     Raises:
         ConfigurationError: floor <= 0, or scale <= floor.
@@ -83,20 +91,20 @@ class SharedScaleLikelihood(_Located):
 
     @abstractmethod
     def pooled(self, scale: Tensor) -> Tensor:
-        """One scale of those of all entries."""
+        """Combine the scales of all entries (*event) into one."""
 
     @property
     def param_shapes(self) -> tuple[Shape, ...]:
-        """The location."""
+        """Shape of the location, that of x."""
         return (self.event_shape,)
 
     def forward(self, params: Tensor) -> Distribution:
-        """(*batch, *out_shape) -> p(x|z) with batch_shape (*batch)."""
+        """Build p(x|z) with batch_shape (*batch) from locations (*batch, *out_shape)."""
         (loc,) = self.split(params)
         return self._independent(loc, self.scale().expand_as(loc))
 
     def start_at(self, x: Tensor, exposure: Tensor | None = None) -> tuple[Tensor, ...]:
-        """The locations, and s from the scales of the data."""
+        """Return the location of each entry, and set s from the scales of the data."""
         loc, scale = self.moments(x)
         self.scale.start_at(self.pooled(scale))
         return (loc,)

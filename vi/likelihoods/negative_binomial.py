@@ -1,4 +1,4 @@
-"""Independent counts that vary more than Poisson counts do."""
+"""The likelihood of overdispersed counts."""
 
 from torch import Tensor
 from torch.distributions import Distribution, Independent, constraints
@@ -10,14 +10,16 @@ from vi.math import Shape
 
 
 class NegativeBinomial(ConditionalDistribution):
-    """p(x|z) = prod_d NB(x_d; mean m_d(z), variance m_d + a_d m_d^2), log m_d from the decoder.
+    """Negative binomial p(x|z) = prod_d NB(x_d) with mean m_d(z) and variance m_d + a_d m_d^2.
 
-    The dispersion a_d = 1 / theta_d of each entry is learned, the same for all data.
-    ``given["exposure"]`` (B,) or (B, 1), where the data have one, multiplies the means.
+    The decoder outputs log m. The dispersion a_d = 1 / theta_d of each entry is learned and the
+    same for all data. If the data have an exposure, ``given["exposure"]`` (B,) or (B, 1), it
+    multiplies the means.
 
     Args:
-        dispersion: Where a starts; training starts it at this many times that of the data.
-        floor: The least a; there the standard deviation is sqrt(floor) of a large mean.
+        dispersion: Initial a; training multiplies it by the dispersion of the data.
+        floor: Lower limit of a; there the standard deviation of a large mean is sqrt(floor) times
+            that mean.
 
     Raises:
         ConfigurationError: floor <= 0, or dispersion <= floor.
@@ -41,26 +43,29 @@ class NegativeBinomial(ConditionalDistribution):
 
     @property
     def param_shapes(self) -> tuple[Shape, ...]:
-        """log m."""
+        """Shape of log m, that of x."""
         return (self.event_shape,)
 
     def set_event_shape(self, event_shape: Shape) -> None:
-        """Each entry gets a dispersion of its own."""
+        """Set the shape of x and give each entry its own dispersion."""
         super().set_event_shape(event_shape)
         self.dispersion.spread_over(event_shape)
 
     def encoder_input(self, x: Tensor) -> Tensor:
-        """asinh x: the logarithm of large counts; pseudo-inputs may be negative."""
+        """Return asinh x, which is log 2x for large counts.
+
+        Unlike log(1 + x) it is defined for negative pseudo-inputs too.
+        """
         return x.asinh()
 
     def forward(self, params: Tensor) -> Distribution:
-        """(*batch, *out_shape) -> p(x|z) with batch_shape (*batch)."""
+        """Build p(x|z) with batch_shape (*batch) from log m (*batch, *out_shape)."""
         (log_mean,) = self.split(params)
         counts = GammaPoisson(bounded_rate(log_mean), self.dispersion())
         return Independent(counts, len(self.event_shape))
 
     def start_at(self, x: Tensor, exposure: Tensor | None = None) -> tuple[Tensor, ...]:
-        """The logarithms of the mean rates, and a from the variances."""
+        """Return the log of the mean rate of each entry, and set a from the variances."""
         rate = mean_rate(x, exposure)
         self.dispersion.start_at(dispersion_of(x, rate, exposure))
         return (rate.log(),)

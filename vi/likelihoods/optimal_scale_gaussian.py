@@ -1,4 +1,4 @@
-"""Real data with Gaussian noise, whose scale is always the best one."""
+"""The Gaussian likelihood with the scale that maximises it (sigma-VAE)."""
 
 import torch
 from torch import Tensor, nn
@@ -11,18 +11,18 @@ from vi.math import Shape
 
 
 class OptimalScaleGaussian(ConditionalDistribution):
-    """p(x|z) = prod_d N(x_d; mu_d(z), s^2), with the s that maximises it: the sigma-VAE.
+    """Gaussian p(x|z) = prod_d N(x_d; mu_d(z), s^2) with the s that maximises it: the sigma-VAE.
 
-    In training mode s^2 is the mean squared error of the batch that is scored, as a constant: at
-    the maximum the derivative with respect to s vanishes, so the gradient is that of
-    -D/2 log(mean squared error). In evaluation mode s^2 is a running mean of those, so that
-    p(x|z) is a density that does not depend on the batch. The maximum is that of the ELBO; under
-    a bound of several samples s is still the root of the mean squared error.
+    In training mode s^2 is the mean squared error of the batch, treated as a constant: at the
+    maximum the derivative in s vanishes, so the gradient is that of -D/2 log(mean squared error).
+    In evaluation mode s^2 is a running mean of these values, so that p(x|z) does not depend on the
+    batch. The s maximises the ELBO; under a bound with several samples it is still the root mean
+    squared error.
 
     Args:
-        floor: The least s, in the units of the data (of their standard deviation where the model
-            standardises); without one the density is unbounded.
-        momentum: What a batch counts in the running mean; the first batches count alike.
+        floor: Lower limit of s, in the units of the data (of their standard deviation if the model
+            standardises). Without it the density is unbounded.
+        momentum: Weight of a batch in the running mean; the first batches have equal weights.
 
     Raises:
         ConfigurationError: floor <= 0, or momentum is not in (0, 1].
@@ -44,24 +44,27 @@ class OptimalScaleGaussian(ConditionalDistribution):
 
     @property
     def param_shapes(self) -> tuple[Shape, ...]:
-        """mu."""
+        """Shape of mu, that of x."""
         return (self.event_shape,)
 
     def forward(self, params: Tensor) -> Distribution:
-        """(*batch, *out_shape) -> p(x|z) with batch_shape (*batch)."""
+        """Build p(x|z) with batch_shape (*batch) from mu (*batch, *out_shape)."""
         (loc,) = self.split(params)
         normal = _OptimalNormal(loc, torch.ones_like(loc), self.noise)
         return Independent(normal, len(self.event_shape))
 
     @torch.no_grad()
     def start_at(self, x: Tensor, exposure: Tensor | None = None) -> tuple[Tensor, ...]:
-        """The means, and s^2 from the mean of the variances until there is an error."""
+        """Return the mean of each entry, and set s^2 to the mean variance.
+
+        The first batch of training replaces that s^2 by its mean squared error.
+        """
         self.noise.variance.copy_(spread_of(x).square().mean())
         return (mean_of(x),)
 
 
 class _Noise(nn.Module):
-    """s of standardised errors: their own root mean square, or what that was in training."""
+    """Scale s of standardised errors: their root mean square in training, else a running mean."""
 
     variance: Tensor
     batches: Tensor
@@ -79,12 +82,15 @@ class _Noise(nn.Module):
 
     @property
     def scale(self) -> Tensor:
-        """s of the running mean."""
+        """s from the running mean of s^2."""
         return self.variance.sqrt().clamp_min(self.floor)
 
     @torch.no_grad()
     def forward(self, errors: Tensor) -> Tensor:
-        """s for these errors; one of exactly 0 stands for a missing entry (see ``Observed``)."""
+        """Return s for these errors.
+
+        Errors of exactly 0 are not counted: they mark missing entries (see ``Observed``).
+        """
         if not self.training:
             return self.scale
         variance = errors.square().sum() / errors.count_nonzero().clamp_min(1)
@@ -94,7 +100,7 @@ class _Noise(nn.Module):
 
 
 class _OptimalNormal(Distribution):
-    """N(loc, (scale s)^2), with s of the errors (x - loc) / scale."""
+    """N(loc, (scale s)^2), with s from the errors (x - loc) / scale."""
 
     arg_constraints = {  # pyright: ignore
         "loc": constraints.real,

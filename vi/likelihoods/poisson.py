@@ -1,4 +1,4 @@
-"""Independent counts whose variance is their mean."""
+"""The likelihood of Poisson counts."""
 
 from torch import Tensor
 from torch.distributions import Distribution, Independent, constraints
@@ -9,9 +9,10 @@ from vi.math import Shape
 
 
 class Poisson(ConditionalDistribution):
-    """p(x|z) = prod_d lambda_d^x_d exp(-lambda_d) / x_d!, with log lambda_d from the decoder.
+    """Poisson counts p(x|z) = prod_d lambda_d^x_d exp(-lambda_d) / x_d!.
 
-    ``given["exposure"]`` (B,) or (B, 1), where the data have one, multiplies the rates.
+    The decoder outputs log lambda; values above 30 are compressed (``bounded_rate``). If the data
+    have an exposure, ``given["exposure"]`` (B,) or (B, 1), it multiplies the rates.
 
     >>> import torch
     >>> likelihood = Poisson()
@@ -28,18 +29,21 @@ class Poisson(ConditionalDistribution):
 
     @property
     def param_shapes(self) -> tuple[Shape, ...]:
-        """log lambda."""
+        """Shape of log lambda, that of x."""
         return (self.event_shape,)
 
     def encoder_input(self, x: Tensor) -> Tensor:
-        """asinh x: the logarithm of large counts; pseudo-inputs may be negative."""
+        """Return asinh x, which is log 2x for large counts.
+
+        Unlike log(1 + x) it is defined for negative pseudo-inputs too.
+        """
         return x.asinh()
 
     def forward(self, params: Tensor) -> Distribution:
-        """(*batch, *out_shape) -> p(x|z) with batch_shape (*batch)."""
+        """Build p(x|z) with batch_shape (*batch) from log lambda (*batch, *out_shape)."""
         (log_rate,) = self.split(params)
         return Independent(LogRatePoisson(bounded_rate(log_rate)), len(self.event_shape))
 
     def start_at(self, x: Tensor, exposure: Tensor | None = None) -> tuple[Tensor, ...]:
-        """The logarithms of the mean rates."""
+        """Return the log of the mean rate of each entry."""
         return (mean_rate(x, exposure).log(),)

@@ -1,4 +1,4 @@
-"""Real data with heavy-tailed noise."""
+"""The likelihood of real data with heavy-tailed noise."""
 
 import math
 
@@ -12,20 +12,20 @@ from vi.distributions.positive import PositiveParameter
 from vi.likelihoods.location_scale import OwnScaleLikelihood
 from vi.math import Shape
 
-_LEAST_DF = 2.01  # at 2 the variance becomes infinite
-_MANY_DF = 100.0
+_LEAST_DF = 2.01  # the variance is infinite at 2
+_MANY_DF = 100.0  # above it the normaliser is a series
 
 
 class StudentT(OwnScaleLikelihood):
-    """p(x|z) = prod_d t(x_d; df, mu_d(z), s_d(z)), with one learned df for all entries and data.
+    """Student t p(x|z) = prod_d t(x_d; df, mu_d(z), s_d(z)), with one learned df for all data.
 
-    An outlier costs (df + 1) log |x - mu| nats and not a square. s = floor + softplus(output of
-    the decoder); the standard deviation is s sqrt(df / (df - 2)).
+    An outlier costs (df + 1) log |x - mu| nats instead of a square. s is floor + softplus(output
+    of the decoder); the standard deviation is s sqrt(df / (df - 2)).
 
     Args:
-        df: Where the degrees of freedom start; they stay above 2.01.
-        floor: The least s, in the units of the data (of their standard deviation where the model
-            standardises); without one the density is unbounded.
+        df: Initial degrees of freedom; they stay above 2.01.
+        floor: Lower limit of s, in the units of the data (of their standard deviation if the model
+            standardises). Without it the density is unbounded.
 
     Raises:
         ConfigurationError: floor <= 0, or df <= 2.01.
@@ -44,18 +44,18 @@ class StudentT(OwnScaleLikelihood):
         self.df = PositiveParameter("df", df, floor=_LEAST_DF)
 
     def entries(self, loc: Tensor, scale: Tensor) -> Distribution:
-        """See ``OwnScaleLikelihood``."""
+        """Return t(df, loc, scale) for each entry."""
         return _StudentT(self.df(), loc, scale)
 
     @torch.no_grad()
     def moments(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Means, and scales from the standard deviations."""
+        """Return the mean of each entry, and the scale that gives its standard deviation."""
         df = self.df().double()
         return mean_of(x), spread_of(x) * ((df - 2) / df).sqrt()
 
 
 class _StudentT(Distribution):
-    """torch's, but what depends on a shared df is computed once and holds for any df > 2."""
+    """Student t whose normaliser is computed once for a shared df, precisely for any df > 2."""
 
     arg_constraints = {  # pyright: ignore
         "df": constraints.greater_than(2),
@@ -92,7 +92,7 @@ class _StudentT(Distribution):
 
 
 def _log_normaliser(df: Tensor) -> Tensor:
-    """log(sqrt(pi df) Gamma(df / 2) / Gamma((df + 1) / 2)), by Stirling's series for many df."""
+    """Return log(sqrt(pi df) Gamma(df / 2) / Gamma((df + 1) / 2)), by a series if df is large."""
     few, many = df.double().clamp_max(_MANY_DF), df.double().clamp_min(_MANY_DF)
     exact = 0.5 * (math.pi * few).log() + (few / 2).lgamma() - ((few + 1) / 2).lgamma()
     u = 1 / many

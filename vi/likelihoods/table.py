@@ -1,4 +1,4 @@
-"""Tables of mixed types."""
+"""The likelihood of tables with columns of different types."""
 
 import copy
 from collections.abc import Sequence
@@ -15,16 +15,17 @@ from vi.math import Shape
 
 
 class MixedTable(ConditionalDistribution):
-    """p(x|z) = prod_d p_d(x_d|z): every column of a table has a likelihood of its own.
+    """Table likelihood p(x|z) = prod_d p_d(x_d|z), with a likelihood for each column.
 
-    Columns of the same kind are computed at once where the kind has no parameters of its own.
+    Columns with the same likelihood are computed together if that likelihood has no learned
+    parameters of its own.
 
     Args:
         likelihoods: One for each column; they are copied.
 
     Raises:
-        ConfigurationError: There is none, one has no single entries, or the data have another
-            number of columns.
+        ConfigurationError: The list is empty, a likelihood does not apply to single entries, or
+            the data have a different number of columns.
 
     >>> from vi.likelihoods.bernoulli import Bernoulli
     >>> from vi.likelihoods.gaussian import Gaussian
@@ -52,16 +53,16 @@ class MixedTable(ConditionalDistribution):
 
     @property
     def param_shapes(self) -> tuple[Shape, ...]:
-        """What each kind of column needs."""
+        """Shape of the parameters of each group of columns."""
         return tuple(head.out_shape for head in self._heads)
 
     def forward(self, params: Tensor) -> Distribution:
-        """(*batch, *out_shape) -> p(x|z) with batch_shape (*batch)."""
+        """Build p(x|z) with batch_shape (*batch) from parameters (*batch, *out_shape)."""
         pieces = zip(self._heads, self.split(params), strict=True)
         return Independent(Columns([_entries(h(piece)) for h, piece in pieces], self.order), 1)
 
     def encoder_input(self, x: Tensor) -> Tensor:
-        """Of every column what its likelihood says."""
+        """Return the encoder input of each column's likelihood, (*batch, D)."""
         read = [
             h.encoder_input(column)
             for h, column in zip(self._heads, self._columns(x), strict=True)
@@ -69,24 +70,25 @@ class MixedTable(ConditionalDistribution):
         return beside(read, self.order)
 
     def start_at(self, x: Tensor, exposure: Tensor | None = None) -> tuple[Tensor, ...]:
-        """Of every column what its likelihood says; all of them must say it."""
+        """Return the initial parameters of all columns, or none if one likelihood has none."""
         columns = zip(self._heads, self._columns(x), strict=True)
         starts = [head.start_at(column, exposure) for head, column in columns]
         return tuple(torch.cat([p.flatten() for p in s]) for s in starts) if all(starts) else ()
 
     @property
     def real_entries(self) -> Tensor:
-        """Of every column what its likelihood says."""
+        """Which columns can be any real number, (D,)."""
         return beside([head.real_entries for head in self._heads], self.order)
 
     def _columns(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Split a table (.., D) into the groups of columns."""
         return apart(x, self.order, [head.event_shape[0] for head in self._heads])
 
     def set_event_shape(self, event_shape: Shape) -> None:
-        """Told by the model, once, what the shape of an event is.
+        """Check that the data have one column per likelihood; the model calls this once.
 
         Raises:
-            ConfigurationError: The data have another number of columns.
+            ConfigurationError: The data have a different number of columns.
         """
         if tuple(event_shape) != tuple(self.event_shape):
             raise ConfigurationError(
@@ -101,7 +103,7 @@ class MixedTable(ConditionalDistribution):
 
 
 def _groups(likelihoods: Sequence[ConditionalDistribution]) -> list[list[int]]:
-    """The columns that one head can compute: of one kind, and what learns something alone."""
+    """Group columns that one head can compute: same likelihood, no parameters of its own."""
     groups: dict[object, list[int]] = {}
     for column, likelihood in enumerate(likelihoods):
         alone = bool(_head(likelihood, 1).state_dict())
@@ -111,13 +113,18 @@ def _groups(likelihoods: Sequence[ConditionalDistribution]) -> list[list[int]]:
 
 
 def _head(likelihood: ConditionalDistribution, num_columns: int) -> ConditionalDistribution:
+    """Return a copy of the likelihood for a group of columns."""
     head = copy.deepcopy(likelihood)
     head.set_event_shape((num_columns,))
     return head
 
 
 def _entries(p: Distribution) -> Distribution:
-    """The distribution of every entry."""
+    """Return the distribution of single entries.
+
+    Raises:
+        ConfigurationError: The entries are not independent given z.
+    """
     if isinstance(p, Independent) and not p.base_dist.event_shape:
         return p.base_dist
     raise ConfigurationError(

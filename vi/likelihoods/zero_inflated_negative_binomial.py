@@ -1,4 +1,4 @@
-"""Independent counts of which some are lost."""
+"""The likelihood of overdispersed counts with additional zeros."""
 
 import torch
 from torch import Tensor
@@ -15,20 +15,22 @@ from vi.distributions.counts import (
 from vi.distributions.positive import PositiveParameter
 from vi.math import Shape
 
-_LOST = 0.1  # pi where training starts
+_LOST = 0.1  # initial pi
 
 
 class ZeroInflatedNegativeBinomial(ConditionalDistribution):
-    """p(x|z) = prod_d pi_d(z) [x_d = 0] + (1 - pi_d(z)) NB(x_d; mean m_d(z), dispersion a_d).
+    """Zero-inflated negative binomial for counts some of which are lost (dropout).
 
-    log m_d and logit pi_d come from the decoder; the dispersion a_d = 1 / theta_d of each entry is
-    learned, the same for all data. ``given["exposure"]`` (B,) or (B, 1), where the data have one,
-    multiplies the m_d.
+        p(x|z) = prod_d pi_d(z) [x_d = 0] + (1 - pi_d(z)) NB(x_d; mean m_d(z), dispersion a_d)
+
+    The decoder outputs log m_d and logit pi_d. The dispersion a_d = 1 / theta_d of each entry is
+    learned and the same for all data. If the data have an exposure, ``given["exposure"]`` (B,) or
+    (B, 1), it multiplies the m_d.
 
     Args:
-        dispersion: Where a starts, and the variance of the NB is m + a m^2; training starts it at
-            this many times that of the data.
-        floor: The least a.
+        dispersion: Initial a, where the variance of NB is m + a m^2; training multiplies it by the
+            dispersion of the data.
+        floor: Lower limit of a.
 
     Raises:
         ConfigurationError: floor <= 0, or dispersion <= floor.
@@ -52,26 +54,32 @@ class ZeroInflatedNegativeBinomial(ConditionalDistribution):
 
     @property
     def param_shapes(self) -> tuple[Shape, ...]:
-        """log m and logit pi."""
+        """Shapes of log m and logit pi, that of x each."""
         return (self.event_shape, self.event_shape)
 
     def set_event_shape(self, event_shape: Shape) -> None:
-        """Each entry gets a dispersion of its own."""
+        """Set the shape of x and give each entry its own dispersion."""
         super().set_event_shape(event_shape)
         self.dispersion.spread_over(event_shape)
 
     def encoder_input(self, x: Tensor) -> Tensor:
-        """asinh x: the logarithm of large counts; pseudo-inputs may be negative."""
+        """Return asinh x, which is log 2x for large counts.
+
+        Unlike log(1 + x) it is defined for negative pseudo-inputs too.
+        """
         return x.asinh()
 
     def forward(self, params: Tensor) -> Distribution:
-        """(*batch, *out_shape) -> p(x|z) with batch_shape (*batch)."""
+        """Build p(x|z) with batch_shape (*batch) from log m and logit pi (*batch, *out_shape)."""
         log_mean, logits = self.split(params)
         counts = GammaPoisson(bounded_rate(log_mean), self.dispersion())
         return Independent(ZeroInflated(counts, logits), len(self.event_shape))
 
     def start_at(self, x: Tensor, exposure: Tensor | None = None) -> tuple[Tensor, ...]:
-        """Those of the negative binomial, with few zeros beside its own."""
+        """Return log m for the mean rates and logit pi for pi = 0.1, and set a from the variances.
+
+        m is the mean rate / 0.9, so that the mean of x is that of the data.
+        """
         rate = mean_rate(x, exposure) / (1 - _LOST)
         self.dispersion.start_at(dispersion_of(x, rate, exposure))
         lost = torch.full_like(rate, _LOST)

@@ -1,1 +1,1 @@
-"""q(z | x): heads of the encoder."""
+"""Posteriors q(z|x): heads that turn the output of the encoder into a distribution of z."""

@@ -10,13 +10,17 @@ from vi.math import Shape
 
 
 class BernoulliPosterior(ConditionalDistribution):
-    """q(z|x) = prod_d p_d(x)^z_d (1 - p_d(x))^(1 - z_d), with logit p_d from the encoder.
+    """Independent bits q(z|x) = prod_d p_d(x)^z_d (1 - p_d(x))^(1 - z_d).
 
-    Up to 10 bits (1024 states) the ELBO sums over z, without a sampling error and with the exact
-    gradient; more bits train by scheme=reweighted_wake_sleep.
+    logit p_d comes from the encoder. Up to 10 bits (1024 states) the ELBO sums over z, so that its
+    value has no sampling error and its gradient is exact. With more bits, train with
+    scheme=reweighted_wake_sleep, which needs no pathwise gradient.
 
     Args:
         latent_dim: Z, the number of bits.
+
+    Raises:
+        ConfigurationError: ``latent_dim`` is not positive.
 
     Reference: Hinton, Dayan, Frey and Neal, 1995, https://doi.org/10.1126/science.7761831
 
@@ -34,10 +38,14 @@ class BernoulliPosterior(ConditionalDistribution):
 
     @property
     def param_shapes(self) -> tuple[Shape, ...]:
-        """The logits."""
+        """Shape of the logits, (Z,)."""
         return (self.event_shape,)
 
     def forward(self, params: Tensor) -> Distribution:
-        """(*batch, Z) -> q with batch_shape (*batch) and event_shape (Z,)."""
+        """Build q with batch_shape (*batch) and event_shape (Z,).
+
+        Args:
+            params: Logits, (*batch, Z).
+        """
         (logits,) = self.split(params)
         return bits(logits)

@@ -9,17 +9,18 @@ from vi.math import Shape
 
 
 class CategoricalPosterior(ConditionalDistribution):
-    """q(z|x) = prod_n sum_c z_nc p_nc(x) for one-hot z_n, with p_n = softmax(logits(x))_n.
+    """Independent one-hot variables q(z|x) = prod_n sum_c z_nc p_nc, p_n = softmax(logits(x))_n.
 
-    The ELBO sums over z, without a sampling error and with the exact gradient, for one variable
-    and for several of up to 1024 joint states; more train by scheme=reweighted_wake_sleep.
+    Up to 1024 joint states, and for a single variable of any size, the ELBO sums over z, so that
+    its value has no sampling error and its gradient is exact. With more states, train with
+    scheme=reweighted_wake_sleep, which needs no pathwise gradient.
 
     Args:
         num_categories: C.
         num_variables: N; z has the shape (C,) for one and (N, C) for several.
 
     Raises:
-        ConfigurationError: No category, or no variable.
+        ConfigurationError: A number is not positive.
 
     Reference: Kingma, Mohamed, Rezende and Welling, 2014, https://arxiv.org/abs/1406.5298
 
@@ -36,10 +37,14 @@ class CategoricalPosterior(ConditionalDistribution):
 
     @property
     def param_shapes(self) -> tuple[Shape, ...]:
-        """The logits."""
+        """Shape of the logits, that of z."""
         return (self.event_shape,)
 
     def forward(self, params: Tensor) -> Distribution:
-        """(*batch, N C) -> q with batch_shape (*batch) and event_shape (C,) or (N, C)."""
+        """Build q with batch_shape (*batch) and event_shape (C,) or (N, C).
+
+        Args:
+            params: Logits, (*batch, N C).
+        """
         (logits,) = self.split(params)
         return categories(logits, self.event_shape)

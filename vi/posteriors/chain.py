@@ -1,4 +1,4 @@
-"""Two and more layers of latents, inferred from the data upwards."""
+"""The posterior of several latent layers, inferred from the data upwards."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -13,17 +13,19 @@ from vi.networks.mlp import MLP
 
 
 class ChainPosterior(ConditionalDistribution):
-    """q(z|x) = q(z_1|x) q(z_2|z_1) .. q(z_L|z_(L-1)), each a diagonal Gaussian.
+    """Layered posterior q(z|x) = q(z_1|x) q(z_2|z_1) .. q(z_L|z_(L-1)), each a diagonal Gaussian.
 
-    The encoder gives the first layer, networks of this head give the others.
+    The encoder parametrises the first layer; networks that belong to this head parametrise the
+    others.
 
     Args:
-        latent_dims: Z_1, .., Z_L; z is one vector of their sum. Of one number, its two halves.
-        hidden: Widths of the hidden layers between two layers of latents.
-        activation: Between those; tanh if not given.
+        latent_dims: Z_1, .., Z_L; z is one vector of length Z_1 + .. + Z_L. A single number is
+            split into two layers.
+        hidden: Widths of the hidden layers of the network between two latent layers.
+        activation: Activation of those networks; tanh if None.
 
     Raises:
-        ConfigurationError: No layer, or one without dimensions.
+        ConfigurationError: There are no layers, or a size is not positive.
 
     Reference: Burda, Grosse and Salakhutdinov, 2016, https://arxiv.org/abs/1509.00519, section 3
 
@@ -51,11 +53,15 @@ class ChainPosterior(ConditionalDistribution):
 
     @property
     def param_shapes(self) -> tuple[Shape, ...]:
-        """mu and log sigma of the first layer."""
+        """Shapes of mu and log sigma of the first layer, (Z_1,) each."""
         return ((self.latent_dims[0],),) * 2
 
     def forward(self, params: Tensor) -> Distribution:
-        """(*batch, 2 Z_1) -> q with batch_shape (*batch) and event_shape (Z_1 + .. + Z_L,)."""
+        """Build q with batch_shape (*batch) and event_shape (Z_1 + .. + Z_L,).
+
+        Args:
+            params: mu and log sigma of the first layer, (*batch, 2 Z_1).
+        """
 
         def layers() -> Layers:
             z = yield diagonal_gaussian(params, training=self.training)

@@ -8,10 +8,15 @@ from vi.posteriors.location_scale import LocationScalePosterior
 
 
 class DiagonalGaussian(LocationScalePosterior):
-    """q(z|x) = prod_d N(z_d; mu_d(x), sigma_d(x)^2), with sigma = exp of the network's output.
+    """Mean-field Gaussian q(z|x) = prod_d N(z_d; mu_d(x), sigma_d(x)^2).
+
+    The network outputs mu and log sigma.
 
     Args:
         latent_dim: Z, the number of latent dimensions.
+
+    Raises:
+        ConfigurationError: ``latent_dim`` is not positive.
 
     Reference: Kingma and Welling, 2014, https://arxiv.org/abs/1312.6114
 
@@ -22,5 +27,5 @@ class DiagonalGaussian(LocationScalePosterior):
     """
 
     def placed(self, loc: Tensor, log_scale: Tensor) -> Distribution:
-        """See ``LocationScalePosterior``."""
+        """Return N(mu, diag(sigma^2)) over vectors (Z,)."""
         return Independent(Normal(loc, log_scale.exp(), log_scale), 1)

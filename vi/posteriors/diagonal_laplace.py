@@ -7,10 +7,15 @@ from vi.posteriors.location_scale import LocationScalePosterior
 
 
 class DiagonalLaplace(LocationScalePosterior):
-    """q(z|x) = prod_d exp(-|z_d - mu_d(x)| / b_d(x)) / (2 b_d(x)), with b = exp of the network.
+    """Independent Laplace distributions q(z|x) = prod_d exp(-|z_d - mu_d| / b_d) / (2 b_d).
+
+    The network outputs mu(x) and log b(x). The standard deviation is sqrt(2) b.
 
     Args:
         latent_dim: Z, the number of latent dimensions.
+
+    Raises:
+        ConfigurationError: ``latent_dim`` is not positive.
 
     >>> import torch
     >>> q = DiagonalLaplace(2)(torch.zeros(5, 4))
@@ -19,5 +24,5 @@ class DiagonalLaplace(LocationScalePosterior):
     """
 
     def placed(self, loc: Tensor, log_scale: Tensor) -> Distribution:
-        """See ``LocationScalePosterior``."""
+        """Return independent Laplace distributions over vectors (Z,)."""
         return Independent(Laplace(loc, log_scale.exp(), validate_args=False), 1)

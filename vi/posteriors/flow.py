@@ -1,4 +1,4 @@
-"""The posterior through a normalising flow."""
+"""The posterior that is a normalising flow."""
 
 from torch import Tensor
 from torch.distributions import Distribution
@@ -10,21 +10,21 @@ from vi.posteriors.location_scale import LocationScalePosterior
 
 
 class FlowPosterior(LocationScalePosterior):
-    """q(z|x): z = mu(x) + sigma(x) f(e; h(x)) with e ~ N(0, I), f a normalising flow.
+    """Flow posterior z = mu(x) + sigma(x) f(e; h(x)) with e ~ N(0, I) and f a normalising flow.
 
-    f is near the identity at first, and q near the mean-field Gaussian. A draw and its log q take
-    one pass through f; log q of another z takes as many as the inverse of the flow.
+    At the start f is near the identity and q near the mean-field Gaussian. A draw and its log q
+    take one pass through f; log q of any other z takes as many passes as the inverse of the flow.
 
     Args:
-        latent_dim: Z; the network gives 2 Z + H numbers.
-        flow: Makes f.
-        summary_dim: H, the width of h(x), what f is told of x.
+        latent_dim: Z; the network outputs 2 Z + H numbers.
+        flow: Recipe that builds f.
+        summary_dim: H, the width of the summary h(x), which is the context of f.
 
     Raises:
-        ConfigurationError: No dimensions of z or h.
+        ConfigurationError: ``latent_dim`` or ``summary_dim`` is not positive.
 
     Reference: Rezende and Mohamed, 2015, https://arxiv.org/abs/1505.05770; Kingma et al., 2016,
-        https://arxiv.org/abs/1606.04934
+    https://arxiv.org/abs/1606.04934
 
     >>> import torch
     >>> from vi.distributions.flows.spline import SplineFlow
@@ -43,9 +43,15 @@ class FlowPosterior(LocationScalePosterior):
 
     @property
     def further_shapes(self) -> tuple[Shape, ...]:
-        """h."""
+        """Shape of the summary h, (H,)."""
         return ((self.summary_dim,),)
 
     def placed(self, loc: Tensor, log_scale: Tensor, summary: Tensor) -> Distribution:
-        """See ``LocationScalePosterior``."""
+        """Return the flow with context ``summary``, scaled by sigma and shifted by mu.
+
+        Args:
+            loc: mu, (*batch, Z).
+            log_scale: log sigma, (*batch, Z).
+            summary: h, (*batch, H).
+        """
         return FlowDistribution(self.transform(summary), loc, log_scale, piecewise=self.piecewise)

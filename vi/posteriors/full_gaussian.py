@@ -10,14 +10,18 @@ from vi.posteriors.location_scale import LocationScalePosterior
 
 
 class FullGaussian(LocationScalePosterior):
-    """q(z|x) = N(z; mu(x), L(x) L(x)'), L = diag(s) T, with T unit lower triangular and s an exp.
+    """Full-covariance Gaussian q(z|x) = N(z; mu(x), L(x) L(x)') with L = diag(s) T.
 
-    The network gives T, the rows of L in units of s, so that no covariance is hard to invert; and
-    it gives n T, n being the number of correlations: what an optimiser's noise moves all of them
-    by together costs as little as one would, and does not hide z from a decoder that is young.
+    T is unit lower triangular, and the network outputs log s. Because T holds the rows of L in
+    units of s, no covariance is hard to invert. The network outputs n T, with n the number of
+    correlations: optimiser noise in all n outputs together then costs as little as it would in
+    one, and does not hide z from an untrained decoder.
 
     Args:
-        latent_dim: Z; the network gives 2 Z + Z (Z - 1) / 2 numbers.
+        latent_dim: Z; the network outputs 2 Z + Z (Z - 1) / 2 numbers.
+
+    Raises:
+        ConfigurationError: ``latent_dim`` is not positive.
 
     Reference: Kingma and Welling, 2019, https://arxiv.org/abs/1906.02691, section 2.5.1
 
@@ -37,12 +41,18 @@ class FullGaussian(LocationScalePosterior):
 
     @property
     def further_shapes(self) -> tuple[Shape, ...]:
-        """n times what is below the diagonal of T, row by row."""
+        """Shape of n times the part of T below the diagonal, row by row."""
         (z,) = self.event_shape
         return ((z * (z - 1) // 2,),)
 
     def placed(self, loc: Tensor, log_scale: Tensor, below: Tensor) -> Distribution:
-        """See ``LocationScalePosterior``."""
+        """Return N(mu, L L') over vectors (Z,).
+
+        Args:
+            loc: mu, (*batch, Z).
+            log_scale: log s, (*batch, Z).
+            below: n T below the diagonal, (*batch, Z (Z - 1) / 2).
+        """
         below = below / max(1, below.shape[-1])
         (z,) = self.event_shape
         flat = loc.new_zeros(*loc.shape[:-1], z * z)

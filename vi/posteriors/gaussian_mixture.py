@@ -1,4 +1,4 @@
-"""The posterior that is a mixture of Gaussians."""
+"""The posterior that is a mixture of Gaussians, for several modes."""
 
 import math
 
@@ -14,18 +14,21 @@ from vi.posteriors.location_scale import LocationScalePosterior
 
 
 class GaussianMixturePosterior(LocationScalePosterior):
-    """q(z|x) = sum_c w_c(x) N(z; mu_c(x), diag(s_c(x)^2)), for posteriors of several modes.
+    """Gaussian mixture q(z|x) = sum_c w_c(x) N(z; mu_c(x), diag(s_c(x)^2)), for several modes.
 
-    The network gives one mu and log s, and how the components differ from it, in units of s:
+    The network outputs one mu and log s, and the deviations of the components in units of s:
 
-        mu_c = mu + s a_c / C,    log s_c = log s + b_c / C,    log w_c = l_c / C + constant,
+        mu_c = mu + s a_c / C,    log s_c = log s + b_c / C,    log w_c = l_c / C + constant.
 
-    so that q is nearly one Gaussian at first. Draws have the implicit gradient, which may be taken
-    once; the KL has no closed form.
+    The division by C keeps q close to a single Gaussian at the start. Draws have the implicit
+    gradient, which can be taken once; the KL has no closed form.
 
     Args:
         latent_dim: Z, the number of latent dimensions.
-        num_components: C; the network gives 2 Z + C (1 + 2 Z) numbers.
+        num_components: C; the network outputs 2 Z + C (1 + 2 Z) numbers.
+
+    Raises:
+        ConfigurationError: A number is not positive.
 
     Reference: Figurnov, Mohamed and Mnih, 2018, https://arxiv.org/abs/1805.08498
 
@@ -42,12 +45,18 @@ class GaussianMixturePosterior(LocationScalePosterior):
 
     @property
     def further_shapes(self) -> tuple[Shape, ...]:
-        """l, a and b."""
+        """Shapes of l (C,), a (C, Z) and b (C, Z)."""
         of_each = (self.num_components, *self.event_shape)
         return ((self.num_components,), of_each, of_each)
 
     def starting_parameters(self, like: Tensor) -> Tensor:
-        """With the components apart: where they are all the same, they would stay so."""
+        """Return initial parameters with distinct components.
+
+        Equal components have equal gradients and would stay equal.
+
+        Args:
+            like: A tensor of the shape, precision and device of the parameters.
+        """
         start = torch.zeros_like(like)
         away, n, (dim,) = self.split(start)[3], self.num_components, self.event_shape
         place = torch.arange(n)[:, None] + 0.5
@@ -55,7 +64,13 @@ class GaussianMixturePosterior(LocationScalePosterior):
         return start
 
     def placed(self, loc: Tensor, log_scale: Tensor, *further: Tensor) -> Distribution:
-        """See ``LocationScalePosterior``."""
+        """Return the mixture over vectors (Z,).
+
+        Args:
+            loc: mu, (*batch, Z).
+            log_scale: log s, (*batch, Z).
+            *further: l (*batch, C), a and b (*batch, C, Z).
+        """
         logits, away, wider = (d / self.num_components for d in further)
         log_scale = log_scale.unsqueeze(-2)
         scale = bounded(log_scale + wider, training=self.training).exp()

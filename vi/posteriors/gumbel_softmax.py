@@ -1,4 +1,4 @@
-"""The relaxed posterior of independent categories."""
+"""The relaxed posterior of independent one-hot variables."""
 
 from torch import Tensor
 from torch.distributions import Distribution, constraints
@@ -11,22 +11,23 @@ from vi.math import Shape
 
 
 class GumbelSoftmax(ConditionalDistribution):
-    """q(z|x) of independent categories, trained through z = softmax((logits(x) + noise) / tau).
+    """Independent one-hot variables, trained through z = softmax((logits(x) + noise) / tau).
 
-    In training mode z is relaxed, noise Gumbel, and the KL of the ELBO that of the categories to
-    the prior: a gradient for any number of variables, biased for the ELBO of the categories, and a
-    value that is no bound. In evaluation mode (``model.eval()``) q is the categories themselves,
-    and so is everything that is reported of it: the validation bound, log p(x), codes.
+    In training mode z is relaxed with Gumbel noise, and the KL in the ELBO is that of the discrete
+    variables to the prior. This has a gradient for any number of variables, but the gradient is
+    biased for the ELBO of the discrete variables and the value is not a bound. In evaluation mode
+    (``model.eval()``) q is the discrete distribution, and so everything that is reported (the
+    validation bound, log p(x), codes) refers to it.
 
     Args:
         num_categories: C.
         num_variables: N; z has the shape (C,) for one and (N, C) for several.
-        temperature: tau > 0; towards 0 the bias vanishes and the variance grows.
-        hard: The likelihood sees rounded z, with the gradient of the relaxed one
-            (straight-through).
+        temperature: tau > 0; towards 0 the bias vanishes and the variance of the gradient grows.
+        hard: Whether the likelihood receives rounded z with the gradient of the relaxed z
+            (straight-through estimator).
 
     Raises:
-        ConfigurationError: No category, no variable, or no positive temperature.
+        ConfigurationError: A number or the temperature is not positive.
 
     Reference: Jang, Gu and Poole, 2017, https://arxiv.org/abs/1611.01144
 
@@ -53,11 +54,18 @@ class GumbelSoftmax(ConditionalDistribution):
 
     @property
     def param_shapes(self) -> tuple[Shape, ...]:
-        """The logits."""
+        """Shape of the logits, that of z."""
         return (self.event_shape,)
 
     def forward(self, params: Tensor) -> Distribution:
-        """(*batch, N C) -> q with batch_shape (*batch) and event_shape (C,) or (N, C)."""
+        """Build q with batch_shape (*batch) and event_shape (C,) or (N, C).
+
+        Args:
+            params: Logits, (*batch, N C).
+
+        Returns:
+            The relaxed distribution in training mode, the discrete one in evaluation mode.
+        """
         (logits,) = self.split(params)
         if not self.training:
             return categories(logits, self.event_shape)

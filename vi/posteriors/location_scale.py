@@ -1,4 +1,4 @@
-"""What posteriors over all of R^Z with a location and a scale have in common."""
+"""Posteriors over R^Z with a location and a scale: the base class."""
 
 from abc import abstractmethod
 
@@ -12,14 +12,18 @@ from vi.math import Shape
 
 
 class LocationScalePosterior(ConditionalDistribution):
-    """q(z|x) of a location mu(x), a scale s(x) = exp of the network's output, and maybe more.
+    """Posterior over R^Z with a location mu(x) and a scale s(x).
 
-    log s is ``bounded`` unless in training.
+    The network outputs mu and log s. Outside training log s is limited by ``bounded``.
 
-    An implementer writes ``placed``, and ``further_shapes`` of what more the network gives.
+    An implementer writes ``placed``, and ``further_shapes`` if the network outputs more than mu
+    and log s. ``param_shapes`` and ``forward`` come for free.
 
     Args:
         latent_dim: Z, the number of latent dimensions.
+
+    Raises:
+        ConfigurationError: ``latent_dim`` is not positive.
     """
 
     support = constraints.real
@@ -30,19 +34,32 @@ class LocationScalePosterior(ConditionalDistribution):
 
     @property
     def param_shapes(self) -> tuple[Shape, ...]:
-        """mu, log s, and ``further_shapes``."""
+        """Shapes of mu and log s, (Z,) each, and ``further_shapes``."""
         return (self.event_shape, self.event_shape, *self.further_shapes)
 
     @property
     def further_shapes(self) -> tuple[Shape, ...]:
-        """Of the parameters beside mu and log s: none."""
+        """Shapes of the parameters beyond mu and log s; none by default."""
         return ()
 
     @abstractmethod
     def placed(self, loc: Tensor, log_scale: Tensor, *further: Tensor) -> Distribution:
-        """q at mu and log s (*batch, Z)."""
+        """Build q from its parameters.
+
+        Args:
+            loc: mu, (*batch, Z).
+            log_scale: log s, (*batch, Z), limited outside training.
+            *further: One tensor (*batch, *shape) for each of ``further_shapes``.
+
+        Returns:
+            A distribution with batch_shape (*batch) and event_shape (Z,).
+        """
 
     def forward(self, params: Tensor) -> Distribution:
-        """(*batch, *out_shape) -> q with batch_shape (*batch) and event_shape (Z,)."""
+        """Build q with batch_shape (*batch) and event_shape (Z,).
+
+        Args:
+            params: Output of the encoder, (*batch, *out_shape).
+        """
         loc, log_scale, *further = self.split(params)
         return self.placed(loc, bounded(log_scale, training=self.training), *further)

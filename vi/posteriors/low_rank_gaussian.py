@@ -1,4 +1,4 @@
-"""The Gaussian posterior with a few correlated directions."""
+"""The Gaussian posterior with a low-rank plus diagonal covariance."""
 
 import math
 
@@ -12,15 +12,18 @@ from vi.posteriors.location_scale import LocationScalePosterior
 
 
 class LowRankGaussian(LocationScalePosterior):
-    """q(z|x) = N(z; mu(x), W(x) W(x)' + diag(s(x)^2)), with W = diag(s) U and s an exp.
+    """Low-rank Gaussian q(z|x) = N(z; mu(x), W(x) W(x)' + diag(s(x)^2)) with W = diag(s) U.
 
-    The network gives U, the directions in units of s, so that every covariance of this form can
-    be said, and none of them is hard to invert; and it gives them sqrt(R Z) times as long, so that
-    what an optimiser's noise adds to all of them costs as little as one entry would.
+    The network outputs log s and U, the directions in units of s. Every covariance of this form
+    can be reached, and none is hard to invert. The network outputs sqrt(R Z) U, so that optimiser
+    noise in all entries of U together costs as little as it would in one.
 
     Args:
-        latent_dim: Z; the network gives (2 + R) Z numbers.
+        latent_dim: Z; the network outputs (2 + R) Z numbers.
         rank: R, the number of directions.
+
+    Raises:
+        ConfigurationError: ``latent_dim`` or ``rank`` is not positive.
 
     Reference: Rezende, Mohamed and Wierstra, 2014, https://arxiv.org/abs/1401.4082, section 4.3
 
@@ -37,10 +40,16 @@ class LowRankGaussian(LocationScalePosterior):
 
     @property
     def further_shapes(self) -> tuple[Shape, ...]:
-        """sqrt(R Z) U."""
+        """Shape of sqrt(R Z) U, (Z, R)."""
         return ((*self.event_shape, self.rank),)
 
     def placed(self, loc: Tensor, log_scale: Tensor, factor: Tensor) -> Distribution:
-        """See ``LocationScalePosterior``."""
+        """Return N(mu, W W' + diag(s^2)) over vectors (Z,).
+
+        Args:
+            loc: mu, (*batch, Z).
+            log_scale: log s, (*batch, Z).
+            factor: sqrt(R Z) U, (*batch, Z, R).
+        """
         length = math.sqrt(self.rank * self.event_shape[0])
         return LowRankNormal(loc, log_scale.exp(), factor / length)

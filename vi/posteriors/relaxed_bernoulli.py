@@ -11,21 +11,22 @@ from vi.math import Shape
 
 
 class RelaxedBernoulli(ConditionalDistribution):
-    """q(z|x) of independent bits, trained through z_d = sigmoid((logit p_d(x) + noise) / tau).
+    """Independent bits, trained through z_d = sigmoid((logit p_d(x) + noise) / tau).
 
-    In training mode z is relaxed, noise logistic, and the KL of the ELBO that of the bits to the
-    prior: a gradient for any number of bits, biased for the ELBO of the bits, and a value that is
-    no bound. In evaluation mode (``model.eval()``) q is the bits themselves, and so is everything
-    that is reported of it: the validation bound, log p(x), codes.
+    In training mode z is relaxed with logistic noise, and the KL in the ELBO is that of the bits
+    to the prior. This has a gradient for any number of bits, but the gradient is biased for the
+    ELBO of the bits and the value is not a bound. In evaluation mode (``model.eval()``) q is the
+    distribution of the bits, and so everything that is reported (the validation bound, log p(x),
+    codes) refers to it.
 
     Args:
         latent_dim: Z, the number of bits.
-        temperature: tau > 0; towards 0 the bias vanishes and the variance grows.
-        hard: The likelihood sees rounded z, with the gradient of the relaxed one
-            (straight-through).
+        temperature: tau > 0; towards 0 the bias vanishes and the variance of the gradient grows.
+        hard: Whether the likelihood receives rounded z with the gradient of the relaxed z
+            (straight-through estimator).
 
     Raises:
-        ConfigurationError: No bits, or no positive temperature.
+        ConfigurationError: ``latent_dim`` or ``temperature`` is not positive.
 
     Reference: Maddison, Mnih and Teh, 2017, https://arxiv.org/abs/1611.00712
 
@@ -46,11 +47,18 @@ class RelaxedBernoulli(ConditionalDistribution):
 
     @property
     def param_shapes(self) -> tuple[Shape, ...]:
-        """The logits."""
+        """Shape of the logits, (Z,)."""
         return (self.event_shape,)
 
     def forward(self, params: Tensor) -> Distribution:
-        """(*batch, Z) -> q with batch_shape (*batch) and event_shape (Z,)."""
+        """Build q with batch_shape (*batch) and event_shape (Z,).
+
+        Args:
+            params: Logits, (*batch, Z).
+
+        Returns:
+            The relaxed distribution in training mode, the discrete one in evaluation mode.
+        """
         (logits,) = self.split(params)
         if not self.training:
             return bits(logits)

@@ -13,17 +13,17 @@ from vi.math import Shape
 
 
 class VonMisesFisher(ConditionalDistribution):
-    """q(z|x) = C(kappa(x)) exp(kappa(x) mu(x)'z) on the unit vectors z of d dimensions.
+    """Posterior q(z|x) = C(kappa(x)) exp(kappa(x) mu(x)'z) over unit vectors z of d dimensions.
 
-    mu is the direction of the network's first d outputs (e_1 where they are all 0), and kappa is
-    1 + softplus of the last one, in [1, inf). With kappa down to 0, which is the uniform
-    distribution, training gives the latent up before the decoder has learnt to read it.
+    mu is the direction of the network's first d outputs (e_1 if they are all 0), and kappa is 1 +
+    softplus of the last output, in [1, inf). If kappa could reach 0, the uniform distribution,
+    training would abandon the latent before the decoder has learned to use it.
 
     Args:
-        latent_dim: d, at least 2.
+        latent_dim: d, at least 2; the network outputs d + 1 numbers.
 
     Raises:
-        ConfigurationError: d is 1, where there are two unit vectors only.
+        ConfigurationError: d is below 2. For d = 1 there are only two unit vectors.
 
     Reference: Davidson, Falorsi, De Cao, Kipf and Tomczak, 2018, https://arxiv.org/abs/1804.00891
 
@@ -41,23 +41,36 @@ class VonMisesFisher(ConditionalDistribution):
 
     @property
     def param_shapes(self) -> tuple[Shape, ...]:
-        """The direction, and kappa before softplus."""
+        """Shapes of the direction (d,), and of kappa before softplus ()."""
         return (self.event_shape, ())
 
     def starting_parameters(self, like: Tensor) -> Tensor:
-        """With mu = e_1; at 0, where no direction is, nothing would turn it."""
+        """Return initial parameters with mu = e_1.
+
+        At 0 there is no direction, and no gradient would turn it.
+
+        Args:
+            like: A tensor of the shape, precision and device of the parameters.
+        """
         start = torch.zeros_like(like)
         self.split(start)[0][..., 0] = 1
         return start
 
     def forward(self, params: Tensor) -> Distribution:
-        """(*batch, d + 1) -> q with batch_shape (*batch) and event_shape (d,)."""
+        """Build q with batch_shape (*batch) and event_shape (d,).
+
+        Args:
+            params: Direction and raw concentration, (*batch, d + 1).
+        """
         direction, raw = self.split(params)
         return VonMisesFisherDistribution(_direction(direction), 1 + F.softplus(raw))
 
 
 def _direction(x: Tensor) -> Tensor:
-    """x / |x|, e_1 for 0; the largest entry is made 1 first, so that no square overflows."""
+    """Return x / |x|, or e_1 where x is 0.
+
+    x is first divided by its largest entry, so that no square overflows.
+    """
     largest = x.detach().abs().amax(-1, keepdim=True)
     pole = torch.zeros_like(x)
     pole[..., 0] = 1

@@ -1,1 +1,1 @@
-"""p(z)."""
+"""Priors p(z) of the latent variable."""

@@ -12,11 +12,14 @@ from vi.errors import require_positive
 
 
 class BernoulliPrior(Prior):
-    """p(z) = prod_d p_d^z_d (1 - p_d)^(1 - z_d), with p_d = 1/2 at the start.
+    """Independent bits p(z) = prod_d p_d^z_d (1 - p_d)^(1 - z_d), with p_d = 1/2 at the start.
 
     Args:
         latent_dim: Z, the number of bits.
-        learn: Whether the logits of p are parameters.
+        learn: Whether the logits of p are learned; else p_d stays 1/2.
+
+    Raises:
+        ConfigurationError: ``latent_dim`` is not positive.
 
     >>> BernoulliPrior(3)().log_prob(torch.tensor([1.0, 0.0, 1.0]))
     tensor(-2.0794)
@@ -35,5 +38,5 @@ class BernoulliPrior(Prior):
             self.register_buffer("logits", logits, persistent=False)
 
     def forward(self, posterior: Callable[..., Distribution] | None = None) -> Distribution:
-        """The distribution with batch_shape () and event_shape (Z,)."""
+        """Return the distribution with batch_shape () and event_shape (Z,)."""
         return bits(self.logits)

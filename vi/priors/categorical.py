@@ -11,15 +11,15 @@ from vi.distributions.prior import Prior
 
 
 class CategoricalPrior(Prior):
-    """p(z) = prod_n sum_c z_nc p_nc for one-hot z_n, with p_nc = 1/C at the start.
+    """Independent one-hot variables p(z) = prod_n sum_c z_nc p_nc, with p_nc = 1/C at the start.
 
     Args:
         num_categories: C.
         num_variables: N; z has the shape (C,) for one and (N, C) for several.
-        learn: Whether the logits of p are parameters.
+        learn: Whether the logits of p are learned; else p_nc stays 1/C.
 
     Raises:
-        ConfigurationError: No category, or no variable.
+        ConfigurationError: A number is not positive.
 
     >>> CategoricalPrior(4)().log_prob(torch.tensor([0.0, 0.0, 1.0, 0.0]))
     tensor(-1.3863)
@@ -39,5 +39,5 @@ class CategoricalPrior(Prior):
             self.register_buffer("logits", logits, persistent=False)
 
     def forward(self, posterior: Callable[..., Distribution] | None = None) -> Distribution:
-        """The distribution with batch_shape () and event_shape (C,) or (N, C)."""
+        """Return the distribution with batch_shape () and event_shape (C,) or (N, C)."""
         return categories(self.logits, self.event_shape)

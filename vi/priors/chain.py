@@ -1,4 +1,4 @@
-"""Two and more layers of latents, generated from the top downwards."""
+"""The prior of several latent layers, generated from the top downwards."""
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -14,16 +14,17 @@ from vi.networks.mlp import MLP
 
 
 class ChainPrior(Prior):
-    """p(z) = N(z_L; 0, I) p(z_(L-1)|z_L) .. p(z_1|z_2), each a diagonal Gaussian.
+    """Layered prior p(z) = N(z_L; 0, I) p(z_(L-1)|z_L) .. p(z_1|z_2), each a diagonal Gaussian.
 
     Args:
-        latent_dims: Z_1, .., Z_L; z is one vector of their sum. Of one number, its two halves.
-        hidden: Widths of the hidden layers between two layers of latents.
-        activation: Between those; tanh if not given.
-        decode_all: The likelihood reads every layer; else only z_1.
+        latent_dims: Z_1, .., Z_L; z is one vector of length Z_1 + .. + Z_L. A single number is
+            split into two layers.
+        hidden: Widths of the hidden layers of the network between two latent layers.
+        activation: Activation of those networks; tanh if None.
+        decode_all: Whether the likelihood reads every layer; else only z_1.
 
     Raises:
-        ConfigurationError: No layer, or one without dimensions.
+        ConfigurationError: There are no layers, or a size is not positive.
 
     Reference: Burda, Grosse and Salakhutdinov, 2016, https://arxiv.org/abs/1509.00519, section 3
 
@@ -53,7 +54,7 @@ class ChainPrior(Prior):
         self.register_buffer("top", torch.zeros(2 * sizes[-1]), persistent=False)
 
     def forward(self, posterior: Callable[..., Distribution] | None = None) -> Distribution:
-        """The distribution with batch_shape () and event_shape (Z_1 + .. + Z_L,)."""
+        """Return the distribution with batch_shape () and event_shape (Z_1 + .. + Z_L,)."""
 
         def layers() -> Layers:
             z = yield diagonal_gaussian(self.top)
@@ -64,9 +65,9 @@ class ChainPrior(Prior):
 
     @property
     def decoder_input_shape(self) -> Shape:
-        """(Z_1,), or all where ``decode_all``."""
+        """(Z_1,), or (Z_1 + .. + Z_L,) with ``decode_all``."""
         return tuple(self.event_shape) if self.decode_all else (self.latent_dims[0],)
 
     def decoder_input(self, z: Tensor) -> Tensor:
-        """z_1, or all where ``decode_all``."""
+        """Return z_1, or all layers with ``decode_all``."""
         return z if self.decode_all else z[..., : self.latent_dims[0]]

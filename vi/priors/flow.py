@@ -1,4 +1,4 @@
-"""The prior through a normalising flow."""
+"""The prior that is a normalising flow."""
 
 from collections.abc import Callable
 
@@ -12,17 +12,17 @@ from vi.errors import require_positive
 
 
 class FlowPrior(Prior):
-    """p(z): f((z - mu) / sigma) ~ N(0, I), f a normalising flow; mu, sigma and f are learned.
+    """Flow prior: f((z - mu) / sigma) ~ N(0, I), with learned mu, sigma and normalising flow f.
 
-    At first mu is 0, sigma 1 and f near the identity. log p takes one pass through f; a draw takes
-    as many as the inverse of the flow.
+    At the start mu is 0, sigma is 1 and f is near the identity. log p takes one pass through f; a
+    draw takes as many passes as the inverse of the flow.
 
     Args:
-        latent_dim: Z.
-        flow: Makes f.
+        latent_dim: Z, the number of latent dimensions.
+        flow: Recipe that builds f.
 
     Raises:
-        ConfigurationError: No dimensions.
+        ConfigurationError: ``latent_dim`` is not positive.
 
     Reference: Chen et al., 2017, https://arxiv.org/abs/1611.02731, section 3.2
 
@@ -42,7 +42,7 @@ class FlowPrior(Prior):
         self.piecewise = flow.piecewise
 
     def forward(self, posterior: Callable[..., Distribution] | None = None) -> Distribution:
-        """The distribution with batch_shape () and event_shape (Z,)."""
+        """Return the distribution with batch_shape () and event_shape (Z,)."""
         return FlowDistribution(
             self.transform().inv, self.loc, self.log_scale, piecewise=self.piecewise
         )

@@ -1,4 +1,4 @@
-"""The prior that is a learned mixture of Gaussians."""
+"""The learned Gaussian mixture prior."""
 
 from collections.abc import Callable
 
@@ -12,13 +12,16 @@ from vi.errors import require_positive
 
 
 class GaussianMixturePrior(Prior):
-    """p(z) = sum_c w_c N(z; m_c, diag(s_c^2)), with learned w, m and s.
+    """Gaussian mixture p(z) = sum_c w_c N(z; m_c, diag(s_c^2)), with learned w, m and s.
 
-    The components start with equal weights, unit scales and standard normal means.
+    The components start with equal weights, unit scales and means drawn from N(0, I).
 
     Args:
         latent_dim: Z, the number of latent dimensions.
         num_components: C.
+
+    Raises:
+        ConfigurationError: A number is not positive.
 
     Reference: Dilokthanakul et al., 2016, https://arxiv.org/abs/1611.02648
 
@@ -38,5 +41,5 @@ class GaussianMixturePrior(Prior):
         self.log_scale = nn.Parameter(torch.zeros(num_components, latent_dim))
 
     def forward(self, posterior: Callable[..., Distribution] | None = None) -> Distribution:
-        """The distribution with batch_shape () and event_shape (Z,)."""
+        """Return the distribution with batch_shape () and event_shape (Z,)."""
         return NormalMixture(self.logits, self.loc, self.log_scale.exp())

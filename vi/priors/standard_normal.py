@@ -12,10 +12,13 @@ from vi.errors import require_positive
 
 
 class StandardNormal(Prior):
-    """p(z) = N(z; 0, I).
+    """Standard normal prior p(z) = N(z; 0, I).
 
     Args:
         latent_dim: Z, the number of latent dimensions.
+
+    Raises:
+        ConfigurationError: ``latent_dim`` is not positive.
 
     >>> StandardNormal(2)().log_prob(torch.zeros(2))
     tensor(-1.8379)
@@ -30,5 +33,5 @@ class StandardNormal(Prior):
         self.register_buffer("zero", torch.zeros(latent_dim), persistent=False)
 
     def forward(self, posterior: Callable[..., Distribution] | None = None) -> Distribution:
-        """The distribution with batch_shape () and event_shape (Z,)."""
+        """Return the distribution with batch_shape () and event_shape (Z,)."""
         return Independent(UnitNormal(self.zero), 1)

@@ -14,16 +14,16 @@ from vi.errors import require_positive
 
 
 class UniformSphere(Prior):
-    """p(z) = Gamma(d/2) / (2 pi^(d/2)) for unit vectors z of d dimensions.
+    """Uniform prior p(z) = Gamma(d/2) / (2 pi^(d/2)) over unit vectors z of d dimensions.
 
-    The likelihood reads sqrt(d) z, whose entries have variance 1 as those of a standard normal:
-    networks are started for such inputs.
+    The decoder reads sqrt(d) z, whose entries have variance 1 like those of a standard normal,
+    because networks are initialised for such inputs.
 
     Args:
         latent_dim: d, at least 2.
 
     Raises:
-        ConfigurationError: d is 1, where there are two unit vectors only.
+        ConfigurationError: d is below 2. For d = 1 there are only two unit vectors.
 
     Reference: Davidson, Falorsi, De Cao, Kipf and Tomczak, 2018, https://arxiv.org/abs/1804.00891
 
@@ -40,9 +40,9 @@ class UniformSphere(Prior):
         self.register_buffer("mean", torch.zeros(latent_dim), persistent=False)
 
     def forward(self, posterior: Callable[..., Distribution] | None = None) -> Distribution:
-        """The distribution with batch_shape () and event_shape (d,)."""
+        """Return the distribution with batch_shape () and event_shape (d,)."""
         return UniformSphereDistribution(self.mean)
 
     def decoder_input(self, z: Tensor) -> Tensor:
-        """sqrt(d) z."""
+        """Return sqrt(d) z, (*batch, d)."""
         return z * math.sqrt(self.event_shape[0])

@@ -1,4 +1,4 @@
-"""The prior that is a mixture of posteriors."""
+"""The VampPrior: a mixture of posteriors at learned pseudo-inputs."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -13,23 +13,27 @@ from vi.inputs import as_it_is
 
 Posterior = Callable[..., Distribution]
 
-_DIGITS = 0.01  # of the mean deviation of the data may be lost
+_DIGITS = 0.01  # share of the mean absolute deviation of the data that rounding may move
 
 
 class VampPrior(Prior):
-    """p(z) = sum_c w_c q(z|u_c), with learned pseudo-inputs u_c: the best p(z) were all the data.
+    """VampPrior p(z) = sum_c w_c q(z|u_c) with learned pseudo-inputs u_c.
 
-    The posterior is given at every call and stays the model's own. A model that conditions on a
-    context has a learned pseudo-context beside each pseudo-input.
+    With all the data as pseudo-inputs and equal weights it is the aggregate posterior, the prior
+    that maximises the ELBO. The posterior is passed in at every call and belongs to the model. If
+    the model conditions on a context, each pseudo-input has a learned pseudo-context.
 
     Args:
         data_shape: Event shape of x, and of u_c.
-        latent_dim: Z.
+        latent_dim: Z, the number of latent dimensions.
         num_components: C, the number of pseudo-inputs.
-        context_dim: Width of ``context`` on which the posterior conditions.
-        learn_weights: If not, w_c = 1/C.
-        from_data: Start at random items of the training data and their contexts, a missing entry
-            at the mean of the others; else at standard normal numbers.
+        context_dim: Width of the ``context`` on which the posterior conditions; 0 for none.
+        learn_weights: Whether w is learned; else w_c = 1/C.
+        from_data: Whether pseudo-inputs start at random training data and their contexts, with a
+            missing entry at the mean of that entry; else at standard normal numbers.
+
+    Raises:
+        ConfigurationError: A number is not positive.
 
     Reference: Tomczak and Welling, 2018, https://arxiv.org/abs/1705.07120
 
@@ -66,7 +70,10 @@ class VampPrior(Prior):
             self.register_buffer("logits", torch.zeros(num_components), persistent=False)
 
     def forward(self, posterior: Posterior | None = None) -> Distribution:
-        """The distribution with batch_shape () and event_shape (Z,).
+        """Return the mixture with batch_shape () and event_shape (Z,).
+
+        Args:
+            posterior: Function (x, context=...) -> q(z|x) of the model.
 
         Raises:
             ConfigurationError: No posterior is given.
@@ -77,16 +84,20 @@ class VampPrior(Prior):
                 hint="call it as a model does, prior(model.posterior)",
             )
         given = {"context": self.contexts} if hasattr(self, "contexts") else {}
-        of_pseudo_inputs = as_it_is()(posterior)  # which are no data
+        of_pseudo_inputs = as_it_is()(posterior)  # pseudo-inputs are not checked as data are
         return _Posteriors(self.logits, self.inputs, given, of_pseudo_inputs)
 
     @torch.no_grad()
     def initialize(self, x: Tensor, **given: Tensor) -> None:
-        """Start at random items of x and their contexts, unless ``from_data`` is off.
+        """Start the pseudo-inputs at random data and their contexts, if ``from_data`` is true.
+
+        Args:
+            x: Training data, (N, *event), NaN where an entry is missing.
+            **given: ``context``, (N, context_dim), if the model has one.
 
         Raises:
-            DataError: There are more pseudo-inputs than data, or single precision does not tell
-                the data apart.
+            DataError: There are more pseudo-inputs than data, or the data differ by less than the
+                precision of the pseudo-inputs.
         """
         if not self.from_data:
             return
@@ -104,7 +115,7 @@ class VampPrior(Prior):
             self.contexts.copy_(given["context"][chosen])
 
     def _require_digits(self, items: Tensor, x: Tensor) -> None:
-        """Refuse data of which pseudo-inputs, in their own precision, would be no data."""
+        """Reject data that the precision of the pseudo-inputs cannot represent."""
         if items.dtype == self.inputs.dtype:
             return
         spread = (x - x.nanmean(0)).abs().nanmean(0)
@@ -118,7 +129,7 @@ class VampPrior(Prior):
 
 
 class _Posteriors(FiniteMixture):
-    """sum_c w_c q(z|u_c), which asks for as many q as it draws."""
+    """Mixture sum_c w_c q(z|u_c), whose draws evaluate q only at the chosen pseudo-inputs."""
 
     def __init__(
         self, logits: Tensor, inputs: Tensor, given: Mapping[str, Tensor], posterior: Posterior
@@ -127,7 +138,7 @@ class _Posteriors(FiniteMixture):
         self.inputs, self.given, self.posterior = inputs, given, posterior
 
     def draw_from(self, index: Tensor) -> Tensor:
-        """One z of each of these components (..): (.., Z)."""
+        """Draw one z from each of the given components (..): (.., Z)."""
         rows = index.flatten()
         given = {name: value[rows] for name, value in self.given.items()}
         z = self.posterior(self.inputs[rows], **given).sample()
