@@ -1,11 +1,13 @@
-"""Everything that can go wrong for a reason the user can mend: what is wrong, and what to do."""
+"""Errors that the user can fix: each states what is wrong and what to do."""
 
 from operator import index
 from typing import Any
 
 
 class ViError(Exception):
-    """An error with one line that says what is wrong and one that says what to do.
+    """Error with one line that states what is wrong and one that states what to do.
+
+    The command line prints both lines and ends with ``exit_code``.
 
     Args:
         message: What is wrong: the parameter, what was expected, and the value.
@@ -24,13 +26,19 @@ class ViError(Exception):
 
 
 class ConfigurationError(ViError, ValueError):
-    """An option, a value or a combination that cannot be right (exit code 2)."""
+    """Invalid option, value or combination of options (exit code 2)."""
 
     exit_code = 2
 
 
 class SupportMismatch(ConfigurationError):
-    """A posterior and a prior on different supports, (of q, of p) by name."""
+    """Posterior and prior with different supports (exit code 2).
+
+    Args:
+        message: What is wrong.
+        hint: What to do about it.
+        supports: Names of the supports of q and of p.
+    """
 
     def __init__(self, message: str, *, hint: str, supports: tuple[str, str]) -> None:
         super().__init__(message, hint=hint)
@@ -38,31 +46,31 @@ class SupportMismatch(ConfigurationError):
 
 
 class DataError(ViError, ValueError):
-    """Data that are missing, damaged or outside the support of the likelihood (exit code 3)."""
+    """Missing or damaged data, or data outside the support of the likelihood (exit code 3)."""
 
     exit_code = 3
 
 
 class CheckpointError(ViError):
-    """A checkpoint or model that is missing, damaged or not the one it should be (exit code 4)."""
+    """Missing or damaged checkpoint or model, or one that does not fit (exit code 4)."""
 
     exit_code = 4
 
 
 class NumericsError(ViError, ArithmeticError):
-    """A loss that became NaN or infinite, or memory that ran out (exit code 5)."""
+    """NaN or infinite loss, or exhausted memory (exit code 5)."""
 
     exit_code = 5
 
 
 class RunDirectoryError(ViError):
-    """A file or directory that another process uses or that cannot be written (exit code 6)."""
+    """File or directory that another process uses or that cannot be written (exit code 6)."""
 
     exit_code = 6
 
 
 class Interrupted(ViError):
-    """A run that was stopped from outside (exit code 130 for SIGINT, 143 for SIGTERM)."""
+    """Run that was stopped by a signal (exit code 130 for SIGINT, 143 for SIGTERM)."""
 
     def __init__(self, message: str, *, hint: str, exit_code: int) -> None:
         super().__init__(message, hint=hint)
@@ -70,10 +78,15 @@ class Interrupted(ViError):
 
 
 def require_whole(name: str, value: Any, least: int = 1) -> int:
-    """A number of things as an int.
+    """Return a whole number of at least ``least`` as an int.
+
+    Args:
+        name: Name of the parameter, for the message.
+        value: The number.
+        least: Smallest value allowed.
 
     Raises:
-        ConfigurationError: It is no whole number, or less than ``least``.
+        ConfigurationError: ``value`` is not a whole number, or is less than ``least``.
 
     >>> require_whole("n", 2.5)
     Traceback (most recent call last):
@@ -91,10 +104,15 @@ def require_whole(name: str, value: Any, least: int = 1) -> int:
 
 
 def require_positive(name: str, value: float, least: float = 0.0) -> None:
-    """Refuse a number that is not above ``least``.
+    """Raise an error unless a number is greater than ``least``.
+
+    Args:
+        name: Name of the parameter, for the message.
+        value: The number; NaN is rejected.
+        least: The number that ``value`` must exceed.
 
     Raises:
-        ConfigurationError: It is not.
+        ConfigurationError: ``value`` is not greater than ``least``.
 
     >>> require_positive("num_samples", 0)
     Traceback (most recent call last):

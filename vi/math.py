@@ -1,4 +1,4 @@
-"""Small pieces of mathematics that several floors need."""
+"""Small mathematical functions that several parts share."""
 
 import math
 
@@ -11,7 +11,11 @@ _MASK = (1 << 64) - 1
 
 
 def log_mean_exp(x: Tensor, dim: int) -> Tensor:
-    """log (1/K) sum_k exp x_k along one axis, without overflow.
+    """Return log (1/K) sum_k exp x_k along one axis, without overflow.
+
+    Args:
+        x: Values with K entries along ``dim``.
+        dim: The axis that is averaged and removed.
 
     >>> import torch
     >>> log_mean_exp(torch.tensor([1000.0, 1000.0]), 0)
@@ -21,7 +25,7 @@ def log_mean_exp(x: Tensor, dim: int) -> Tensor:
 
 
 def inverse_softplus(y: float) -> float:
-    """The x with log(1 + exp x) = y > 0.
+    """Return the x with log(1 + exp x) = y, for y > 0.
 
     >>> round(math.log1p(math.exp(inverse_softplus(0.3))), 12)
     0.3
@@ -30,10 +34,11 @@ def inverse_softplus(y: float) -> float:
 
 
 def mix(*keys: int) -> int:
-    """One 63-bit seed from several integers; neighbours give unrelated seeds.
+    """Combine several integers into one 63-bit seed; neighbouring keys give unrelated seeds.
 
-    The finaliser of splitmix64 (Steele, Lea and Flood, 2014, doi:10.1145/2660193.2660195), folded
-    over the keys.
+    This is the finaliser of splitmix64, folded over the keys; their order matters.
+
+    Reference: Steele, Lea and Flood, 2014, doi:10.1145/2660193.2660195
 
     >>> mix(1, 2) == mix(1, 2), mix(1, 2) == mix(2, 1), mix(1, 2) >= 0
     (True, False, True)
@@ -48,7 +53,12 @@ def mix(*keys: int) -> int:
 
 
 def seed_generators(seed: int, device: torch.device) -> None:
-    """Seed torch's default generators for the CPU and for this device, and no others."""
+    """Seed torch's default generators of the CPU and of this device, and no others.
+
+    Args:
+        seed: Seed of both generators.
+        device: CPU or CUDA device; without an index, the current CUDA device.
+    """
     torch.default_generator.manual_seed(seed)
     if device.type == "cuda":
         index = torch.cuda.current_device() if device.index is None else device.index

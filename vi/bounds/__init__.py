@@ -1,1 +1,4 @@
-"""Lower bounds of log p(x): callables ``(model, x) -> Estimate``."""
+"""Lower bounds of log p(x): callables ``(model, x) -> Estimate``.
+
+Each is maximised. Values are in nats per datum, (B,).
+"""

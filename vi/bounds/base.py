@@ -1,4 +1,4 @@
-"""The role of a bound, and what it returns."""
+"""Bounds of log p(x): the base class and the estimate that a bound returns."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -16,13 +16,14 @@ from vi.options import Configurable
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a bound says about a batch, in nats per datum.
+    """Estimate of a bound for a batch, in nats per datum.
 
     Args:
-        value: The estimate of the bound: reported, compared, never differentiated by a scheme.
-        surrogate: What is differentiated; its value means nothing where it differs from ``value``.
-        terms: Always ``elbo`` (the mean log-weight), ``kl`` and ``reconstruction``, with
-            elbo = reconstruction - kl; a bound may add others.
+        value: Estimate of the bound, (B,): reported and compared, never differentiated.
+        surrogate: The quantity that is differentiated, (B,); where it differs from ``value``, only
+            its gradient has a meaning.
+        terms: Always ``elbo`` (the mean log-weight), ``kl`` and ``reconstruction``, with elbo =
+            reconstruction - kl, (B,) each; a bound may add others.
     """
 
     value: Float[Tensor, " B"]
@@ -31,7 +32,7 @@ class Estimate:
 
 
 class Need(Enum):
-    """What a bound may ask of q(z|x) and p(z)."""
+    """Properties that a bound may require of q(z|x) and p(z)."""
 
     KL = "a closed-form KL(q || p)"
     LAYER_KL = "a closed-form KL of every layer"
@@ -41,23 +42,25 @@ class Need(Enum):
 
 
 class Bound(Configurable, nn.Module, ABC):
-    """A lower bound of log p(x), to be maximised.
+    """Lower bound of log p(x), to be maximised.
 
-    An implementer takes hyper-parameters in ``__init__`` and writes ``forward``.
+    An implementer takes hyper-parameters in ``__init__`` and writes ``forward``, and sets
+    ``needs``, ``is_elbo`` and ``is_mean_of_weights`` where the defaults do not hold. Checks of the
+    data and ``at_step`` come for free.
     """
 
     warmup_steps: int = 0
-    """Optimiser steps during which the objective still changes; nothing stops early before."""
+    """Optimiser steps during which the objective changes; early stopping waits for their end."""
     needs: frozenset[Need] = frozenset()
-    """What it refuses to do without."""
+    """Properties of q and p without which the bound raises an error."""
     is_elbo: bool = False
-    """Whether its value is E_q[log p(x, z) - log q(z|x)] in expectation, for every K."""
+    """Whether the value is E_q[log p(x, z) - log q(z|x)] in expectation, for every K."""
     is_mean_of_weights: bool = False
-    """Whether it is some mean of the log-weights: log p(x), where q is the exact posterior."""
+    """Whether the value is a mean of log-weights, so that it is log p(x) if q is exact."""
 
     @admitting
     def __call__(self, model: LatentVariableModel, x: Tensor, **given: Tensor) -> Estimate:
-        """``forward`` of data that are looked at first (``vi.inputs``)."""
+        """Check the data (``vi.inputs``), then estimate the bound with ``forward``."""
         return super().__call__(model, x, **given)
 
     @abstractmethod
@@ -65,21 +68,27 @@ class Bound(Configurable, nn.Module, ABC):
         """Estimate the bound for a batch.
 
         Args:
-            model: Gives p(x, z) and q(z|x).
-            x: Data (B, *event).
-            **given: What the model conditions on.
+            model: Model with p(x, z) and q(z|x).
+            x: Data, (B, *event).
+            **given: Variables that the model conditions on, such as ``context``, (B, ..).
+
+        Returns:
+            Value, surrogate and terms in nats, (B,) each.
         """
 
     def at_step(self, step: int) -> None:
-        """Told before each training step how many optimiser steps were taken."""
+        """Set the number of optimiser steps taken; called before each training step."""
         del step
 
 
 class SampledBound(Bound):
-    """A bound that takes E_q over draws.
+    """Bound that estimates E_q from draws.
 
     Args:
-        num_samples: K, the draws in the Monte-Carlo mean for each datum.
+        num_samples: K, the number of draws per datum.
+
+    Raises:
+        ConfigurationError: ``num_samples`` is not positive.
     """
 
     def __init__(self, num_samples: int = 1) -> None:
@@ -93,10 +102,15 @@ def log_weight_terms(
     log_likelihood: Float[Tensor, "K B"],
     elbo: Float[Tensor, " B"],
 ) -> dict[str, Tensor]:
-    """The terms of a bound made of log-weights.
+    """Return the terms of a bound that is made of log-weights.
 
-    reconstruction = E_q[log p(x|z)], and kl = reconstruction - elbo, so that the Monte-Carlo KL
-    has the same samples as everything else.
+    reconstruction = E_q[log p(x|z)], and kl = reconstruction - elbo, so that the Monte Carlo KL is
+    estimated from the same samples as everything else.
+
+    Args:
+        at: Points that E_q is estimated from.
+        log_likelihood: log p(x|z_k), (K, B).
+        elbo: Mean log-weight, (B,).
     """
     reconstruction = at.mean(log_likelihood)
     return {"elbo": elbo, "kl": reconstruction - elbo, "reconstruction": reconstruction}

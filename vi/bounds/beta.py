@@ -1,4 +1,4 @@
-"""A weight on the KL term, reached by a warm-up."""
+"""A weight beta on the KL term, with a warm-up."""
 
 from torch import Tensor
 
@@ -8,21 +8,30 @@ from vi.models.base import LatentVariableModel
 
 
 class Beta(Bound):
-    """bound - (beta_t - 1) KL, which for the ELBO is E_q[log p(x|z)] - beta_t KL(q || p).
+    """Weighted bound - (beta_t - 1) KL; for the ELBO it is E_q[log p(x|z)] - beta_t KL(q || p).
 
     beta_t rises linearly from ``start`` to ``beta`` over the first ``warmup_steps`` optimiser
     steps of training. Outside training (``bound.eval()``) it is ``beta`` from the first step on,
-    so that ``val/bound`` is one and the same function throughout a run; and early stopping begins
-    only when the warm-up has ended. A bound of log p(x) only where beta >= 1.
+    so that ``val/bound`` is the same function throughout a run. Early stopping begins when the
+    warm-up has ended. Only with beta >= 1 is the value a lower bound of log p(x).
 
     Args:
         bound: The bound whose KL is weighted.
-        beta: The final weight.
-        warmup_steps: Optimiser steps until the weight is reached; 0 for none.
-        start: The weight at step 0.
+        beta: Final weight.
+        warmup_steps: Optimiser steps until the weight reaches ``beta``; 0 for no warm-up.
+        start: Weight at step 0.
+
+    Raises:
+        ConfigurationError: ``beta`` is not positive, or ``warmup_steps`` is negative.
 
     Reference: Higgins et al., 2017, https://openreview.net/forum?id=Sy2fzU9gl; warm-up: Bowman et
     al., 2016, https://arxiv.org/abs/1511.06349
+
+    >>> from vi.bounds.elbo import ELBO
+    >>> bound = Beta(ELBO(), beta=4.0, warmup_steps=100)
+    >>> bound.at_step(50)
+    >>> bound.weight, bound.eval().weight
+    (2.0, 4.0)
     """
 
     def __init__(
@@ -40,18 +49,21 @@ class Beta(Bound):
 
     @property
     def weight(self) -> float:
-        """beta_t."""
+        """beta_t at the current step."""
         if not self.training or self.step >= self.ramp:
             return self.beta
         return self.start + (self.beta - self.start) * self.step / self.ramp
 
     def forward(self, model: LatentVariableModel, x: Tensor, **given: Tensor) -> Estimate:
-        """See ``Bound``."""
+        """Estimate the inner bound and subtract (beta_t - 1) KL from its value and surrogate.
+
+        The terms are those of the inner bound.
+        """
         inner = self.bound(model, x, **given)
         excess = (self.weight - 1) * inner.terms["kl"]
         return Estimate(inner.value - excess, inner.surrogate - excess, inner.terms)
 
     def at_step(self, step: int) -> None:
-        """Move the warm-up to this step."""
+        """Set the step of the warm-up, also for the inner bound."""
         self.step = step
         self.bound.at_step(step)

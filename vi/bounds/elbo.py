@@ -1,4 +1,4 @@
-"""The evidence lower bound in its three algebraic forms; they agree in expectation."""
+"""The evidence lower bound (ELBO) in its three algebraic forms, which agree in expectation."""
 
 from torch import Tensor
 
@@ -9,13 +9,16 @@ from vi.models.base import LatentVariableModel
 
 
 class ELBO(SampledBound):
-    """E_q[log p(x|z)] - KL(q(z|x) || p(z)), with the KL in closed form.
+    """Evidence lower bound E_q[log p(x|z)] - KL(q(z|x) || p(z)), with the KL in closed form.
+
+    log p(x) - ELBO = KL(q(z|x) || p(z|x)), so the bound is tight if q is the true posterior.
 
     Args:
-        num_samples: K; a discrete z of few states is summed over instead.
+        num_samples: K, the number of draws per datum. For a discrete z with few states the bound
+            sums over z instead.
 
     Raises:
-        ConfigurationError: The KL has no closed form, or q no reparameterised sample.
+        ConfigurationError: The KL has no closed form, or q has no reparameterised sample.
 
     Reference: Kingma and Welling, 2014, https://arxiv.org/abs/1312.6114, equation 7
     """
@@ -24,7 +27,7 @@ class ELBO(SampledBound):
     is_elbo = True
 
     def forward(self, model: LatentVariableModel, x: Tensor, **given: Tensor) -> Estimate:
-        """See ``Bound``."""
+        """Estimate E_q[log p(x|z)] from K draws and subtract the exact KL."""
         q = model.posterior(x, **given)
         at = draw(q, self.num_samples, enumerate_support=True)
         reconstruction = at.mean(model.likelihood(at.z, **given).log_prob(x))
@@ -34,9 +37,17 @@ class ELBO(SampledBound):
 
 
 class EntropyELBO(SampledBound):
-    """E_q[log p(x, z)] + H(q), with the entropy in closed form: the form of EM.
+    """Evidence lower bound E_q[log p(x, z)] + H(q), with the entropy in closed form.
 
-    Its terms add ``energy`` and ``entropy``.
+    This is the form that EM maximises. The terms also contain ``energy`` (E_q[log p(x, z)]) and
+    ``entropy``.
+
+    Args:
+        num_samples: K, the number of draws per datum. For a discrete z with few states the bound
+            sums over z instead.
+
+    Raises:
+        ConfigurationError: The entropy has no closed form, or q has no reparameterised sample.
 
     Reference: Neal and Hinton, 1998, https://doi.org/10.1007/978-94-011-5014-9_12
     """
@@ -45,7 +56,7 @@ class EntropyELBO(SampledBound):
     is_elbo = True
 
     def forward(self, model: LatentVariableModel, x: Tensor, **given: Tensor) -> Estimate:
-        """See ``Bound``."""
+        """Estimate E_q[log p(x, z)] from K draws and add the exact entropy."""
         q = model.posterior(x, **given)
         at = draw(q, self.num_samples, enumerate_support=True)
         log_joint, log_prior = model.log_joint_and_prior(x, at.z, **given)
@@ -56,7 +67,17 @@ class EntropyELBO(SampledBound):
 
 
 class LogWeightELBO(SampledBound):
-    """E_q[log p(x, z) - log q(z|x)]: nothing in closed form, the mean of the log-weights.
+    """Evidence lower bound E_q[log p(x, z) - log q(z|x)] as the mean of K log-weights.
+
+    It needs no closed form, only log q of its draws. If q is the true posterior, every log-weight
+    equals log p(x), and the estimate has no variance.
+
+    Args:
+        num_samples: K, the number of draws per datum. For a discrete z with few states the bound
+            sums over z instead.
+
+    Raises:
+        ConfigurationError: q has no reparameterised sample.
 
     Reference: Ranganath, Gerrish and Blei, 2014, https://arxiv.org/abs/1401.0118
     """
@@ -66,7 +87,7 @@ class LogWeightELBO(SampledBound):
     is_mean_of_weights = True
 
     def forward(self, model: LatentVariableModel, x: Tensor, **given: Tensor) -> Estimate:
-        """See ``Bound``."""
+        """Average log p(x, z_k) - log q(z_k|x) over K draws."""
         q = model.posterior(x, **given)
         at = draw(q, self.num_samples, enumerate_support=True)
         z, log_q = at.z, at.log_q

@@ -1,4 +1,4 @@
-"""The evidence lower bound of several layers of latents, with a closed-form KL for each."""
+"""The evidence lower bound of several latent layers, with a closed-form KL for each."""
 
 import torch
 from torch import Tensor
@@ -14,23 +14,28 @@ from vi.models.base import LatentVariableModel
 
 
 class LayeredELBO(SampledBound):
-    """E_q[log p(x|z) - sum_l KL(q(z_l|z_>l, x) || p(z_l|z_>l))].
+    """Layered ELBO E_q[log p(x|z) - sum_l KL(q(z_l|z_>l, x) || p(z_l|z_>l))].
 
-    Only the layers above z_l are drawn for its KL, so that less is left to chance than in the mean
-    of log-weights; with one layer it is the ``ELBO``. Its terms add ``kl_layer_1``, ....
+    The KL of layer l is exact given the draws of the layers above, so the variance is lower than
+    that of the mean log-weight. With one layer it equals ``ELBO``. With several layers the terms
+    also contain ``kl_layer_1``, ``kl_layer_2``, ....
+
+    Args:
+        num_samples: K, the number of draws per datum.
 
     Raises:
-        ConfigurationError: q and p draw their layers in different orders, or a layer has no
+        ConfigurationError: q and p sample their layers in different orders, or a layer has no
             closed-form KL.
 
-    Reference: Sonderby, Raiko, Maaloe, Sonderby and Winther, 2016, https://arxiv.org/abs/1602.02282
+    Reference: Sonderby, Raiko, Maaloe, Sonderby and Winther, 2016,
+    https://arxiv.org/abs/1602.02282
     """
 
     needs = frozenset({Need.LAYER_KL})
     is_elbo = True
 
     def forward(self, model: LatentVariableModel, x: Tensor, **given: Tensor) -> Estimate:
-        """See ``Bound``."""
+        """Estimate E_q[log p(x|z)] from K draws and subtract the KL of each layer."""
         q, p = model.posterior(x, **given), model.prior(**given)
         if isinstance(q, Chain):
             at, of_q, of_p = self._layers(q, p)
@@ -51,7 +56,7 @@ class LayeredELBO(SampledBound):
     def _layers(
         self, q: Chain, p: Distribution
     ) -> tuple[Points, list[Distribution], list[Distribution]]:
-        """Draws, and both distributions of every layer at them."""
+        """Return draws of z, and the distributions of every layer under q and p at those draws."""
         if not isinstance(p, Chain) or p.from_last != q.from_last:
             raise ConfigurationError(
                 "q(z|x) and p(z) do not draw their layers in the same order, so that no layer has "

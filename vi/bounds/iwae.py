@@ -1,4 +1,4 @@
-"""The importance-weighted bound."""
+"""The importance-weighted bound (IWAE)."""
 
 from torch import Tensor
 
@@ -9,9 +9,16 @@ from vi.models.base import LatentVariableModel
 
 
 class IWAE(SampledBound):
-    """E[log (1/K) sum_k p(x, z_k) / q(z_k|x)], z_k ~ q(z|x): rises with K towards log p(x).
+    """Importance-weighted bound E[log (1/K) sum_k p(x, z_k) / q(z_k|x)] with z_k ~ q(z|x).
 
-    Its value is the bound itself; its terms tell the ELBO of the same samples.
+    It increases with K towards log p(x); K = 1 is the ELBO. The value is the bound itself; the
+    terms are those of the ELBO of the same samples.
+
+    Args:
+        num_samples: K, the number of draws per datum.
+
+    Raises:
+        ConfigurationError: q has no reparameterised sample.
 
     Reference: Burda, Grosse and Salakhutdinov, 2016, https://arxiv.org/abs/1509.00519
     """
@@ -23,7 +30,7 @@ class IWAE(SampledBound):
         super().__init__(num_samples)
 
     def forward(self, model: LatentVariableModel, x: Tensor, **given: Tensor) -> Estimate:
-        """See ``Bound``."""
+        """Estimate the bound from K draws as the log of the mean importance weight."""
         q = model.posterior(x, **given)
         at = draw(q, self.num_samples)
         z, log_q = at.z, at.log_q

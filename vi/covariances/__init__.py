@@ -1,1 +1,1 @@
-"""Sigma: the shapes that the components of a Gaussian mixture may take."""
+"""Covariances of the components of a Gaussian mixture, by shape."""

@@ -1,4 +1,4 @@
-"""An ellipsoid along the axes."""
+"""Diagonal covariances: ellipsoids along the axes."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,9 @@ from vi.covariances.base import Covariance
 
 
 class Diagonal(Covariance):
-    """Sigma_c = diag(s_c^2), with log s_c as the parameter.
+    """Diagonal covariance Sigma_c = diag(s_c^2), parametrised by log s_c.
+
+    Its projection of a matrix is the diagonal, (G, D).
 
     >>> covariance = Diagonal(tied=True)
     >>> covariance.set_shape(num_components=3, dim=2)
@@ -18,42 +20,42 @@ class Diagonal(Covariance):
     """
 
     def make_parameters(self, num_covariances: int, dim: int) -> None:
-        """s = 1."""
+        """Start at s = 1."""
         self.log_scale = nn.Parameter(torch.zeros(num_covariances, dim, dtype=torch.float64))
 
     def whitening(self) -> Callable[[Tensor], Tensor]:
-        """See ``Covariance``."""
+        """Return the map x -> x / s."""
         inverse = (-self.log_scale).exp()
         return lambda x: x * inverse
 
     def colour(self, noise: Tensor) -> Tensor:
-        """See ``Covariance``."""
+        """Return s e."""
         return noise * self.log_scale.exp()
 
     def log_det(self) -> Tensor:
-        """2 sum_d log s_d."""
+        """Return 2 sum_d log s_d."""
         return 2 * self.log_scale.sum(-1)
 
     def trace(self, projection: Tensor) -> Tensor:
-        """sum_d S_dd / s_d^2."""
+        """Return sum_d S_dd / s_d^2."""
         return (projection * (-2 * self.log_scale).exp()).sum(-1)
 
     def second_moment(self, x: Tensor, r: Tensor) -> Tensor:
-        """(G, D)."""
+        """Return the diagonal of sum_n r_nc x_n x_n', (G, D)."""
         return self._pooled(r.mT @ x.square())
 
     def product(self, a: Tensor, b: Tensor) -> Tensor:
-        """(G, D)."""
+        """Return the diagonal of a_c b_c', (G, D)."""
         return self._pooled(a * b)
 
     def project_diagonal(self, variance: Tensor) -> Tensor:
-        """(1, D)."""
+        """Return the diagonal itself, (1, D)."""
         return variance[None]
 
     def eigenvalues(self, projection: Tensor) -> Tensor:
-        """(G, D)."""
+        """Return the diagonal divided by the variance of the data, (G, D)."""
         return projection / self.variance
 
     def assign(self, projection: Tensor) -> None:
-        """log s = log(s^2) / 2."""
+        """Set log s = log(S_dd) / 2."""
         self.log_scale.copy_(projection.log() / 2)

@@ -1,4 +1,4 @@
-"""A ball."""
+"""Spherical covariances: balls."""
 
 import math
 from collections.abc import Callable
@@ -11,19 +11,20 @@ from vi.errors import require_positive
 
 
 class Spherical(Covariance):
-    """Sigma_c = s_c^2 I, with log s_c as the parameter, or with a given s.
+    """Spherical covariance Sigma_c = s_c^2 I, with log s_c learned or s given.
 
-    With a given s -> 0 the responsibilities become hard, and EM becomes k-means.
+    The projection of a matrix is the mean of its diagonal, (G,). With a given s -> 0 the
+    responsibilities become hard, and EM becomes k-means.
 
     Args:
-        tied: One s for all components.
-        prior_count: n_0, the pseudo-data of each s; without meaning for a given s.
+        tied: Whether all components share one s.
+        prior_count: n_0, the number of pseudo-data of each s; ignored if s is given.
         prior_scale: S_0 = prior_scale^2 times the variance of each dimension of the training data.
-        floor: The least variance, as a part of that of the data; without meaning for a given s.
-        scale: s, if it is given and not learned, in the units of the data.
+        floor: Lower limit of the variance, as a share of that of the data; ignored if s is given.
+        scale: s in the units of the data; None learns it.
 
     Raises:
-        ConfigurationError: A ``scale`` that is not positive.
+        ConfigurationError: ``scale`` is not positive.
 
     >>> covariance = Spherical(scale=0.5)
     >>> covariance.set_shape(num_components=3, dim=2)
@@ -48,7 +49,7 @@ class Spherical(Covariance):
         self.scale = scale
 
     def make_parameters(self, num_covariances: int, dim: int) -> None:
-        """s = 1, or the given one."""
+        """Start at s = 1, or register the given s as a constant."""
         log_scale = torch.zeros(num_covariances, 1, dtype=torch.float64)
         if self.scale is None:
             self.log_scale = nn.Parameter(log_scale)
@@ -56,47 +57,47 @@ class Spherical(Covariance):
             self.register_buffer("log_scale", log_scale + math.log(self.scale))
 
     def whitening(self) -> Callable[[Tensor], Tensor]:
-        """See ``Covariance``."""
+        """Return the map x -> x / s."""
         inverse = (-self.log_scale).exp()
         return lambda x: x * inverse
 
     def colour(self, noise: Tensor) -> Tensor:
-        """See ``Covariance``."""
+        """Return s e."""
         return noise * self.log_scale.exp()
 
     def log_det(self) -> Tensor:
-        """2 D log s."""
+        """Return 2 D log s."""
         return 2 * self.dim * self.log_scale[:, 0]
 
     def trace(self, projection: Tensor) -> Tensor:
-        """D S / s^2, with S the mean of the diagonal."""
+        """Return D S / s^2, with S the mean of the diagonal."""
         return self.dim * projection * (-2 * self.log_scale[:, 0]).exp()
 
     def second_moment(self, x: Tensor, r: Tensor) -> Tensor:
-        """(G,)."""
+        """Return the mean diagonal of sum_n r_nc x_n x_n', (G,)."""
         return self._pooled(r.mT @ x.square().mean(-1))
 
     def product(self, a: Tensor, b: Tensor) -> Tensor:
-        """(G,)."""
+        """Return the mean diagonal of a_c b_c', (G,)."""
         return self._pooled((a * b).mean(-1))
 
     def project_diagonal(self, variance: Tensor) -> Tensor:
-        """(1,)."""
+        """Return the mean of the diagonal, (1,)."""
         return variance.mean()[None]
 
     def eigenvalues(self, projection: Tensor) -> Tensor:
-        """(G, 1)."""
+        """Return S divided by the mean variance of the data, (G, 1)."""
         return (projection / self.variance.mean())[:, None]
 
     def assign(self, projection: Tensor) -> None:
-        """log s = log(s^2) / 2."""
+        """Set log s = log(S) / 2."""
         self.log_scale.copy_(projection[:, None].log() / 2)
 
     def log_prior(self) -> Tensor:
-        """See ``Covariance``; 0 for a given s."""
+        """Return the log-prior of the base class in nats; 0 if s is given."""
         return super().log_prior() if self.scale is None else torch.zeros_like(self.variance[0])
 
     def m_step(self, scatter: Tensor, mass: Tensor) -> None:
-        """See ``Covariance``; nothing for a given s."""
+        """Maximise over s as the base class does; do nothing if s is given."""
         if self.scale is None:
             super().m_step(scatter, mass)

@@ -1,1 +1,1 @@
-"""What the latents do: functions of (model, x)."""
+"""Diagnostics of the latent variable: functions of (model, x)."""

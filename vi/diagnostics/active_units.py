@@ -1,4 +1,4 @@
-"""How many latent dimensions answer to the data."""
+"""The number of latent dimensions that the model uses."""
 
 import torch
 from torch import Tensor
@@ -10,7 +10,16 @@ from vi.models.base import LatentVariableModel
 def active_units(
     model: LatentVariableModel, x: Tensor, threshold: float = 0.01, **given: Tensor
 ) -> int:
-    """The number of d with Var_x(E_q[z_d|x]) > threshold.
+    """Return the number of dimensions d with Var_x(E_q[z_d|x]) > threshold.
+
+    A dimension whose posterior mean does not vary between data carries no information (posterior
+    collapse).
+
+    Args:
+        model: Model with q(z|x).
+        x: Data, (B, *event).
+        threshold: Variance in the squared units of z.
+        **given: Variables that the model conditions on, (B, ..).
 
     Reference: Burda, Grosse and Salakhutdinov, 2016, https://arxiv.org/abs/1509.00519, section 5.2
     """

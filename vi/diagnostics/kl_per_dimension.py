@@ -1,4 +1,4 @@
-"""How many nats each latent dimension carries."""
+"""The KL of each latent dimension."""
 
 import torch
 from jaxtyping import Float
@@ -14,7 +14,15 @@ from vi.models.base import LatentVariableModel
 def kl_per_dimension(
     model: LatentVariableModel, x: Tensor, **given: Tensor
 ) -> Float[Tensor, " Z"]:
-    """Mean over the batch of KL(q(z_d|x) || p(z_d)) in nats; they add up to the KL.
+    """Return the mean over the batch of KL(q(z_d|x) || p(z_d)) in nats, (Z,).
+
+    The dimensions add up to the KL of the ELBO. A dimension near 0 nats has collapsed to the
+    prior.
+
+    Args:
+        model: Model with q(z|x) and p(z).
+        x: Data, (B, *event).
+        **given: Variables that the model conditions on, (B, ..).
 
     Raises:
         ConfigurationError: q or p does not factorise over the latent dimensions.
@@ -24,6 +32,7 @@ def kl_per_dimension(
 
 
 def _factors(distribution: Distribution) -> Distribution:
+    """Return the distributions of single dimensions."""
     if isinstance(distribution, Independent) and distribution.reinterpreted_batch_ndims == 1:
         return distribution.base_dist
     raise ConfigurationError(

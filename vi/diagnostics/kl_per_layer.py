@@ -1,4 +1,4 @@
-"""How many nats each layer of latents carries."""
+"""The KL of each latent layer."""
 
 import torch
 from jaxtyping import Float
@@ -14,11 +14,17 @@ from vi.models.base import LatentVariableModel
 def kl_per_layer(
     model: LatentVariableModel, x: Tensor, num_samples: int = 1, **given: Tensor
 ) -> Float[Tensor, " L"]:
-    """Mean over the batch of E_q[log q(z_l| ..) - log p(z_l| ..)] in nats, by Monte Carlo.
+    """Return the mean over the batch of E_q[log q(z_l| ..) - log p(z_l| ..)] in nats, (L,).
 
-    Each is given the layers before it in the order of its own distribution; they add up to the KL.
-    A layer of q and of p with the same order cannot be negative in expectation; with opposite
-    orders it can.
+    Each distribution conditions z_l on the layers before it in its own order; the layers add up to
+    the KL, which is estimated by Monte Carlo. If q and p have the same order, no layer is negative
+    in expectation; with opposite orders a layer can be.
+
+    Args:
+        model: Model with q(z|x) and p(z).
+        x: Data, (B, *event).
+        num_samples: K, the number of draws per datum.
+        **given: Variables that the model conditions on, (B, ..).
 
     Raises:
         ConfigurationError: q or p has no layers.

@@ -1,4 +1,4 @@
-"""How many nats the latent carries about the datum."""
+"""The mutual information between datum and latent under q."""
 
 import torch
 from torch import Tensor
@@ -12,9 +12,15 @@ from vi.models.base import LatentVariableModel
 def mutual_information(
     model: LatentVariableModel, x: Tensor, num_samples: int = 1, **given: Tensor
 ) -> float:
-    """I_q(x; z) = E[log q(z|x) - log q(z)] in nats, with q(z) = (1/N) sum_n q(z|x_n).
+    """Return I_q(x; z) = E[log q(z|x) - log q(z)] in nats, with q(z) = (1/N) sum_n q(z|x_n).
 
-    The mixture runs over the same N data, so that it is at most log N.
+    The mixture runs over the N data given, so the estimate is at most log N.
+
+    Args:
+        model: Model with q(z|x).
+        x: Data, (N, *event).
+        num_samples: K, the number of draws per datum.
+        **given: Variables that the model conditions on, (N, ..).
 
     Reference: Hoffman and Johnson, 2016; He et al., 2019, https://arxiv.org/abs/1901.05534
     """

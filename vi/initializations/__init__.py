@@ -1,1 +1,1 @@
-"""Where a mixture starts: centres chosen among the data."""
+"""Initialisations of a mixture: centres chosen among the data."""

@@ -1,4 +1,4 @@
-"""The role of an initialisation."""
+"""Initialisations of a mixture: the base class."""
 
 from abc import ABC, abstractmethod
 
@@ -10,23 +10,27 @@ from vi.options import Configurable
 
 
 class Initialization(Configurable, ABC):
-    """A way to choose C different data as centres.
+    """Method that chooses C distinct data as the initial centres of a mixture.
 
-    An implementer writes ``centres``, and calls ``too_few`` where the data have fewer than C
-    different rows. Chance comes from torch's default generator.
+    An implementer writes ``centres`` and raises ``too_few`` if the data have fewer than C distinct
+    rows. Random numbers come from torch's default generator.
     """
 
     @abstractmethod
     def centres(self, x: Float[Tensor, "N D"], num_components: int) -> Float[Tensor, "C D"]:
-        """C different rows of x.
+        """Return C distinct rows of x, (C, D).
+
+        Args:
+            x: Data, (N, D).
+            num_components: C.
 
         Raises:
-            DataError: There are fewer.
+            DataError: x has fewer than C distinct rows.
         """
 
 
 def too_few(num_components: int, num_distinct: int) -> DataError:
-    """The error for more components than different data."""
+    """Return the error for more components than distinct data."""
     return DataError(
         f"{num_components} components are more than the {num_distinct} different training data",
         hint=f"model.num_components={num_distinct} or less",

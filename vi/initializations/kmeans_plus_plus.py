@@ -1,4 +1,4 @@
-"""Centres far from one another."""
+"""k-means++ initialisation: centres far from one another."""
 
 import math
 
@@ -9,21 +9,23 @@ from torch import Tensor
 from vi.errors import require_positive
 from vi.initializations.base import Initialization, too_few
 
-_ROWS = 1 << 14
-_NEAR = 1e-10  # of the squares: a distance below it is taken again from the differences
+_ROWS = 1 << 14  # rows whose differences are in memory together
+_NEAR = 1e-10  # relative squared distance below which it is recomputed from the differences
 
 
 class KMeansPlusPlus(Initialization):
-    """Each next centre is the best of a few, drawn with the squared distance as the weight.
+    """k-means++ initialisation with several candidates per centre.
 
-    The distance is that from the centres before, and the best leaves the least sum of them. With
-    one trial the expected k-means cost is at most 8 (log C + 2) times the least.
+    Candidates for the next centre are drawn with probability proportional to their squared
+    distance from the nearest centre so far; the one that leaves the smallest sum of squared
+    distances becomes the centre. With one candidate the expected k-means cost is at most 8 (log C
+    + 2) times the minimum.
 
     Args:
-        trials: How many are drawn for each centre; 2 + log C if not given.
+        trials: Candidates per centre; None is 2 + log C.
 
     Raises:
-        ConfigurationError: ``trials`` below 1.
+        ConfigurationError: ``trials`` is not positive.
 
     Reference: Arthur and Vassilvitskii, 2007, https://dl.acm.org/doi/10.5555/1283383.1283494
 
@@ -37,7 +39,7 @@ class KMeansPlusPlus(Initialization):
         self.trials = trials
 
     def centres(self, x: Float[Tensor, "N D"], num_components: int) -> Float[Tensor, "C D"]:
-        """See ``Initialization``."""
+        """Return C distinct rows of x, far from one another, (C, D)."""
         trials = self.trials or 2 + int(math.log(num_components))
         squares = x.square().sum(-1)
         first = torch.randint(len(x), (1,))
@@ -53,7 +55,7 @@ class KMeansPlusPlus(Initialization):
 
 
 def _squared_distances(x: Tensor, squares: Tensor, index: Tensor) -> Float[Tensor, "T N"]:
-    """Of all data from some of them; exactly 0 where they are equal."""
+    """Return squared distances (T, N) of all data from T of them; exactly 0 for equal rows."""
     rows, size = x[index], squares + squares[index][:, None]
     distances = size - 2 * rows @ x.mT
     which, near = (distances <= _NEAR * size).nonzero(as_tuple=True)
@@ -64,7 +66,14 @@ def _squared_distances(x: Tensor, squares: Tensor, index: Tensor) -> Float[Tenso
 
 
 def drawn(weights: Tensor, count: int) -> Tensor:
-    """Indices in proportion to the weights, of which torch.multinomial takes at most 2^24."""
+    """Draw indices with probability proportional to the weights.
+
+    ``torch.multinomial`` accepts at most 2^24 weights; this has no limit.
+
+    Args:
+        weights: Non-negative weights, (N,).
+        count: Number of indices, drawn with replacement.
+    """
     (candidates,) = weights.nonzero(as_tuple=True)
     cumulated = weights[candidates].double().cumsum(0)
     at = torch.rand(count, dtype=torch.float64, device="cpu").to(weights.device) * cumulated[-1]

@@ -1,4 +1,4 @@
-"""Lloyd's algorithm: from first centres to a local minimum of the squared distances."""
+"""Lloyd's algorithm (k-means): from initial centres to a local minimum of squared distances."""
 
 from dataclasses import dataclass
 
@@ -9,19 +9,19 @@ from torch import Tensor
 from vi.initializations.kmeans_plus_plus import drawn
 
 _ITERATIONS = 300
-_ENOUGH = 1e-6  # of the inertia: a fall by less ends it
-_ROWS = 1 << 14
-_FEW = 32  # dimensions up to which differences cost no more than products
+_ENOUGH = 1e-6  # relative decrease of the inertia below which the iteration stops
+_ROWS = 1 << 14  # rows that are compared with all centres together
+_FEW = 32  # up to this many dimensions differences cost no more than matrix products
 
 
 @dataclass(frozen=True)
 class Partition:
-    """Data around centres.
+    """Partition of data among centres.
 
     Args:
         centres: (C, D).
-        nearest: (N,), the centre of each datum.
-        inertia: The sum of the squared distances.
+        nearest: Index of the centre of each datum, (N,).
+        inertia: Sum of the squared distances of the data from their centres.
     """
 
     centres: Float[Tensor, "C D"]
@@ -30,12 +30,19 @@ class Partition:
 
 
 def lloyd(x: Float[Tensor, "N D"], centres: Float[Tensor, "C D"]) -> Partition:
-    """Give each datum to its nearest centre, move each centre to the mean of its data, and again.
+    """Alternate between assigning data to the nearest centre and moving centres to their means.
 
-    A centre without data goes to the datum that is farthest from its own. The data should be
-    about 0, lest distances lose digits.
+    A centre without data moves to the datum farthest from its centre. The data should be roughly
+    centred at 0, because distances otherwise lose digits.
+
+    Args:
+        x: Data, (N, D).
+        centres: Initial centres, (C, D).
 
     Reference: Lloyd, 1982, https://doi.org/10.1109/TIT.1982.1056489
+
+    >>> lloyd(torch.tensor([[0.0], [1.0], [9.0]]), torch.tensor([[0.0], [1.0]])).inertia
+    0.5
     """
     before = float("inf")
     for _ in range(_ITERATIONS):
@@ -49,7 +56,7 @@ def lloyd(x: Float[Tensor, "N D"], centres: Float[Tensor, "C D"]) -> Partition:
 
 
 def partition(x: Float[Tensor, "N D"], centres: Float[Tensor, "C D"]) -> Partition:
-    """The data around these centres, at least one at each."""
+    """Assign the data to these centres, at least one datum to each."""
     squared, nearest = _to_nearest(x, centres)
     _fill(x, nearest, squared, len(centres))
     pairs = zip(x.split(_ROWS), nearest.split(_ROWS), strict=True)
@@ -58,9 +65,16 @@ def partition(x: Float[Tensor, "N D"], centres: Float[Tensor, "C D"]) -> Partiti
 
 
 def swapped(x: Float[Tensor, "N D"], start: Partition, trials: int) -> Partition:
-    """Move the centre that is missed least to a far datum and go on; keep what has less inertia.
+    """Improve a partition by moving its least useful centre to a distant datum, several times.
 
-    The datum is drawn with its squared distance as the weight.
+    Each trial moves the centre whose removal costs least to a datum drawn with probability
+    proportional to its squared distance, then runs ``lloyd``; the partition with the lower inertia
+    is kept.
+
+    Args:
+        x: Data, (N, D).
+        start: Partition to improve.
+        trials: Number of swaps tried.
 
     Reference: Fraenti, 2018, https://doi.org/10.1186/s40537-018-0122-y; the choice of the centre
     is that of Lattanzi and Sohler, 2019, https://proceedings.mlr.press/v97/lattanzi19a.html
@@ -75,6 +89,7 @@ def swapped(x: Float[Tensor, "N D"], start: Partition, trials: int) -> Partition
 
 
 def _swap(x: Tensor, centres: Tensor) -> Tensor:
+    """Return the centres with the least useful one moved to a randomly drawn, distant datum."""
     values, which = _distances(x, centres).topk(2, largest=False)
     first, second = values.square().unbind(1)
     nearest = which[:, 0]
@@ -86,24 +101,26 @@ def _swap(x: Tensor, centres: Tensor) -> Tensor:
 
 
 def _to_nearest(x: Tensor, centres: Tensor) -> tuple[Tensor, Tensor]:
-    """The squared distance from the nearest centre, and its index, (N,) each."""
+    """Return the squared distance from the nearest centre and its index, (N,) each."""
     found = [_distances(rows, centres).min(1) for rows in x.split(_ROWS)]
     return torch.cat([f.values for f in found]).square(), torch.cat([f.indices for f in found])
 
 
 def _distances(x: Tensor, centres: Tensor) -> Float[Tensor, "N C"]:
+    """Return the distances (N, C), from differences if the dimension is small."""
     exact = x.shape[1] <= _FEW
     mode = "donot_use_mm_for_euclid_dist" if exact else "use_mm_for_euclid_dist"
     return torch.cdist(x, centres, compute_mode=mode)
 
 
 def _means(x: Tensor, group: Tensor, count: int) -> Float[Tensor, "C D"]:
+    """Return the mean of each group, (C, D)."""
     total = x.new_zeros(count, x.shape[1]).index_add_(0, group, x)
     return total / torch.bincount(group, minlength=count)[:, None]
 
 
 def _fill(x: Tensor, nearest: Tensor, squared: Tensor, count: int) -> None:
-    """Give each empty group the datum that is farthest from all centres so far."""
+    """Assign to each empty group the datum that is farthest from all centres so far."""
     empty = torch.bincount(nearest, minlength=count) == 0
     for c in empty.nonzero()[:, 0]:
         farthest = squared.argmax()

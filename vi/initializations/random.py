@@ -1,4 +1,4 @@
-"""Centres that are any data."""
+"""Random initialisation: any distinct data."""
 
 import torch
 from jaxtyping import Float
@@ -8,14 +8,16 @@ from vi.initializations.base import Initialization, too_few
 
 
 class RandomData(Initialization):
-    """The first C different rows in a random order; often seen values are likelier.
+    """Random initialisation: the first C distinct rows in a random order.
+
+    Frequent values are more likely to be chosen.
 
     >>> RandomData().centres(torch.tensor([[1.0], [1.0], [2.0]]), 2).sum()
     tensor(3.)
     """
 
     def centres(self, x: Float[Tensor, "N D"], num_components: int) -> Float[Tensor, "C D"]:
-        """See ``Initialization``."""
+        """Return C distinct rows of x in random order, (C, D)."""
         order = torch.randperm(len(x), device=x.device)
         size = 2 * num_components
         while True:
@@ -28,6 +30,7 @@ class RandomData(Initialization):
 
 
 def _in_order_of_appearance(x: Tensor) -> Tensor:
+    """Return the distinct rows of x in the order of their first appearance."""
     rows, which = x.unique(dim=0, return_inverse=True)
     position = torch.arange(len(x), device=x.device)
     first = position.new_full((len(rows),), len(x)).scatter_reduce(0, which, position, "amin")

@@ -9,14 +9,14 @@ from vi.networks.images import ImageDecoder, ImageEncoder, Resize, Size, halve, 
 
 
 class ConvEncoder(ImageEncoder):
-    """3x3 convolutions of stride 2 with an activation after each, then one linear layer.
+    """Encoder of 3x3 convolutions with stride 2, each with an activation, then one linear layer.
 
-    Each convolution halves height and width, rounding up, so odd sizes are welcome. A context
-    enters as constant planes beside the image's channels.
+    Each convolution halves height and width, rounding up, so odd sizes are allowed. A context is
+    appended to the image as constant channels.
 
     Args:
         channels: Output channels of each convolution.
-        activation: The module after each convolution; ReLU if not given.
+        activation: Module after each convolution; ReLU if None.
 
     >>> import torch
     >>> ConvEncoder([32, 64])((1, 28, 28), (80,))(torch.zeros(5, 7, 1, 28, 28)).shape
@@ -30,20 +30,20 @@ class ConvEncoder(ImageEncoder):
         self.activation = activation or nn.ReLU()
 
     def layers(self, n_in: int) -> Iterator[nn.Module]:
-        """See ``ImageEncoder``."""
+        """Yield a convolution with stride 2 and an activation for each of ``channels``."""
         for channels in pairwise((n_in, *self.channels)):
             yield halve(*channels)
             yield self.activation
 
 
 class ConvDecoder(ImageDecoder):
-    """One linear layer, then for each convolution: double the size, convolve 3x3.
+    """Decoder of one linear layer, then for each convolution: double the size, convolve 3x3.
 
-    The sizes are those of ``ConvEncoder`` backwards, so any image size comes out exactly.
+    The sizes are those of ``ConvEncoder`` in reverse, so every image size is reproduced exactly.
 
     Args:
         channels: Input channels of each convolution, from the smallest image to the largest.
-        activation: The module before each convolution; ReLU if not given.
+        activation: Module before each convolution; ReLU if None.
 
     >>> import torch
     >>> ConvDecoder([64, 32])((40,), (1, 28, 28))(torch.zeros(5, 7, 40)).shape
@@ -57,7 +57,7 @@ class ConvDecoder(ImageDecoder):
         self.activation = activation or nn.ReLU()
 
     def layers(self, n_in: int, sizes: Sequence[Size], n_out: int) -> Iterator[nn.Module]:
-        """See ``ImageDecoder``."""
+        """Yield the small image, then an activation, a resize and a convolution for each size."""
         smallest, *larger = sizes
         yield from small_image(n_in, self.channels[0], smallest)
         for channels, size in zip(pairwise((*self.channels, n_out)), larger, strict=True):

@@ -1,4 +1,4 @@
-"""Convolutional networks with gates, for images of any size."""
+"""Gated convolutional networks for images of any size."""
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
@@ -11,12 +11,12 @@ _CHANNELS = -3
 
 
 class GatedConvEncoder(ImageEncoder):
-    """Gated 3x3 convolutions of stride 2, then one linear layer.
+    """Encoder of gated 3x3 convolutions with stride 2, then one linear layer.
 
         h = (A * x + a) sigmoid(B * x + b)
 
-    A and B come out of one convolution. Each halves height and width, rounding up, so odd sizes
-    are welcome. A context enters as constant planes beside the image's channels.
+    One convolution computes both A * x and B * x. Each halves height and width, rounding up, so
+    odd sizes are allowed. A context is appended to the image as constant channels.
 
     Args:
         channels: Channels of h after each convolution.
@@ -34,19 +34,19 @@ class GatedConvEncoder(ImageEncoder):
         self.channels = tuple(channels)
 
     def layers(self, n_in: int) -> Iterator[nn.Module]:
-        """See ``ImageEncoder``."""
+        """Yield a convolution with stride 2 and a gate for each of ``channels``."""
         for n_gated, n_out in pairwise((n_in, *self.channels)):
             yield halve(n_gated, 2 * n_out)
             yield nn.GLU(_CHANNELS)
 
 
 class GatedConvDecoder(ImageDecoder):
-    """One gated linear layer, then for each convolution: double the size, convolve 3x3, gate.
+    """Decoder of one gated linear layer, then per convolution: double the size, convolve, gate.
 
         h = (A * x + a) sigmoid(B * x + b)
 
-    The last convolution has no gate. The sizes are those of ``GatedConvEncoder`` backwards, so any
-    image size comes out exactly.
+    The last convolution has no gate. The sizes are those of ``GatedConvEncoder`` in reverse, so
+    every image size is reproduced exactly.
 
     Args:
         channels: Input channels of each convolution, from the smallest image to the largest.
@@ -64,10 +64,10 @@ class GatedConvDecoder(ImageDecoder):
         self.channels = tuple(channels)
 
     def layers(self, n_in: int, sizes: Sequence[Size], n_out: int) -> Iterator[nn.Module]:
-        """See ``ImageDecoder``."""
+        """Yield the small image, then a gate, a resize and a convolution for each size."""
         smallest, *larger = sizes
         yield from small_image(n_in, 2 * self.channels[0], smallest)
-        made = (*(2 * n for n in self.channels[1:]), n_out)  # by each convolution, with its gates
+        made = (*(2 * n for n in self.channels[1:]), n_out)  # output channels, gates included
         for n_gated, n_made, size in zip(self.channels, made, larger, strict=True):
             yield nn.GLU(_CHANNELS)
             yield Resize(size)

@@ -1,4 +1,4 @@
-"""A multi-layer perceptron with gates."""
+"""A multi-layer perceptron with gated layers."""
 
 import math
 from collections.abc import Sequence
@@ -12,14 +12,15 @@ from vi.networks.events import OnVectors
 
 
 class GatedMLP(Network):
-    """Gated linear layers, then a linear one; the event is flattened first.
+    """Multi-layer perceptron of gated linear layers and a final linear one.
 
         h = (A x + a) sigmoid(B x + b)
 
-    A and B are one product. With 300 and 300 units these are the networks of the VampPrior.
+    The event is flattened first. One matrix product computes both A x and B x. With 300 and 300
+    units this is the network of the VampPrior paper.
 
     Args:
-        hidden: Widths of h in each gated layer; none makes an affine map.
+        hidden: Widths of h in each gated layer; an empty list gives an affine map.
 
     Raises:
         ConfigurationError: A width is not positive.
@@ -37,7 +38,7 @@ class GatedMLP(Network):
         self.hidden = tuple(hidden)
 
     def __call__(self, in_shape: Shape, out_shape: Shape, context_dim: int = 0) -> nn.Module:
-        """See ``Network``."""
+        """Build gated layers from the flattened event and context to the flattened output."""
         widths = (math.prod(in_shape) + context_dim, *self.hidden)
         layers: list[nn.Module] = []
         for n_in, n_out in pairwise(widths):

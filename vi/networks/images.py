@@ -1,4 +1,4 @@
-"""The roles of networks for images of any size: an encoder, and the decoder that mirrors it."""
+"""Networks for images of any size: base classes of an encoder and the decoder that mirrors it."""
 
 import math
 from abc import abstractmethod
@@ -17,25 +17,36 @@ Size = tuple[int, int]
 
 
 class ImageEncoder(Network):
-    """Layers that halve an image once for each of ``channels``, then one linear layer.
+    """Encoder of layers that halve an image once for each of ``channels``, then a linear layer.
 
-    Sizes are rounded up, so odd ones are welcome. A context enters as constant planes beside the
-    image's channels. An implementer sets ``option``, the name in ``configs/encoder``, and
-    ``channels``, and writes ``layers``.
+    Sizes are rounded up, so odd ones are allowed. A context is appended to the image as constant
+    channels. An implementer sets ``option``, the name in ``configs/encoder``, and ``channels``,
+    and writes ``layers``; the linear layer and the checks come for free.
     """
 
     option: ClassVar[str]
+    """Name of the network in ``configs/encoder``, for messages."""
     channels: tuple[int, ...]
+    """Output channels after each halving."""
 
     @abstractmethod
     def layers(self, n_in: int) -> Iterator[nn.Module]:
-        """(N, n_in, H, W) -> (N, channels[-1], h, w), halved once for each of ``channels``."""
+        """Yield layers (N, n_in, H, W) -> (N, channels[-1], h, w).
+
+        They halve the image once for each of ``channels``.
+        """
 
     def __call__(self, in_shape: Shape, out_shape: Shape, context_dim: int = 0) -> nn.Module:
-        """See ``Network``.
+        """Build the convolutional layers and the linear layer for images of this shape.
+
+        Args:
+            in_shape: (channels, height, width).
+            out_shape: Event shape of the output.
+            context_dim: Width of the context; 0 for none.
 
         Raises:
-            ConfigurationError: The input is no image, or smaller than the strides reduce.
+            ConfigurationError: ``in_shape`` is not an image, or is too small to be halved so
+                often.
         """
         _require_image("encoder", self.option, in_shape, self.channels)
         layers = list(self.layers(in_shape[0] + context_dim))
@@ -45,25 +56,39 @@ class ImageEncoder(Network):
 
 
 class ImageDecoder(Network):
-    """One linear layer, then layers that double an image once for each of ``channels``.
+    """Decoder of a linear layer, then layers that double an image once for each of ``channels``.
 
-    The sizes are those of ``ImageEncoder`` backwards, so any image size comes out exactly. An
-    implementer sets ``option``, the name in ``configs/decoder``, and ``channels``, and writes
-    ``layers``.
+    The sizes are those of ``ImageEncoder`` in reverse, so every image size is reproduced exactly.
+    An implementer sets ``option``, the name in ``configs/decoder``, and ``channels``, and writes
+    ``layers``; the sizes and the checks come for free.
     """
 
     option: ClassVar[str]
+    """Name of the network in ``configs/decoder``, for messages."""
     channels: tuple[int, ...]
+    """Input channels of each convolution, from the smallest image to the largest."""
 
     @abstractmethod
     def layers(self, n_in: int, sizes: Sequence[Size], n_out: int) -> Iterator[nn.Module]:
-        """(N, n_in) -> (N, n_out, H, W), through images of all these sizes; the last is H, W."""
+        """Yield layers (N, n_in) -> (N, n_out, H, W), through images of all these sizes.
+
+        Args:
+            n_in: Width of the input, context included.
+            sizes: (height, width) from the smallest image to the output.
+            n_out: Channels of the output.
+        """
 
     def __call__(self, in_shape: Shape, out_shape: Shape, context_dim: int = 0) -> nn.Module:
-        """See ``Network``.
+        """Build the layers for images of this shape.
+
+        Args:
+            in_shape: Event shape of the input, which is flattened.
+            out_shape: (channels, height, width).
+            context_dim: Width of the context; 0 for none.
 
         Raises:
-            ConfigurationError: The output is no image, or smaller than the strides reduce.
+            ConfigurationError: ``out_shape`` is not an image, or is too small to be halved so
+                often.
         """
         _require_image("decoder", self.option, out_shape, self.channels)
         sizes = _halved(out_shape, len(self.channels))[::-1]
@@ -73,10 +98,10 @@ class ImageDecoder(Network):
 
 
 class Resize(nn.Module):
-    """Every pixel of the new size (height, width) takes the value of the nearest one.
+    """Resize an image to (height, width) by nearest-neighbour interpolation.
 
-    Before a convolution this avoids the checkerboards of strided transposed convolutions (Odena,
-    Dumoulin and Olah, 2016, https://doi.org/10.23915/distill.00003).
+    Followed by a convolution it avoids the checkerboard artefacts of strided transposed
+    convolutions (Odena, Dumoulin and Olah, 2016, https://doi.org/10.23915/distill.00003).
     """
 
     def __init__(self, size: Size) -> None:
@@ -84,28 +109,28 @@ class Resize(nn.Module):
         self.size = size
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, h, w) -> (N, C, *size)."""
+        """Return the resized image, (N, C, h, w) -> (N, C, *size)."""
         return F.interpolate(x, self.size)
 
 
 def halve(n_in: int, n_out: int) -> nn.Conv2d:
-    """A 3x3 convolution of stride 2: sizes are halved, rounding up."""
+    """Return a 3x3 convolution with stride 2, which halves the size, rounding up."""
     return nn.Conv2d(n_in, n_out, 3, stride=2, padding=1)
 
 
 def keep(n_in: int, n_out: int) -> nn.Conv2d:
-    """A 3x3 convolution that keeps the size."""
+    """Return a 3x3 convolution that keeps the size."""
     return nn.Conv2d(n_in, n_out, 3, padding=1)
 
 
 def small_image(n_in: int, channels: int, size: Size) -> tuple[nn.Module, nn.Module]:
-    """(N, n_in) -> (N, channels, *size), linear."""
+    """Return a linear map (N, n_in) -> (N, channels, *size), as a layer and a reshape."""
     shape = (channels, *size)
     return nn.Linear(n_in, math.prod(shape)), nn.Unflatten(-1, shape)
 
 
 def _halved(shape: Shape, times: int) -> list[Size]:
-    """(height, width) of the image and after each halving, rounding up."""
+    """Return (height, width) of the image and after each halving, rounding up."""
     sizes = [(shape[1], shape[2])]
     for _ in range(times):
         height, width = sizes[-1]
@@ -114,6 +139,7 @@ def _halved(shape: Shape, times: int) -> list[Size]:
 
 
 def _require_image(group: str, option: str, shape: Shape, channels: Sequence[int]) -> None:
+    """Raise an error unless the shape is an image large enough for all halvings."""
     if not channels:
         raise ConfigurationError(
             f"{group}={option} needs at least one of {group}.channels, got none",

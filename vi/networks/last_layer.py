@@ -1,4 +1,4 @@
-"""The last layer of a network, and where it starts."""
+"""The last layer of a network, and its initial values."""
 
 import math
 
@@ -9,7 +9,12 @@ from vi.math import Shape
 
 
 def last_layer(network: nn.Module, out_shape: Shape) -> nn.Linear | nn.Conv2d | None:
-    """The affine map that gives a network's output of this shape; None where there is none."""
+    """Return the affine layer that produces a network's output, or None.
+
+    Args:
+        network: The last of its linear layers and convolutions is returned if its size fits.
+        out_shape: Event shape of the output.
+    """
     for module in reversed(list(network.modules())):
         if isinstance(module, nn.Linear):
             return module if module.out_features == math.prod(out_shape) else None
@@ -20,12 +25,13 @@ def last_layer(network: nn.Module, out_shape: Shape) -> nn.Linear | nn.Conv2d | 
 
 @torch.no_grad()
 def shift_last_layer(network: nn.Module, out_shape: Shape, bias: Tensor) -> None:
-    """Set what a network says where its last layer sees nothing.
+    """Set the bias of the last layer, that is the output where the layer's input is 0.
 
     Args:
-        network: Is left as it is where its last layer is neither linear nor a convolution.
-        out_shape: Of its output.
-        bias: As many numbers, flat; of all pixels of a channel a convolution takes the mean.
+        network: Left unchanged if its last layer is neither linear nor a convolution.
+        out_shape: Event shape of the output.
+        bias: One number per output, flattened; a convolution uses the mean over the pixels of a
+            channel.
     """
     layer = last_layer(network, out_shape)
     if layer is not None and layer.bias is not None:
@@ -34,7 +40,14 @@ def shift_last_layer(network: nn.Module, out_shape: Shape, bias: Tensor) -> None
 
 @torch.no_grad()
 def scale_last_layer(network: nn.Module, out_shape: Shape, factor: Tensor) -> None:
-    """Multiply the weights of the last layer, an output at a time, with factors of at most 1."""
+    """Multiply the weights of the last layer by one factor per output, limited to 1.
+
+    Args:
+        network: Left unchanged if its last layer is neither linear nor a convolution.
+        out_shape: Event shape of the output.
+        factor: One factor per output, flattened; a convolution uses the mean over the pixels of a
+            channel.
+    """
     layer = last_layer(network, out_shape)
     if layer is not None:
         rows = _for_each(layer, factor.clamp_max(1.0))
@@ -42,5 +55,5 @@ def scale_last_layer(network: nn.Module, out_shape: Shape, factor: Tensor) -> No
 
 
 def _for_each(layer: nn.Linear | nn.Conv2d, outputs: Tensor) -> Tensor:
-    """One number for each output of the layer."""
+    """Return one number per output of the layer, averaged over the pixels of a channel."""
     return outputs.view(len(layer.weight), -1).mean(1)

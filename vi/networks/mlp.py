@@ -12,14 +12,15 @@ from vi.networks.events import OnVectors
 
 
 class MLP(Network):
-    """Linear layers with an activation between them; the event is flattened first.
+    """Multi-layer perceptron: linear layers with an activation between them.
 
-    Hidden layers start as ``hidden_linear`` has it, so that a deep network hands on as much of its
-    input as a shallow one; the last layer starts as torch's do.
+    The event is flattened first. Hidden layers are initialised by ``hidden_linear``, so that a
+    deep network passes on as much of its input as a shallow one; the last layer keeps torch's
+    initialisation.
 
     Args:
-        hidden: Widths of the hidden layers; none makes an affine map.
-        activation: The module between the layers; ReLU if not given.
+        hidden: Widths of the hidden layers; an empty list gives an affine map.
+        activation: Module between the layers; ReLU if None.
 
     Raises:
         ConfigurationError: A width is not positive.
@@ -35,7 +36,7 @@ class MLP(Network):
         self.activation = activation or nn.ReLU()
 
     def __call__(self, in_shape: Shape, out_shape: Shape, context_dim: int = 0) -> nn.Module:
-        """See ``Network``."""
+        """Build linear layers from the flattened event and context to the flattened output."""
         widths = (math.prod(in_shape) + context_dim, *self.hidden, math.prod(out_shape))
         layers: list[nn.Module] = []
         for n_in, n_out in pairwise(widths[:-1]):
@@ -45,7 +46,9 @@ class MLP(Network):
 
 
 def hidden_linear(n_in: int, n_out: int) -> nn.Linear:
-    """A linear layer with a rectifier behind it: weights N(0, 2 / n_in), biases 0.
+    """Return a linear layer for a rectifier: weights N(0, 2 / n_in), biases 0.
+
+    The variance keeps the size of the activations from layer to layer.
 
     Reference: He, Zhang, Ren and Sun, 2015, https://arxiv.org/abs/1502.01852, equation 10
     """

@@ -1,7 +1,7 @@
-"""Normalisations under which a datum knows nothing of its batch.
+"""Normalisations that treat each datum separately.
 
-The bound of a datum must not depend on the data that it is computed with, and a batch may be one
-datum: so there are no statistics over a batch here.
+The bound of a datum must not depend on the other data of its batch, and a batch may contain a
+single datum, so there are no batch statistics here.
 """
 
 from abc import ABC, abstractmethod
@@ -13,25 +13,36 @@ from vi.options import Configurable
 
 
 class Normalization(Configurable, ABC):
-    """A recipe for a layer on images. An implementer writes ``__call__``."""
+    """Recipe for a normalisation of images.
+
+    An implementer writes ``__call__``.
+    """
 
     @abstractmethod
     def __call__(self, channels: int) -> nn.Module:
-        """Build the layer (N, channels, H, W) -> (N, channels, H, W), each image for itself."""
+        """Build the layer (N, channels, H, W) -> (N, channels, H, W).
+
+        Args:
+            channels: Number of channels.
+
+        Returns:
+            A module whose output for an image does not depend on the other images.
+        """
 
 
 class GroupNormalization(Normalization):
-    """Groups of channels of one image get mean 0 and variance 1, then a learned affine map.
+    """Group normalisation: groups of channels of one image get mean 0 and variance 1.
 
-    There are as many equal groups as have at least ``group_size`` channels each, and one group
-    (layer normalisation) where that is impossible.
+    A learned affine map follows. The channels form as many equal groups as possible with at least
+    ``group_size`` channels each, or a single group (layer normalisation) if there is no such
+    division.
 
     Args:
-        group_size: Least number of channels in a group.
+        group_size: Least number of channels in a group, at least 2.
 
     Raises:
-        ConfigurationError: A group of a single channel, which is a single number, and so lost,
-            where the image has a single pixel.
+        ConfigurationError: ``group_size`` is below 2, or there is a single channel. In an image of
+            one pixel such a group is a single number, which normalisation would erase.
 
     Reference: Wu and He, 2018, https://arxiv.org/abs/1803.08494
 
@@ -44,7 +55,7 @@ class GroupNormalization(Normalization):
         self.group_size = group_size
 
     def __call__(self, channels: int) -> nn.GroupNorm:
-        """See ``Normalization``."""
+        """Build the layer for this number of channels."""
         if channels < 2:
             raise ConfigurationError(
                 f"normalization=group needs at least 2 channels, got {channels}",
@@ -56,9 +67,9 @@ class GroupNormalization(Normalization):
 
 
 class NoNormalization(Normalization):
-    """The image as it is."""
+    """No normalisation: the image is unchanged."""
 
     def __call__(self, channels: int) -> nn.Identity:
-        """See ``Normalization``."""
+        """Build the identity."""
         del channels
         return nn.Identity()

@@ -11,19 +11,19 @@ from vi.networks.normalization import GroupNormalization, Normalization
 
 
 class ResidualEncoder(ImageEncoder):
-    """3x3 convolutions of stride 2, residual blocks after each, then one linear layer.
+    """Encoder of 3x3 convolutions with stride 2, residual blocks after each, and a linear layer.
 
         x <- x + conv(act(norm(conv(act(norm(x))))))
 
-    act(norm(x)) follows the blocks of one size. Each convolution of stride 2 halves height and
-    width, rounding up, so odd sizes are welcome. A context enters as constant planes beside the
-    image's channels.
+    act(norm(x)) follows the blocks of one size. Each convolution with stride 2 halves height and
+    width, rounding up, so odd sizes are allowed. A context is appended to the image as constant
+    channels.
 
     Args:
         channels: Channels after each halving.
         num_blocks: Residual blocks after each halving.
-        activation: ReLU if not given.
-        normalization: ``GroupNormalization()`` if not given.
+        activation: ReLU if None.
+        normalization: ``GroupNormalization()`` if None.
 
     Raises:
         ConfigurationError: ``num_blocks`` is not positive, or the activation works in place.
@@ -48,25 +48,25 @@ class ResidualEncoder(ImageEncoder):
         self.residual = _Residual(num_blocks, activation, normalization)
 
     def layers(self, n_in: int) -> Iterator[nn.Module]:
-        """See ``ImageEncoder``."""
+        """Yield a convolution with stride 2 and the residual blocks for each of ``channels``."""
         for channels in pairwise((n_in, *self.channels)):
             yield halve(*channels)
             yield from self.residual.stage(channels[-1])
 
 
 class ResidualDecoder(ImageDecoder):
-    """One linear layer; then for each 3x3 convolution: residual blocks, double the size, convolve.
+    """Decoder of one linear layer, then at each size: residual blocks, double the size, convolve.
 
         x <- x + conv(act(norm(conv(act(norm(x))))))
 
-    act(norm(x)) follows the blocks of one size. The sizes are those of ``ResidualEncoder``
-    backwards, so any image size comes out exactly.
+    act(norm(x)) follows the blocks of one size. The sizes are those of ``ResidualEncoder`` in
+    reverse, so every image size is reproduced exactly.
 
     Args:
         channels: Channels before each doubling, from the smallest image to the largest.
         num_blocks: Residual blocks before each doubling.
-        activation: ReLU if not given.
-        normalization: ``GroupNormalization()`` if not given.
+        activation: ReLU if None.
+        normalization: ``GroupNormalization()`` if None.
 
     Raises:
         ConfigurationError: ``num_blocks`` is not positive, or the activation works in place.
@@ -91,7 +91,7 @@ class ResidualDecoder(ImageDecoder):
         self.residual = _Residual(num_blocks, activation, normalization)
 
     def layers(self, n_in: int, sizes: Sequence[Size], n_out: int) -> Iterator[nn.Module]:
-        """See ``ImageDecoder``."""
+        """Yield the small image, then blocks, a resize and a convolution for each size."""
         smallest, *larger = sizes
         yield from small_image(n_in, self.channels[0], smallest)
         for channels, size in zip(pairwise((*self.channels, n_out)), larger, strict=True):
@@ -101,7 +101,7 @@ class ResidualDecoder(ImageDecoder):
 
 
 class _Residual:
-    """What encoder and decoder are made of."""
+    """Residual stages that encoder and decoder share."""
 
     def __init__(
         self, num_blocks: int, activation: nn.Module | None, normalization: Normalization | None
@@ -117,22 +117,24 @@ class _Residual:
         self.normalization = normalization or GroupNormalization()
 
     def stage(self, channels: int) -> Iterator[nn.Module]:
-        """The blocks of one size, and the activation after the last one."""
+        """Yield the blocks of one size, then a normalisation and an activation."""
         for _ in range(self.num_blocks):
             yield _Block(nn.Sequential(*self._convolved(channels), *self._convolved(channels)))
         yield from self._activated(channels)
 
     def _convolved(self, channels: int) -> Iterator[nn.Module]:
+        """Yield normalisation, activation and a convolution that keeps the size."""
         yield from self._activated(channels)
         yield keep(channels, channels)
 
     def _activated(self, channels: int) -> Iterator[nn.Module]:
+        """Yield normalisation and activation."""
         yield self.normalization(channels)
         yield self.activation
 
 
 class _Block(nn.Module):
-    """x + branch(x)."""
+    """Residual block x + branch(x)."""
 
     def __init__(self, branch: nn.Module) -> None:
         super().__init__()
