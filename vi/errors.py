@@ -90,7 +90,7 @@ def require_whole(name: str, value: Any, least: int = 1) -> int:
 
     >>> require_whole("n", 2.5)
     Traceback (most recent call last):
-    vi.errors.ConfigurationError: n must be a whole number from 1 on, got 2.5
+    vi.errors.ConfigurationError: n must be a whole number of at least 1, got 2.5
     """
     try:
         number = index(value)
@@ -98,7 +98,8 @@ def require_whole(name: str, value: Any, least: int = 1) -> int:
         number = least - 1
     if number < least:
         raise ConfigurationError(
-            f"{name} must be a whole number from {least} on, got {value}", hint=f"{name}={least}"
+            f"{name} must be a whole number of at least {least}, got {value}",
+            hint=f"{name}={least}",
         )
     return number
 

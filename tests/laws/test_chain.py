@@ -198,7 +198,7 @@ def test_one_layer_is_the_elbo(small_vae, data):
 
 
 def test_opposite_orders_have_no_kl_of_a_layer():
-    with pytest.raises(vi.ConfigurationError, match="in the same order") as refusal:
+    with pytest.raises(vi.ConfigurationError, match="in different orders") as refusal:
         vi.LayeredELBO()(_vae(), torch.randn(4, 6))
     assert "bound=elbo_log_weight" in refusal.value.hint
 

@@ -221,14 +221,14 @@ def test_a_context_has_a_row_for_each_datum():
 @pytest.mark.parametrize("n", [-1, 0])
 def test_a_number_of_samples_is_a_whole_number(n):
     for sample in (way for m in map(_model, MODELS) for way in (m.sample, m.sample_mean)):
-        with pytest.raises(ConfigurationError, match="n must be a whole number from 1 on"):
+        with pytest.raises(ConfigurationError, match="n must be a whole number of at least 1"):
             sample(n)
 
 
 def test_a_whole_number_is_whole():
     assert require_whole("n", np.int64(3)) == 3
     for n in (0, 2.5, "3", None):
-        with pytest.raises(ConfigurationError, match=f"a whole number from 1 on, got {n}"):
+        with pytest.raises(ConfigurationError, match=f"a whole number of at least 1, got {n}"):
             require_whole("n", n)
 
 

@@ -249,7 +249,7 @@ def test_the_truth_is_scored_and_never_used(incomplete):
 
 def test_entries_that_hang_together_are_refused():
     whole = OneHotCategorical(torch.ones(4, 3))
-    with pytest.raises(ConfigurationError, match="no entries that could be missing one by one"):
+    with pytest.raises(ConfigurationError, match="no independent entries that could be missing"):
         Observed(whole, torch.ones(4, 3, dtype=torch.bool))
 
 

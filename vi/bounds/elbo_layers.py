@@ -59,8 +59,8 @@ class LayeredELBO(SampledBound):
         """Return draws of z, and the distributions of every layer under q and p at those draws."""
         if not isinstance(p, Chain) or p.from_last != q.from_last:
             raise ConfigurationError(
-                "q(z|x) and p(z) do not draw their layers in the same order, so that no layer has "
-                "a KL of its own",
+                "q(z|x) and p(z) sample their layers in different orders, so single layers have "
+                "no KL in closed form",
                 hint="bound=elbo_log_weight takes any order; model=ladder has one order for both",
             )
         with keyed_draw(self.num_samples, q.batch_shape):

@@ -32,7 +32,7 @@ def kl_per_layer(
     q, p = model.posterior(x, **given), model.prior(**given)
     if not (isinstance(q, Chain) and isinstance(p, Chain)):
         raise ConfigurationError(
-            f"{type(q).__name__} and {type(p).__name__} are not both made of layers",
+            f"{type(q).__name__} and {type(p).__name__} are not both layered",
             hint="posterior=chain prior=chain, or model=ladder",
         )
     z = draw(q, num_samples).z

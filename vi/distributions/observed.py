@@ -35,7 +35,7 @@ class Observed(Distribution):
         super().__init__(whole.batch_shape, whole.event_shape, validate_args=False)
         if not isinstance(whole, Independent) or whole.base_dist.event_shape:
             raise ConfigurationError(
-                f"{type(whole).__name__} has no entries that could be missing one by one",
+                f"{type(whole).__name__} has no independent entries that could be missing",
                 hint="choose a likelihood whose entries are independent given z",
             )
         self.whole, self.observed = whole, observed

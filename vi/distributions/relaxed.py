@@ -155,9 +155,9 @@ def _above_zero(z: Tensor) -> Tensor:
 def _no_density() -> ConfigurationError:
     """Return the error for a log-density or entropy of relaxed draws."""
     return ConfigurationError(
-        "a relaxed z has no probability under the discrete q(z|x) that it stands for",
-        hint="bound=elbo takes the KL of the discrete q and needs none; in Python model.eval() "
-        "gives the discrete q itself",
+        "a relaxed z has no probability under the discrete q(z|x) that it replaces",
+        hint="bound=elbo uses the KL of the discrete q and needs no log q; in Python, "
+        "model.eval() makes q discrete",
     )
 
 

@@ -128,6 +128,6 @@ def _entries(p: Distribution) -> Distribution:
     if isinstance(p, Independent) and not p.base_dist.event_shape:
         return p.base_dist
     raise ConfigurationError(
-        f"{type(p).__name__} has no single columns",
+        f"{type(p).__name__} does not factorise over columns",
         hint="choose likelihoods whose entries are independent given z",
     )

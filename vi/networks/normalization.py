@@ -59,7 +59,7 @@ class GroupNormalization(Normalization):
         if channels < 2:
             raise ConfigurationError(
                 f"normalization=group needs at least 2 channels, got {channels}",
-                hint="more channels, or normalization=none",
+                hint="use more channels, or normalization=none",
             )
         fitting = range(self.group_size, channels + 1)
         size = next((size for size in fitting if channels % size == 0), channels)

@@ -109,7 +109,7 @@ class _Residual:
         require_positive("num_blocks", num_blocks)
         if getattr(activation, "inplace", False):
             raise ConfigurationError(
-                "an activation in place would overwrite what a residual block adds to",
+                "an in-place activation would overwrite the input of a residual block",
                 hint="activation.inplace=false",
             )
         self.num_blocks = num_blocks

@@ -80,7 +80,7 @@ class VampPrior(Prior):
         """
         if posterior is None:
             raise ConfigurationError(
-                "VampPrior is a mixture of posteriors q(z|u), and none is given",
+                "VampPrior is a mixture of posteriors q(z|u), but no posterior was given",
                 hint="call it as a model does, prior(model.posterior)",
             )
         given = {"context": self.contexts} if hasattr(self, "contexts") else {}
@@ -122,7 +122,7 @@ class VampPrior(Prior):
         lost = ((items.to(self.inputs.dtype) - items).abs() > _DIGITS * spread).flatten(1).any(0)
         if lost.any():
             raise DataError(
-                f"pseudo-inputs of {self.inputs.dtype} cannot tell the data apart in entry "
+                f"pseudo-inputs of {self.inputs.dtype} cannot distinguish the data in entry "
                 f"{int(lost.nonzero()[0])}",
                 hint="subtract a constant from it, or choose another prior",
             )
