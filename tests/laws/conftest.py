@@ -1,4 +1,4 @@
-"""The parts under the laws, in one place; each is made anew for every test, in float64."""
+"""The parts that the laws test, made anew for every test, in float64."""
 
 from collections.abc import Callable
 from typing import Any
@@ -19,12 +19,12 @@ DATA_SHAPE = (6,)
 
 
 def node(group: str, option: str, size: int | None = None) -> dict[str, Any]:
-    """What the configuration holds for this option, with so many samples or latents."""
+    """Return the configuration of this option, with the given number of samples or latents."""
     return _with_size(part(group, option), size)
 
 
 def _recipe(group: str, option: str) -> Callable[..., Any]:
-    """Makes the part of a yaml; a number of samples or a latent_dim may be given."""
+    """Return a function that makes the part of a yaml, of the given size and values."""
 
     def make(size: int | None = None, *, num_samples: int | None = None, **values: Any) -> Any:
         described = {**node(group, option, size or num_samples), **values}
@@ -34,7 +34,7 @@ def _recipe(group: str, option: str) -> Callable[..., Any]:
 
 
 def _with_size(node: dict[str, Any], size: int | None) -> dict[str, Any]:
-    """The node with so many samples or latents, and small networks, wherever they stand."""
+    """Return the node with so many samples or latents and small networks at every level."""
     if size is None:
         return node
     node = {k: _with_size(v, size) if isinstance(v, dict) else v for k, v in node.items()}
@@ -43,13 +43,16 @@ def _with_size(node: dict[str, Any], size: int | None) -> dict[str, Any]:
 
 
 def _globbed(group: str) -> dict[str, Callable[..., Any]]:
-    """An option that must be told something has no recipe, and laws of its own."""
+    """Return a recipe for each option of a group that needs no arguments.
+
+    The other options have laws of their own.
+    """
     files = options(group).items()
     return {option: _recipe(group, option) for option, f in files if "???" not in f.read_text()}
 
 
-# {id: recipe}; a recipe is called within the test, so that its tensors have the test's dtype. A
-# new yaml is under the laws of its group; what a part says of itself is under further laws.
+# {id: recipe}; a recipe is called within the test, so that its tensors have the test's dtype. The
+# laws of a group apply to every yaml in it; attributes such as ``is_elbo`` select further laws.
 BOUNDS = _globbed("bound")
 LOG_WEIGHT_BOUNDS = {k: v for k, v in BOUNDS.items() if v().is_mean_of_weights}
 ELBO_FORMS = {k: v for k, v in BOUNDS.items() if v().is_elbo}
@@ -77,7 +80,7 @@ make_real_likelihood = _fixture("make_real_likelihood", REAL_LIKELIHOODS)
 
 
 def distribution_of(prior: Prior, dtype: torch.dtype | None = None) -> Distribution:
-    """p(z), with some q(z|x) for a prior that is made of posteriors."""
+    """Return p(z); a prior made of posteriors gets some q(z|x)."""
     weight = torch.linspace(-1, 1, 12, dtype=dtype).reshape(6, 2)
     (dim,) = prior.event_shape
 
@@ -90,12 +93,12 @@ def distribution_of(prior: Prior, dtype: torch.dtype | None = None) -> Distribut
 
 @pytest.fixture(autouse=True)
 def _double(float64):
-    """Laws run in double precision."""
+    """Run laws in double precision."""
 
 
 @pytest.fixture
 def small_vae():
-    """Makes a VAE on 6-dimensional data: small_vae(**what differs)."""
+    """Make a VAE on 6-dimensional data: small_vae(**parts that differ)."""
 
     def make(**parts) -> vi.VAE:
         latent_dim = parts.pop("latent_dim", 2)
@@ -114,7 +117,7 @@ def small_vae():
 
 @pytest.fixture
 def batch() -> Callable[..., Batch]:
-    """Makes what a scheme sees."""
+    """Make a batch for a scheme."""
     return lambda x, **given: Batch(x, given)
 
 

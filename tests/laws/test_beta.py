@@ -1,4 +1,4 @@
-"""Beta: a weight on the KL and its warm-up."""
+"""The weight beta on the KL, and its warm-up."""
 
 import pytest
 import torch
@@ -17,7 +17,7 @@ def _same_noise(bound, model, x):
 
 
 def test_weight_one_is_the_inner_bound(make_bound, model, data):
-    """N19: value, surrogate and terms, the same noise: at most 1e-12."""
+    """With beta = 1, value, surrogate and terms are the inner bound's, same noise: 1e-12."""
     inner = make_bound(num_samples=3)
     plain, weighted = (
         _same_noise(inner, model, data),
@@ -39,7 +39,7 @@ def test_value_is_reconstruction_minus_beta_kl(make_elbo, model, data):
 
 
 def test_terms_still_tell_the_elbo(model, data):
-    """Exactly. Caught: terms["elbo"] weighted as well."""
+    """The terms are exactly those of the inner bound. Caught: terms["elbo"] weighted as well."""
     plain = _same_noise(vi.ELBO(3), model, data)
     weighted = _same_noise(vi.Beta(vi.ELBO(3), beta=4.0), model, data)
     assert torch.equal(weighted.terms["elbo"], plain.value)
@@ -50,7 +50,10 @@ def test_terms_still_tell_the_elbo(model, data):
     ("step", "weight"), [(0, 0.5), (50, 2.25), (99, 3.965), (100, 4.0), (101, 4.0), (10**6, 4.0)]
 )
 def test_warm_up(step, weight):
-    """From start to beta in a straight line. Caught: start ignored, an end at 2 x warmup_steps."""
+    """The weight rises linearly from start to beta.
+
+    Caught: start ignored; an end at 2 x warmup_steps.
+    """
     bound = vi.Beta(vi.ELBO(), beta=4.0, warmup_steps=100, start=0.5)
     bound.at_step(step)
     assert bound.weight == pytest.approx(weight, abs=1e-12)
@@ -61,7 +64,7 @@ def test_without_warm_up_the_weight_is_final_at_once():
 
 
 def test_outside_training_the_weight_is_final(model, data):
-    """``eval()`` gives the final bound at once, ``train()`` goes back to the warm-up."""
+    """``eval()`` uses the final weight at once; ``train()`` returns to the warm-up."""
     bound = vi.Beta(vi.ELBO(3), beta=4.0, warmup_steps=100)
     final = _same_noise(vi.Beta(vi.ELBO(3), beta=4.0), model, data).value
     assert bound.weight == 0.0
@@ -73,7 +76,7 @@ def test_outside_training_the_weight_is_final(model, data):
 
 
 def test_nested_warm_ups_are_told_the_step():
-    """The wrapped bound hears of the step, and the longer warm-up is the whole one's.
+    """The wrapped bound receives the step, and ``warmup_steps`` is the longer of the two warm-ups.
 
     Caught: ``at_step`` not passed on.
     """

@@ -1,4 +1,4 @@
-"""What holds between the bounds: N10, N19, and the terms that each of them reports."""
+"""Identities between the bounds, the growth of IWAE with K, and the terms of each bound."""
 
 from itertools import pairwise
 
@@ -23,9 +23,9 @@ def _same_noise(bound, model, x, **given):
 
 
 def test_shapes_and_terms(make_bound, small_vae, data):
-    """Value, surrogate and terms are (B,), with elbo = reconstruction - kl: at most 1e-12.
+    """Value, surrogate and terms have shape (B,), and elbo = reconstruction - kl: at most 1e-12.
 
-    Caught: the KL of another sign in the terms, the mean taken over the batch.
+    Caught: the wrong sign of the KL in the terms; the mean taken over the batch.
     """
     estimate = make_bound(num_samples=4)(small_vae(), data)
     assert {"elbo", "kl", "reconstruction"} <= estimate.terms.keys()
@@ -37,7 +37,7 @@ def test_shapes_and_terms(make_bound, small_vae, data):
 
 
 def test_reconstruction_is_the_mean_of_log_p_x_given_z(make_bound, small_vae, data):
-    """N19: every bound tells the same E_q[log p(x|z)] of the same draws: at most 1e-12.
+    """Every bound reports the same E_q[log p(x|z)] for the same draws: at most 1e-12.
 
     Caught: log p(x, z) in place of log p(x|z).
     """
@@ -50,7 +50,7 @@ def test_reconstruction_is_the_mean_of_log_p_x_given_z(make_bound, small_vae, da
 
 
 def test_every_parameter_has_a_gradient(make_bound, small_vae, data):
-    """Encoder, decoder and scale, not zero. Caught: a detached log p(x|z)."""
+    """Encoder, decoder and scale have nonzero gradients. Caught: a detached log p(x|z)."""
     model = small_vae()
     make_bound(num_samples=3)(model, data).surrogate.mean().backward()
     for name, parameter in model.named_parameters():
@@ -59,9 +59,9 @@ def test_every_parameter_has_a_gradient(make_bound, small_vae, data):
 
 
 def test_a_datum_does_not_know_its_batch(make_bound, small_vae, data):
-    """Reversing the batch reverses the values, under noise that belongs to the datum.
+    """Reversing the batch reverses the values, if the noise belongs to the datum.
 
-    Caught: the log-mean-exp over the batch, a seed from the row in the batch.
+    Caught: the log-mean-exp over the batch; a seed from the row in the batch.
     """
     model, bound = small_vae(), make_bound(num_samples=3)
     with datum_noise(0, range(50)):
@@ -72,7 +72,7 @@ def test_a_datum_does_not_know_its_batch(make_bound, small_vae, data):
 
 
 def test_what_the_model_conditions_on_arrives_everywhere(make_bound, small_vae, data):
-    """A context changes every value; without one the model refuses. Caught: a context times 0."""
+    """A context changes every value; a missing context is an error. Caught: a context times 0."""
     model = small_vae(context_dim=3)
     bound, context = make_bound(num_samples=2), torch.randn(50, 3)
     one = _same_noise(bound, model, data, context=context).value
@@ -83,7 +83,7 @@ def test_what_the_model_conditions_on_arrives_everywhere(make_bound, small_vae, 
 
 
 def test_given_reaches_prior_likelihood_and_posterior(make_bound, small_vae, data):
-    """Caught: a forgotten ``**given`` in one of the three calls."""
+    """``**given`` reaches all three calls. Caught: a forgotten ``**given`` in one of them."""
     heard = {"prior": 0, "likelihood": 0, "posterior": 0}
 
     def listen(role, method):
@@ -102,7 +102,10 @@ def test_given_reaches_prior_likelihood_and_posterior(make_bound, small_vae, dat
 
 
 def test_iwae_of_one_sample_is_the_elbo(small_vae, data):
-    """N19: the same noise: at most 1e-12. Caught: a forgotten log K (K + 1 in its place)."""
+    """IWAE with K = 1 is the ELBO of the same noise: at most 1e-12.
+
+    Caught: a forgotten log K (K + 1 in its place).
+    """
     model = small_vae()
     elbo = _same_noise(vi.LogWeightELBO(1), model, data)
     iwae = _same_noise(vi.IWAE(1), model, data)
@@ -111,7 +114,7 @@ def test_iwae_of_one_sample_is_the_elbo(small_vae, data):
 
 
 def test_iwae_tells_the_elbo_of_its_samples(small_vae, data):
-    """N19: terms["elbo"] is the LogWeightELBO of the same K draws, below the value (Jensen).
+    """terms["elbo"] is the LogWeightELBO of the same K draws, below the value (Jensen).
 
     Caught: terms["elbo"] holding the bound.
     """
@@ -123,14 +126,17 @@ def test_iwae_tells_the_elbo_of_its_samples(small_vae, data):
 
 
 def test_the_three_forms_agree_in_expectation(make_elbo, small_vae, data):
-    """N19: over sigma points, for a linear decoder: at most 1e-10. Caught: a dropped log p(z)."""
+    """The three forms of the ELBO agree over sigma points, for a linear decoder: at most 1e-10.
+
+    Caught: a dropped log p(z).
+    """
     model = fix_noise(small_vae(latent_dim=3, decoder=vi.MLP([])), sigma_noise(3))
     elbo = vi.ELBO(6)(model, data).value
     assert (make_elbo(num_samples=6)(model, data).value - elbo).abs().max() <= 1e-10
 
 
 def test_the_three_forms_agree_over_the_generator(small_vae, data):
-    """N19: the same with a curved decoder and 20 000 draws of the generator, seed 0.
+    """The three forms of the ELBO agree for a curved decoder, over 20 000 random draws, seed 0.
 
     Two paired differences, 5 s.e.: fails by chance once in 900 000.
     """
@@ -144,7 +150,7 @@ def test_the_three_forms_agree_over_the_generator(small_vae, data):
 
 
 def test_single_precision_follows_double(make_bound, small_vae, data):
-    """N17: float32 against float64, the same noise: at most 1e-5 relative.
+    """float32 agrees with float64 for the same noise: at most 1e-5 relative.
 
     Caught: a log-likelihood rounded to bfloat16.
     """
@@ -158,11 +164,11 @@ def test_single_precision_follows_double(make_bound, small_vae, data):
 
 
 def test_iwae_rises_with_the_number_of_samples():
-    """N10: 4 000 paired replicates, seed 0, K = 1, 2, .., 64; each paired t >= 5.
+    """IWAE increases with K = 1, 2, .., 64: 4 000 paired replicates, seed 0, each paired t >= 5.
 
-    A replicate is a datum with 64 draws of z, and its IWAE(K) the mean over the 64 / K blocks of K
-    of them. The last is at most log p(x) + 4 s.e. (fails by chance once in 30 000).
-    Caught: a forgotten log K, the log-mean-exp over the batch, and the mean of the log-weights.
+    A replicate is a datum with 64 draws of z; its IWAE(K) is the mean over the 64 / K blocks of K
+    draws. The last is at most log p(x) + 4 s.e. (fails by chance once in 30 000). Caught: a
+    forgotten log K; the log-mean-exp over the batch; the mean of the log-weights.
     """
     model = LinearGaussian.random()
     noise = torch.randn(64, 4000, 3)
@@ -177,7 +183,7 @@ def test_iwae_rises_with_the_number_of_samples():
 
 
 def _iwae_over_blocks(model, x, noise, num_samples):
-    """IWAE(K) of each datum, the mean over the blocks of K draws, each block as a datum."""
+    """Return IWAE(K) of each datum, averaged over blocks of K draws; each block is a datum."""
     blocks = noise.reshape(num_samples, -1, x.shape[0], 3)
     q = model.exact_posterior(x)
     infer = lambda model, x: FixedNoise(q_loc, q_scale, blocks.flatten(1, 2))
@@ -188,14 +194,20 @@ def _iwae_over_blocks(model, x, noise, num_samples):
 
 
 def test_far_from_the_data_nothing_overflows():
-    """IWAE of log-weights of -1e6 nats: the evidence to 1e-10 relative. Caught: log(mean(exp))."""
+    """IWAE of log-weights near -1e6 nats is the evidence to 1e-10 relative.
+
+    Caught: log(mean(exp)).
+    """
     model, x = LinearGaussian.random(), 1000 * torch.randn(3, 8)
     assert (vi.IWAE(8)(model, x).value / model.log_evidence(x) - 1).abs().max() <= 1e-10
 
 
 @pytest.mark.parametrize("num_samples", [1, 4])
 def test_elbo_stays_below_the_evidence(make_elbo, num_samples):
-    """In expectation, for 20 000 data of the model, seed 0, within 4 s.e. (1 in 30 000 each)."""
+    """The expected ELBO is below log p(x).
+
+    20 000 data of the model, seed 0, within 4 s.e. (1 in 30 000 each).
+    """
     model = LinearGaussian.random(infer=inflated(1.6))
     with torch.no_grad():
         x = model.sample(20_000)

@@ -1,4 +1,4 @@
-"""Categories on a grid, beside the laws of every likelihood."""
+"""Categories on a grid: laws beyond those of every likelihood."""
 
 import math
 
@@ -21,7 +21,7 @@ def _head(event_shape, num_categories=5, levels=1):
 
 @pytest.mark.parametrize("event_shape", [(), (4,), (3, 2), (2, 3, 4)], ids=str)
 def test_the_logits_of_an_entry_are_where_a_network_would_put_them(event_shape):
-    """Category k of an image is channel k of so many: against torch's own, at most 1e-12.
+    """Category k of an image is a block of channels: equal to torch's own, at most 1e-12.
 
     Caught: categories and channels in the other order.
     """
@@ -37,7 +37,10 @@ def test_the_logits_of_an_entry_are_where_a_network_would_put_them(event_shape):
 
 @pytest.mark.parametrize("levels", [1, 4])
 def test_five_categories_sum_to_one_and_draw_as_they_say(levels):
-    """Sum at most 1e-12 off; frequencies of 100 000 draws within 4 s.e.; 10 numbers, seed 0."""
+    """Probabilities add up to 1 within 1e-12, and frequencies match them within 4 s.e.
+
+    100 000 draws, 10 numbers, seed 0.
+    """
     head = _head((2,), levels=levels)
     p = head(torch.randn(3, *head.out_shape))
     assert (expectation(p, head.support) - 1).abs().max() <= 1e-12
@@ -57,7 +60,7 @@ def test_moments_are_those_of_the_sum():
 
 
 def test_two_categories_are_a_bernoulli():
-    """With logits (0, l): log p at most 1e-12 apart."""
+    """With logits (0, l) log p is that of a Bernoulli: at most 1e-12 apart."""
     bits, two = vi.Bernoulli(), _head((4,), num_categories=2)
     bits.set_event_shape((4,))
     logits = torch.randn(6, 4)
@@ -68,7 +71,7 @@ def test_two_categories_are_a_bernoulli():
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_extreme_logits(dtype):
-    """Finite at +-100, and a category of probability e^-200 is never drawn."""
+    """Logits of +-100 give finite values, and a category of probability e^-200 is never drawn."""
     logits = torch.tensor([-100.0, 100.0, 100.0, -100.0], dtype=dtype)
     p = GridCategorical(logits)
     log_p = p.log_prob(torch.arange(4.0, dtype=dtype))
@@ -80,7 +83,10 @@ def test_extreme_logits(dtype):
 
 
 def test_the_last_uniform_number_gives_a_category_that_can_be(monkeypatch):
-    """Caught: index C, or a category of probability 0, where u times the total rounds up."""
+    """The largest uniform number draws a category of positive probability.
+
+    Caught: index C, or a category of probability 0, where u times the total rounds up.
+    """
     for u in (0.0, 1 - 2**-53):
         monkeypatch.setattr(torch, "rand", lambda shape, u=u, **kw: torch.full(shape, u, **kw))
         p = GridCategorical(torch.tensor([[-1e9, 0.3, 0.1, 0.2, -1e9]]).repeat(6, 1))
@@ -88,7 +94,7 @@ def test_the_last_uniform_number_gives_a_category_that_can_be(monkeypatch):
 
 
 def test_a_datum_is_drawn_from_its_own_noise():
-    """One uniform number an entry: the first rows of a larger batch are drawn alike."""
+    """Each entry uses one uniform number, so the first rows of a larger batch are drawn alike."""
     logits = torch.randn(7, 2, 5)
     draws = []
     for n in (7, 3):
@@ -98,7 +104,7 @@ def test_a_datum_is_drawn_from_its_own_noise():
 
 
 def test_single_precision_follows_double():
-    """N17: at most 1e-5 relative, 256 categories."""
+    """float32 agrees with float64 over 256 categories: at most 1e-5 relative."""
     head = _head((1, 4, 4), 256, 255)
     params = 3 * torch.randn(20, *head.out_shape)
     x = head(params).sample()

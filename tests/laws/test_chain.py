@@ -45,12 +45,12 @@ MODELS = {"chain": _vae, "ladder": _ladder}
 
 @pytest.fixture(params=MODELS.values(), ids=MODELS)
 def model(request):
-    """Both ways to make layers."""
+    """Both classes that make layers."""
     return request.param()
 
 
 def test_density_is_the_product_of_the_layers_by_hand():
-    """log q(z_1|x) + log q(z_2|z_1), log p(z_2) + log p(z_1|z_2): at most 1e-12.
+    """log q(z_1|x) + log q(z_2|z_1) and log p(z_2) + log p(z_1|z_2), written out: at most 1e-12.
 
     Caught: the layers of the prior in the order of the posterior.
     """
@@ -71,9 +71,9 @@ def test_density_is_the_product_of_the_layers_by_hand():
 
 
 def test_a_draw_and_its_density_come_in_one_pass(model):
-    """``rsample_and_log_prob`` tells log q of what it draws: at most 1e-12.
+    """``rsample_and_log_prob`` returns log q of its draws: at most 1e-12.
 
-    Caught: the layers of a draw joined in the order of drawing.
+    Caught: the layers of a draw joined in the order of sampling.
     """
     for p in (model.posterior(torch.randn(5, 6)), model.prior()):
         z, log_p = p.rsample_and_log_prob((7,))
@@ -82,7 +82,7 @@ def test_a_draw_and_its_density_come_in_one_pass(model):
 
 
 def test_draws_of_a_linear_chain_have_its_moments():
-    """p(z_1) = int p(z_1|z_2) p(z_2) dz_2 for an affine layer: 200 000 draws, within 4 s.e.
+    """For an affine layer p(z_1) = int p(z_1|z_2) p(z_2) dz_2: 200 000 draws, within 4 s.e.
 
     9 numbers: fails by chance once in 1 700. Caught: a layer drawn at the mean of the one above.
     """
@@ -99,7 +99,10 @@ def test_draws_of_a_linear_chain_have_its_moments():
 
 
 def test_the_noise_of_a_datum_is_its_own(model):
-    """Alone or in a batch, the same draw bit by bit. Caught: noise of shape (B, K, ..)."""
+    """A datum draws the same alone and in a batch, bit by bit.
+
+    Caught: noise of shape (B, K, ..).
+    """
     x = torch.randn(4, 6)
     with datum_noise(0, range(4)):
         together = draw(model.posterior(x), 3).z
@@ -109,7 +112,10 @@ def test_the_noise_of_a_datum_is_its_own(model):
 
 
 def test_kl_per_layer_adds_up_to_the_kl(model):
-    """The same draws: at most 1e-12. Caught: the layers of q and p paired crosswise."""
+    """The KL per layer adds up to the KL of the same draws: at most 1e-12.
+
+    Caught: the layers of q and p paired crosswise.
+    """
     x = torch.randn(4, 6)
     with datum_noise(0, range(4)):
         layers = kl_per_layer(model, x, num_samples=3)
@@ -120,7 +126,7 @@ def test_kl_per_layer_adds_up_to_the_kl(model):
 
 
 def test_the_likelihood_of_a_chain_reads_its_first_layer():
-    """Unless it is told to read all. Caught: the last layer read."""
+    """The likelihood reads z_1 only, unless ``decode_all`` is set. Caught: the last layer read."""
     z, other = torch.randn(4, 5), torch.randn(4, 2)
     changed = torch.cat([z[:, :3], other], -1)
     one, all_ = _vae(), _vae(prior=vi.ChainPrior(SIZES, decode_all=True))
@@ -129,9 +135,9 @@ def test_the_likelihood_of_a_chain_reads_its_first_layer():
 
 
 def test_the_ladder_tells_q_relative_to_p():
-    """Differences of 0 make q the prior; (a, log b) move the mean by a, the scale by b: 1e-12.
+    """Outputs of 0 make q the prior; (a, log b) shift the mean by a and scale by b: 1e-12.
 
-    Caught: a in units of s, b in place of its logarithm, the layers in the other order.
+    Caught: a in units of s; b in place of its logarithm; the layers in the other order.
     """
     model, x, z = _ladder(), torch.randn(4, 6), torch.randn(4, 5)
     a, log_b = torch.tensor([1.0, -2.0, 0.0]), torch.tensor([0.0, 0.5, -100.0])
@@ -152,7 +158,7 @@ def test_the_ladder_tells_q_relative_to_p():
 
 
 def test_higher_layers_of_the_ladder_see_higher_features():
-    """What is above d_1 is heard by q(z_2|x) alone. Caught: the features in the other order."""
+    """Features above d_1 affect q(z_2|x) only. Caught: the features in the other order."""
     model, x, z = _ladder(), torch.randn(4, 6), torch.randn(4, 5)
 
     def densities() -> tuple[torch.Tensor, ...]:
@@ -169,9 +175,9 @@ def test_higher_layers_of_the_ladder_see_higher_features():
 
 
 def test_layers_with_a_closed_form_kl_agree_with_the_log_weights():
-    """The two bounds of one model in expectation: 40 000 draws, within 4 s.e. (1 in 16 000).
+    """The two bounds of one model agree in expectation: 40 000 draws, within 4 s.e. (1 in 16 000).
 
-    And the layered one has the smaller variance. Caught: KL(p || q) of a layer.
+    The layered bound has the smaller variance. Caught: KL(p || q) of a layer.
     """
     model, x = _ladder(), torch.randn(1, 6).expand(40_000, -1)
     with torch.no_grad():
@@ -182,14 +188,17 @@ def test_layers_with_a_closed_form_kl_agree_with_the_log_weights():
 
 
 def test_layered_terms_tell_every_layer():
-    """They add up to the KL, and each is a KL. Caught: the first layer left out of the sum."""
+    """The layers add up to the KL, and each is a KL.
+
+    Caught: the first layer left out of the sum.
+    """
     terms = vi.LayeredELBO(3)(_ladder(), torch.randn(4, 6)).terms
     assert (terms["kl_layer_1"] + terms["kl_layer_2"] - terms["kl"]).abs().max() <= 1e-12
     assert min(terms["kl_layer_1"].min(), terms["kl_layer_2"].min()) >= 0
 
 
 def test_one_layer_is_the_elbo(small_vae, data):
-    """The same noise: bit by bit."""
+    """With one layer the layered bound is the ELBO of the same noise, bit by bit."""
     model, values = small_vae(), []
     for bound in (vi.ELBO(2), vi.LayeredELBO(2)):
         torch.manual_seed(1)
@@ -213,7 +222,7 @@ def test_every_parameter_of_the_ladder_learns():
 
 
 def test_refined_parameters_give_the_posterior_of_the_ladder():
-    """``at(parameters_of(x))`` is ``posterior(x)``."""
+    """``at(parameters_of(x))`` equals ``posterior(x)``."""
     model, x = _ladder(), torch.randn(4, 6)
     z = torch.randn(4, 5)
     again = q_at(model, said(model, x))
@@ -229,7 +238,7 @@ def test_refuses_a_layer_without_dimensions(make):
 
 
 def _exact_evidence(model: vi.VAE) -> MultivariateNormal:
-    """p(x) of a chain whose layers are affine with constant scales, in closed form."""
+    """Return p(x) of a chain whose layers are affine with constant scales, in closed form."""
     down, out = model.prior_module.downwards[0].layers[0], model.decoder.layers[0]
     size = model.prior_module.latent_dims[0]
     loc, log_scale = down.bias.chunk(2)
@@ -242,10 +251,10 @@ def _exact_evidence(model: vi.VAE) -> MultivariateNormal:
 
 @pytest.mark.slow
 def test_a_linear_chain_reaches_its_exact_evidence():
-    """Two layers of one latent each, affine, 3 000 steps: log p(x) - ELBO at most 1e-3 nats.
+    """Two affine layers of one latent each, 3 000 steps: log p(x) - ELBO is at most 1e-3 nats.
 
-    The exact q(z_1|x) q(z_2|z_1) is in the family, so that nothing else is left of the gap.
-    Caught: q(z_2|z_1) given the mean of z_1.
+    The family contains the exact q(z_1|x) q(z_2|z_1), so that no other gap remains. Caught:
+    q(z_2|z_1) given the mean of z_1.
     """
     model = _vae(
         encoder=vi.MLP([]), decoder=vi.MLP([]),
@@ -269,7 +278,7 @@ def test_a_linear_chain_reaches_its_exact_evidence():
 
 
 def test_one_number_is_cut_into_two_halves():
-    """So that a chain has as many latents as any other part with this latent_dim."""
+    """A single latent_dim is split, so that a chain has as many latents as other posteriors."""
     for latent_dim, sizes in ((1, (1,)), (5, (3, 2)), (8, (4, 4))):
         q, p = vi.ChainPosterior(latent_dim), vi.ChainPrior(latent_dim)
         assert q.latent_dims == p.latent_dims == _ladder(latent_dims=latent_dim).latent_dims
@@ -279,9 +288,9 @@ def test_one_number_is_cut_into_two_halves():
 
 
 def test_a_standardised_ladder_is_a_density_of_the_data():
-    """log p(x|z) = log p((x - m) / s | z) - sum log s, and q sees the same.
+    """log p(x|z) = log p((x - m) / s | z) - sum log s, and q reads the standardised x.
 
-    Caught: standardize taken and passed over.
+    Caught: standardize accepted and ignored.
     """
     m, s, x, z = torch.randn(6), torch.rand(6) + 0.5, torch.randn(4, 6), torch.randn(4, 5)
     plain, model = _ladder(), _ladder(standardize=True)

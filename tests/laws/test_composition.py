@@ -1,4 +1,4 @@
-"""Every posterior with every prior, likelihood and bound: it works, or says what would: N21."""
+"""Every posterior with every prior, likelihood and bound works, or the error lists what fits."""
 
 from contextlib import suppress
 
@@ -21,7 +21,7 @@ LATENT_DIM, B = 3, 5
 
 
 def _vae(**options: str) -> vi.VAE:
-    """Six data entries, three latents and the rest as chosen."""
+    """Return a VAE on six data entries with three latents and the given parts."""
     chosen = {"posterior": "diagonal_gaussian", "prior": "standard_normal"}
     chosen |= {"likelihood": "gaussian_shared_scale", **options}
     parts = {group: node(group, option, LATENT_DIM) for group, option in chosen.items()}
@@ -38,12 +38,12 @@ def _fits(posterior: str, prior: str) -> bool:
 
 
 def _works(bound: vi.Bound, q: Distribution, p: Distribution) -> bool:
-    """Whether a bound can be computed: E_q can be taken, and nothing is missing."""
+    """Return whether a bound can be computed: E_q can be taken, and no requirement is missing."""
     return (q.has_rsample or q.has_enumerate_support) and bound.needs <= _offers(q, p)
 
 
 def _offers(q: Distribution, p: Distribution) -> set[Need]:
-    """Of what a bound may need, by asking for it."""
+    """Return which requirements of bounds the pair meets, by trying each."""
     offers = {Need.DRAWS} if q.has_rsample else set()
     if not isinstance(q, StandIn):  # which has draws, and no density that bounds could use
         offers.add(Need.DENSITY)
@@ -63,7 +63,7 @@ def _offers(q: Distribution, p: Distribution) -> set[Need]:
 def test_posterior_prior_and_bound(posterior, prior):
     """(B,) finite nats and a gradient for every parameter, or an error with the options that fit.
 
-    Caught: a prior whose parameters the KL forgot.
+    Caught: a prior whose parameters the KL ignored.
     """
     if not _fits(posterior, prior):
         with pytest.raises(vi.ConfigurationError, match="lives on") as refusal:
@@ -83,7 +83,7 @@ def test_posterior_prior_and_bound(posterior, prior):
 
 
 def _partner(parts: dict, of) -> str:
-    """The first option that lives where another part lives; every support has one."""
+    """Return the first option with the same support as another part; every support has one."""
     supports = {option: support_name(make(LATENT_DIM).support) for option, make in parts.items()}
     wanted = support_name(of(LATENT_DIM).support)
     return next(option for option, support in supports.items() if support == wanted)
@@ -92,7 +92,7 @@ def _partner(parts: dict, of) -> str:
 @pytest.mark.parametrize("bound", BOUNDS)
 @pytest.mark.parametrize("likelihood", LIKELIHOODS)
 def test_likelihood_and_bound(likelihood, bound):
-    """The same for data that the likelihood itself has drawn. Caught: a detached log p(x|z)."""
+    """The same holds for data drawn from the likelihood itself. Caught: a detached log p(x|z)."""
     model = _vae(likelihood=likelihood)
     _check(model, BOUNDS[bound](), model.sample(B))
 
@@ -114,7 +114,7 @@ OPTIONS = [(group, option) for group, parts in PARTS.items() for option in parts
 
 
 def _with_option(group: str, option: str) -> vi.VAE:
-    """A VAE with this option, and a partner that lives where it lives."""
+    """Return a VAE with this option and a partner of the same support."""
     others = {"posterior": ("prior", PRIORS), "prior": ("posterior", POSTERIORS)}
     chosen = {group: option}
     if group in others:
@@ -125,7 +125,7 @@ def _with_option(group: str, option: str) -> vi.VAE:
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS)
 def test_saved_and_loaded(group, option, tmp_path):
-    """By option names and weights: the same bits, and the same numbers but for rounding."""
+    """A model saved by option names and weights returns bit by bit, its values up to rounding."""
     model = _with_option(group, option).eval()
     x = model.sample(B)
     again = vi.load(vi.save(model, tmp_path / "model"))
@@ -142,7 +142,7 @@ def test_saved_and_loaded(group, option, tmp_path):
 @pytest.mark.parametrize(("group", "option"), [o for o in OPTIONS if o[0] != "prior"])
 @pytest.mark.parametrize("size", [69.0, 100.0])
 def test_extreme_outputs_of_a_network(group, option, size):
-    """exp(69) = 1e30, logits of 100: log p of an ordinary value is finite, and so its gradient."""
+    """Scales of exp(69) = 1e30 and logits of 100 give a finite log p and a finite gradient."""
     head = PARTS[group][option](*([LATENT_DIM] if group == "posterior" else []))
     if group == "likelihood":
         head.set_event_shape((LATENT_DIM,))
@@ -161,9 +161,9 @@ WITH_SCALES = "diagonal_gaussian", "full_gaussian", "low_rank_gaussian", "laplac
 @pytest.mark.parametrize("option", WITH_SCALES)
 @pytest.mark.parametrize("size", [44.0, 69.0])
 def test_draws_at_extreme_scales_in_single_precision(option, size):
-    """log q of own draws with exp(44) and exp(69) for scales: as in double precision, to 1e-5.
+    """log q of draws with scales exp(44) and exp(69) agrees with double precision to 1e-5.
 
-    Caught: torch's Gaussian, which squares the scale, nan.
+    Caught: torch's Gaussian, which squares the scale and gives nan.
     """
     head = PARTS["posterior"][option](LATENT_DIM)
     for signs in (torch.ones(head.out_shape), -torch.ones(head.out_shape), _signs(head.out_shape)):

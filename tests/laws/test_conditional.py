@@ -1,4 +1,4 @@
-"""Heads: what they declare is what they read."""
+"""Heads: they read the parameters that they declare."""
 
 import math
 
@@ -11,7 +11,7 @@ from vi.distributions.conditional import ConditionalDistribution
 
 
 class Head(ConditionalDistribution):
-    """A head of any shapes, which only splits."""
+    """Head with arbitrary parameter shapes that only splits."""
 
     support = constraints.real
 
@@ -45,9 +45,9 @@ SHAPES = {
 @pytest.mark.parametrize("batch", [(), (5,), (2, 3), (1, 1), (3, 4)], ids=str)
 @pytest.mark.parametrize("name", SHAPES)
 def test_split_undoes_the_joining(name, batch):
-    """Parameters joined as ``out_shape`` says, shaped or flat, come back bit for bit.
+    """Parameters joined according to ``out_shape``, shaped or flat, are recovered bit for bit.
 
-    Caught: parameters in another order, channels stacked along another axis.
+    Caught: parameters in another order; channels stacked along another axis.
     """
     shapes = [tuple(s) for s in SHAPES[name]]
     head = Head(shapes)
@@ -76,9 +76,9 @@ def test_out_shape_holds_every_parameter(name):
 @pytest.mark.parametrize("event_shape", [(4,), (3, 5), (2, 4, 3), ()], ids=str)
 @pytest.mark.parametrize("batch", [(), (5,), (2, 3)], ids=str)
 def test_likelihoods_of_any_event(make_likelihood, event_shape, batch):
-    """Batch and event shape are those of the parameters and of the data.
+    """batch_shape is that of the parameters and event_shape that of the data.
 
-    Caught: an Independent over one axis whatever the event.
+    Caught: an Independent over one axis for every event.
     """
     head = make_likelihood()
     head.set_event_shape(event_shape)

@@ -1,4 +1,4 @@
-"""N4: four conjugate pairs, whose evidence has a closed form and is an integral: at most 1e-9."""
+"""Four conjugate pairs: their closed-form evidence equals an integral, at most 1e-9."""
 
 import math
 from collections.abc import Callable
@@ -30,7 +30,7 @@ N, B = 4, 6  # observations in a datum, data
 
 @dataclass
 class Pair:
-    """A prior, a likelihood of one observation, and what follows from them.
+    """Prior, likelihood of one observation, and their posterior and evidence in closed form.
 
     ``unconstrain`` maps real coordinates t to (z, log |dz/dt|), for the quadrature over t.
     """
@@ -131,7 +131,7 @@ class Conjugate(LatentVariableModel):
 
 
 def nodes(pair: Pair) -> tuple[Tensor, Tensor]:
-    """z and the log of the weights of the trapezoidal rule, spectral for what decays both ways."""
+    """z and the log-weights of the trapezoidal rule, spectral for functions that decay."""
     step = 0.1 if pair.dim == 1 else 0.25
     axis = torch.arange(-60.0, 60.0, step)
     t = axis if pair.dim == 1 else torch.cartesian_prod(*[axis] * pair.dim)
@@ -160,7 +160,10 @@ def _table(model: Conjugate, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def test_the_evidence_is_the_integral(model, x):
-    """Caught: a forgotten factorial in the Poisson evidence; a forgotten Jacobian."""
+    """The evidence is int p(x, z) dz.
+
+    Caught: a forgotten factorial in the Poisson evidence; a forgotten Jacobian.
+    """
     _, log_joint, log_weight = _table(model, x)
     integral = (log_joint + log_weight).logsumexp(0)
     assert (integral - model.pair.log_evidence(x)).abs().max() <= 1e-9
@@ -168,7 +171,10 @@ def test_the_evidence_is_the_integral(model, x):
 
 @pytest.mark.parametrize("bound", [vi.LogWeightELBO(3), vi.IWAE(1), vi.IWAE(5)])
 def test_every_log_weight_of_the_exact_posterior_is_the_evidence(model, x, bound):
-    """Caught: parameters of q that are 1 % off."""
+    """log p(x, z) - log q(z) is log p(x) for the exact q.
+
+    Caught: parameters of q that are 1 % off.
+    """
     assert (bound(model, x).value - model.pair.log_evidence(x)).abs().max() <= 1e-9
 
 
@@ -179,7 +185,7 @@ def test_log_likelihood_is_the_evidence_without_error(model, x):
 
 
 def test_the_elbo_in_closed_form_is_the_evidence(model, x):
-    """E_q[log p(x|z)] by quadrature, minus the KL of torch or ours.
+    """E_q[log p(x|z)] by quadrature minus the closed-form KL is log p(x) for the exact q.
 
     Caught: the KL of prior and posterior exchanged; the entropy of the prior for that of q.
     """

@@ -1,4 +1,4 @@
-"""Counts: Poisson, negative binomial, zero-inflated, beside the laws of every likelihood."""
+"""Counts (Poisson, negative binomial, zero-inflated): laws beyond those of every likelihood."""
 
 import math
 
@@ -27,7 +27,7 @@ def _head(make, *event_shape: int):
 
 
 def _families(like: torch.Tensor):
-    """One of each with a mean near 3, in the precision of ``like``."""
+    """Return one distribution of each family with a mean near 3, in the precision of ``like``."""
     dispersion = torch.full_like(like, 0.5)
     nb = GammaPoisson(like, dispersion)
     return [LogRatePoisson(like), nb, ZeroInflated(nb, like - 1)]
@@ -35,7 +35,7 @@ def _families(like: torch.Tensor):
 
 @pytest.mark.parametrize("mean", [1e-3, 1.0, 30.0, 1e6])
 def test_poisson_against_scipy(mean):
-    """Counts to 10^6: relative 1e-9. Caught: (x + 1)! for x!."""
+    """log p agrees with scipy at counts to 10^6: relative 1e-9. Caught: (x + 1)! for x!."""
     log_p = LogRatePoisson(torch.tensor(mean).log()).log_prob(COUNTS)
     exact = torch.from_numpy(stats.poisson(mean).logpmf(COUNTS))
     assert torch.allclose(log_p, exact, rtol=1e-9, atol=1e-9)
@@ -46,8 +46,8 @@ def test_poisson_against_scipy(mean):
 def test_negative_binomial_against_its_recursion(mean, dispersion):
     """log p(0) = -r log(1 + a m), p(x + 1) / p(x) = (x + r) / (x + 1) a m / (1 + a m).
 
-    Without any gamma function, up to x = 10^6 and a = 10^30: relative 1e-9.
-    Caught: the dispersion and its inverse exchanged, (x + 1)! for x!.
+    The recursion needs no gamma function; x up to 10^6 and a up to 10^30: relative 1e-9. Caught:
+    the dispersion and its inverse exchanged; (x + 1)! for x!.
     """
     r, x = 1 / dispersion, torch.arange(1_000_001.0)
     # (x + r) a m / ((x + 1) (1 + a m)), without overflow
@@ -59,7 +59,7 @@ def test_negative_binomial_against_its_recursion(mean, dispersion):
 
 
 def test_little_dispersion_is_poisson():
-    """At a = 1e-4 and a mean of 3 within 1e-3 nats, moments within 1e-3."""
+    """At a = 1e-4 and mean 3, log p is within 1e-3 nats of Poisson, and moments within 1e-3."""
     log_mean, x = torch.tensor(3.0).log(), torch.arange(12.0)
     nb, poisson = GammaPoisson(log_mean, torch.tensor(1e-4)), LogRatePoisson(log_mean)
     assert (nb.log_prob(x) - poisson.log_prob(x)).abs().max() <= 3e-3
@@ -67,7 +67,7 @@ def test_little_dispersion_is_poisson():
 
 
 def test_single_precision_follows_double():
-    """N17, entry by entry, at the same parameters: relative 1e-6 at counts of 10^6.
+    """float32 agrees with float64 entry by entry at the same parameters: 1e-6 at counts of 10^6.
 
     Caught: sums of x log x in single precision, one nat off at 10^6.
     """
@@ -81,7 +81,10 @@ def test_single_precision_follows_double():
 @pytest.mark.parametrize("make", HEADS)
 @pytest.mark.parametrize("size", [-100.0, 0.0, 100.0])
 def test_extremes_are_finite(make, size):
-    """Outputs of +-100, counts of 10^6, empty rows, dispersions from 1e-4 to 1e30."""
+    """log p is finite for outputs of +-100 and counts of 10^6.
+
+    Also for empty rows and for dispersions from 1e-4 to 1e30.
+    """
     head = _head(make, len(COUNTS))
     for raw in (-1e3, 1e3, 1e30) if list(head.parameters()) else (0.0,):
         with torch.no_grad():
@@ -105,7 +108,7 @@ def test_moments_of_draws():
 
 
 def test_zero_inflation_at_its_ends():
-    """logit pi = -100: the counts themselves; 100: nothing but zeros. At most 1e-12.
+    """logit pi = -100 gives the counts themselves, 100 gives only zeros: at most 1e-12.
 
     Caught: pi and 1 - pi exchanged.
     """
@@ -119,9 +122,10 @@ def test_zero_inflation_at_its_ends():
 @pytest.mark.parametrize("shape", [(3,), (3, 1)], ids=str)
 @pytest.mark.parametrize("event_shape", [(), (3,), (2, 3)], ids=str)
 def test_exposure_multiplies_the_mean_of_its_datum(event_shape, shape):
-    """As many data as entries and samples, so that a wrong axis would broadcast: exact.
+    """The exposure of datum b multiplies the means of datum b, exactly.
 
-    Caught: an exposure of entries in place of data; zero-inflated counts without theirs.
+    Data, entries and samples are equally many, so that a wrong axis would broadcast. Caught: an
+    exposure of entries in place of data; zero-inflated counts without theirs.
     """
     exposure = torch.tensor([0.5, 1.0, 20.0]).reshape(shape)
     rates = exposure.reshape(3, *[1] * len(event_shape))
@@ -140,9 +144,9 @@ def test_exposure_multiplies_the_mean_of_its_datum(event_shape, shape):
 
 @pytest.mark.parametrize("make", HEADS)
 def test_the_encoder_reads_the_logarithm(small_vae, make):
-    """asinh x, so that a count of 10^6 leaves q finite; a missing entry is 0 to it.
+    """The encoder reads asinh x, so that a count of 10^6 leaves q finite; a missing entry reads 0.
 
-    Caught: counts as they are, for which the KL is infinite.
+    Caught: raw counts, for which the KL is infinite.
     """
     model, x = small_vae(likelihood=make()), torch.tensor([[0.0, 1.0, 10.0, 1e3, 1e6, 0.0]])
     gaussian = small_vae()
@@ -155,7 +159,10 @@ def test_the_encoder_reads_the_logarithm(small_vae, make):
 
 
 def test_an_empty_cell_has_exposure_zero():
-    """All counts are 0 for certain, and nothing is infinite. Caught: log 0 times a count of 0."""
+    """An exposure of 0 makes all counts 0 with certainty, and no number is infinite.
+
+    Caught: log 0 times a count of 0.
+    """
     for base in _families(torch.zeros(2, 3)):
         base_log_p = exposed(Independent(base, 1), torch.tensor([0.0, 1.0])).log_prob(
             torch.zeros(2, 3)
@@ -165,7 +172,7 @@ def test_an_empty_cell_has_exposure_zero():
 
 
 def test_exposure_reaches_the_model(small_vae):
-    """``given["exposure"]`` acts on counts and on nothing else; bounds and samples take it."""
+    """``given["exposure"]`` affects counts and nothing else, in bounds and in samples."""
     exposure, z = torch.tensor([0.5, 2.0, 8.0, 1.0]), torch.randn(5, 4, 2)
     for make in HEADS:
         model = small_vae(likelihood=make())
@@ -181,7 +188,7 @@ def test_exposure_reaches_the_model(small_vae):
 
 @pytest.mark.parametrize("make", HEADS)
 def test_missing_entries_leave_the_likelihood(make):
-    """NaN or any number in their place: the sum of the others. At most 1e-12."""
+    """With NaN or any number in a missing entry, log p is the sum over the others: 1e-12."""
     head = _head(make, 4)
     p = head(torch.randn(3, *head.out_shape))
     observed, x = torch.rand(3, 4) < 0.6, p.sample()
@@ -192,7 +199,7 @@ def test_missing_entries_leave_the_likelihood(make):
 
 @pytest.mark.parametrize("make", HEADS[1:])
 def test_every_entry_learns_its_dispersion(make):
-    """Two entries of dispersions 0.1 and 2, 10 000 counts: found within 10 %.
+    """Dispersions of 0.1 and 2 in two entries are learned from 10 000 counts within 10 %.
 
     Caught: one dispersion for all entries.
     """
@@ -214,7 +221,7 @@ def test_every_entry_learns_its_dispersion(make):
     ("value", "numbers"), [(0.5, r"\[0.00, 2.50\]"), (-3.0, r"\[-1.00, 2.00\]")]
 )
 def test_refuses_what_is_no_count(small_vae, make, value, numbers):
-    """Fractions and negative numbers, with the range of the data."""
+    """Fractions and negative numbers are an error that states the range of the data."""
     x = torch.randint(0, 3, (9, 6)).to(torch.get_default_dtype())
     x[0, 0], x[1, 0], x[4, 2] = 2.0, 0.0, 2.0 + value
     split = Values(x)

@@ -1,4 +1,4 @@
-"""A mean over a data set does not depend on how the data were cut: N16."""
+"""A mean over a data set does not depend on how the data are divided into batches."""
 
 import pytest
 import torch
@@ -23,7 +23,7 @@ def _value(make_bound):
 
 @torch.no_grad()
 def _mean(values, model, x: Tensor, order: Tensor, batch_size: int) -> float:
-    """The mean over these data in this order, batch by batch, summed in float64."""
+    """Return the mean over these data in this order, batch by batch, summed in float64."""
     total = 0.0
     for rows in order.split(batch_size):
         with datum_noise(11, rows):
@@ -32,7 +32,7 @@ def _mean(values, model, x: Tensor, order: Tensor, batch_size: int) -> float:
 
 
 def _strided_mean(values, model, x: Tensor, processes: int, batch_size: int) -> float:
-    """The same, with datum i on process i mod n."""
+    """Return the same mean with datum i on process i mod n."""
     shares = [torch.arange(rank, len(x), processes) for rank in range(processes)]
     return sum(_mean(values, model, x, share, batch_size) for share in shares)
 
@@ -58,12 +58,15 @@ def test_bounds_do_not_depend_on_the_batch(make_bound, kind):
 
 
 def test_log_likelihood_does_not_depend_on_the_batch(small_vae):
-    """At most 1e-12. Caught: groups without ``groups_of_rows``, strided memory filled in place."""
+    """log p(x) does not either: at most 1e-12.
+
+    Caught: groups without ``groups_of_rows``; strided memory filled in place.
+    """
     assert _spread(_log_likelihood, small_vae(), torch.randn(N, 6)) <= 1e-12
 
 
 def test_single_precision(make_bound, small_vae):
-    """At most 1e-6 relative to the mean."""
+    """Bounds in float32 do not depend on the batch: at most 1e-6 relative to the mean."""
     x = torch.randn(N, 6)
     model = small_vae().float()
     size = abs(_mean(_value(make_bound), model, x.float(), torch.arange(N), N))
@@ -71,7 +74,7 @@ def test_single_precision(make_bound, small_vae):
 
 
 def test_log_likelihood_in_single_precision(small_vae):
-    """At most 1e-6 relative to the mean."""
+    """log p(x) in float32 does not depend on the batch: at most 1e-6 relative to the mean."""
     x = torch.randn(N, 6).float()
     model = small_vae().float()
     size = abs(_mean(_log_likelihood, model, x, torch.arange(N), N))
@@ -82,7 +85,7 @@ def test_log_likelihood_in_single_precision(small_vae):
 @pytest.mark.parametrize("num_samples", [1, 3, 7])
 @pytest.mark.parametrize("batch_size", [1, 3, 7])
 def test_no_shape_confuses_the_noise(small_vae, latent_dim, num_samples, batch_size):
-    """K, B and Z that coincide in every way: the noise of a datum is the same alone.
+    """Where K, B and Z coincide in any way, a datum has the same noise alone.
 
     Caught: the axis of the batch found by its size alone.
     """
@@ -97,7 +100,7 @@ def test_no_shape_confuses_the_noise(small_vae, latent_dim, num_samples, batch_s
 
 
 def test_neighbouring_data_have_unrelated_noise():
-    """5 000 data, seed 0: no correlation with the neighbour beyond 4 s.e. (1 in 16 000).
+    """Noise of adjacent data is uncorrelated: 5 000 data, seed 0, within 4 s.e. (1 in 16 000).
 
     Caught: every datum given the same noise.
     """
@@ -110,9 +113,9 @@ def test_neighbouring_data_have_unrelated_noise():
 
 
 def test_draws_differ_and_the_state_outside_is_untouched(small_vae, data):
-    """A second draw is new noise; another seed too; the generator outside goes on as if nothing.
+    """A second draw or another seed gives new noise; the generator outside continues unchanged.
 
-    Caught: the count of draws or the seed left out, a generator left in another state.
+    Caught: the count of draws or the seed left out; a generator left in another state.
     """
     model, bound = small_vae(), vi.LogWeightELBO()
     before = torch.get_rng_state()

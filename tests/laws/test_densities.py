@@ -1,4 +1,4 @@
-"""Every density integrates to 1, samples have its moments, and gradients go through them: N18."""
+"""Densities integrate to 1, samples have their moments, and gradients pass through draws."""
 
 import math
 
@@ -54,7 +54,7 @@ def test_likelihood_integrates_to_one(make_likelihood):
 
 @pytest.mark.parametrize("dim", [1, 2])
 def test_standardised_likelihood_integrates_to_one(small_vae, make_real_likelihood, dim):
-    """Carried back to the units of the data: at most 1e-9. Caught: 0.001 nats in ``affine``."""
+    """In the units of the data: at most 1e-9. Caught: 0.001 nats too much in ``affine``."""
     model = small_vae(data_shape=(dim,), likelihood=make_real_likelihood(), standardize=True)
     model.eval().initialize(torch.randn(50, dim) * torch.tensor([0.03, 40.0])[:dim] + 5)
     p = model.likelihood(torch.randn(2, 2))
@@ -74,7 +74,7 @@ def test_bernoulli_of_images_sums_to_one():
 
 
 def _check_moments(p: Distribution) -> None:
-    """Mean and variance of the samples within 4 s.e.; each number fails once in 16 000."""
+    """Check mean and variance of the samples within 4 s.e.; each number fails once in 16 000."""
     if isinstance(p, EstimatedMoments):  # of a flow: an estimate, under a law of its own
         return
     samples = p.sample((DRAWS,))
@@ -107,12 +107,12 @@ def test_likelihood_moments(make_likelihood):
 
 
 def test_posterior_gradient_goes_through_its_draws(make_posterior):
-    """d E_q[f(z)] / d params by ``rsample`` against the integral: max |t| <= 4.75.
+    """d E_q[f(z)] / d params by ``rsample`` agrees with the integral: max |t| <= 4.75.
 
     40 replicates of 2 000 draws, seed 0, a curved f that ties the dimensions together; Student t
     with 39 degrees of freedom, some ten coordinates: fails by chance once in 3 000 per posterior.
-    A posterior that says ``unbiased = False`` must fail it, so that the label cannot rot.
-    Caught: a pathwise gradient of a mixture that goes through the component alone.
+    A posterior with ``unbiased = False`` must fail it, so that the attribute stays true. Caught: a
+    pathwise gradient of a mixture that goes through the component alone.
     """
     head = make_posterior(2)
     params = _params(head, 1)[0].requires_grad_()
@@ -133,7 +133,7 @@ def test_posterior_gradient_goes_through_its_draws(make_posterior):
 
 
 def _scored(q: Distribution) -> Distribution:
-    """What has the density of q; a relaxed q names the distribution that it stands for."""
+    """Return the distribution that has the density of q: the discrete one for a relaxed q."""
     return q.discrete if isinstance(q, StandIn) else q
 
 
@@ -143,7 +143,7 @@ def _gradient(value: Tensor, params: Tensor) -> Tensor:
 
 
 def test_a_draw_reaches_every_parameter(make_posterior):
-    """Every number that the network gives moves z or its density. Caught: a detached scale."""
+    """Every output of the network moves z or its density. Caught: a detached scale."""
     head = make_posterior(3)
     params = _params(head, 5).requires_grad_()
     q = head(params)
@@ -154,7 +154,7 @@ def test_a_draw_reaches_every_parameter(make_posterior):
 
 
 def test_scales_stay_above_their_floor():
-    """A network's output of -1000 gives the floor, not zero. Caught: no floor."""
+    """A network output of -1000 gives the floor instead of 0. Caught: no floor."""
     import vi
 
     head = vi.Gaussian(floor=0.01)
@@ -169,7 +169,10 @@ def test_scales_stay_above_their_floor():
 
 
 def test_parameters_mean_what_the_docstrings_say():
-    """Closed forms at given parameters. Caught: sigma taken for a variance, logits for p."""
+    """Log-densities equal closed forms at given parameters.
+
+    Caught: sigma as variance; logits as p.
+    """
     import vi
 
     q = vi.DiagonalGaussian(2)(torch.tensor([1.0, 2.0, 0.0, math.log(3.0)]))

@@ -1,4 +1,4 @@
-"""KL per dimension and active units on a linear Gaussian whose dead dimension is known."""
+"""KL per dimension and active units of a linear Gaussian model with one unused dimension."""
 
 import pytest
 import torch
@@ -20,16 +20,19 @@ def model() -> LinearGaussian:
 
 
 def test_dimensions_add_up_to_the_kl(model):
-    """At most 1e-12. Caught: the sum over the batch in place of the mean."""
+    """The dimensions add up to the KL: at most 1e-12.
+
+    Caught: the sum over the batch for the mean.
+    """
     x = model.sample(300)
     total = vi.ELBO()(model, x).terms["kl"].mean()
     assert (kl_per_dimension(model, x).sum() - total).abs() <= 1e-12
 
 
 def test_each_dimension_is_its_own_kl(model):
-    """Against (v + m^2 - 1 - log v) / 2 of the true posterior, the dead one 0: at most 1e-12.
+    """Each is (v + m^2 - 1 - log v) / 2 of the true posterior, 0 if unused: at most 1e-12.
 
-    Caught: dimensions in another order, KL(p || q).
+    Caught: dimensions in another order; KL(p || q).
     """
     x = model.sample(300)
     strength = torch.tensor(STRENGTHS)
@@ -41,7 +44,7 @@ def test_each_dimension_is_its_own_kl(model):
 
 
 def test_active_units_are_those_that_answer_to_the_data(model):
-    """Var_x(E[z_d|x]) = w^2 / (w^2 + s^2) under the model: 0.89, 0, 0.34, 0.67.
+    """Active units are those with large Var_x(E[z_d|x]) = w^2 / (w^2 + s^2): 0.89, 0, 0.34, 0.67.
 
     2 000 data, seed 0. Caught: the variance over latents in place of data.
     """

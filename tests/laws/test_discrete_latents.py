@@ -1,4 +1,4 @@
-"""Bits and categories as latents, beside the laws of every posterior and prior."""
+"""Bits and categories as latents: laws beyond those of every posterior and prior."""
 
 import math
 
@@ -35,14 +35,14 @@ def latent(request):
 
 @pytest.fixture
 def make_q(latent):
-    """Makes some q of these states: make_q(*batch)."""
+    """Makes a q over these states: make_q(*batch)."""
     head = latent[0]()
     return lambda *batch: head(2 * torch.randn(*batch, *head.out_shape))
 
 
 @pytest.fixture
 def model(latent, small_vae):
-    """A VAE with this latent, whose prior is learned and no longer uniform."""
+    """A VAE with this latent and a learned prior that is no longer uniform."""
     made = small_vae(posterior=latent[0](), prior=latent[1](learn=True))
     with torch.no_grad():
         made.prior_module.logits.normal_()
@@ -54,7 +54,7 @@ def model(latent, small_vae):
 
 @pytest.mark.parametrize("batch", [(), (5,), (2, 3)], ids=str)
 def test_every_state_is_listed_once(make_q, batch):
-    """The probabilities of as many different states as there are add up to 1: at most 1e-12.
+    """The probabilities of all listed states add up to 1, and no state repeats: at most 1e-12.
 
     Caught: digits in another base than the number of values.
     """
@@ -70,7 +70,10 @@ def test_every_state_is_listed_once(make_q, batch):
 
 
 def test_moments_and_entropy_are_sums_over_the_states(make_q):
-    """At most 1e-12. Caught: digits in another base."""
+    """Mean, variance and entropy equal sums over the states: at most 1e-12.
+
+    Caught: another base.
+    """
     q = make_q(5)
     z = q.enumerate_support()
     weight = q.log_prob(z).exp().reshape(len(z), 5, *[1] * len(q.event_shape))
@@ -82,9 +85,9 @@ def test_moments_and_entropy_are_sums_over_the_states(make_q):
 
 
 def test_states_are_drawn_as_often_as_they_are_likely(make_q):
-    """100 000 draws of one q, seed 0, at most 16 numbers: 4 s.e., fails by chance once in 1 000.
+    """Frequencies match probabilities: 100 000 draws of one q, seed 0, at most 16 numbers, 4 s.e.
 
-    Caught: logits without the noise.
+    Fails by chance once in 1 000. Caught: logits without the noise.
     """
     q = make_q()
     z = q.sample((100_000,)).flatten(1)
@@ -96,7 +99,10 @@ def test_states_are_drawn_as_often_as_they_are_likely(make_q):
 
 
 def test_few_states_are_listed_and_many_are_not():
-    """Up to 1024. Caught: a limit on the variables, not on the states."""
+    """Up to 1024 joint states are listed.
+
+    Caught: a limit on the variables instead of the states.
+    """
     listed = {10: True, 11: False}
     for num, few in listed.items():
         assert bits(torch.zeros(5, num)).has_enumerate_support is few
@@ -108,7 +114,7 @@ def test_few_states_are_listed_and_many_are_not():
 
 
 def test_a_batch_can_be_expanded(make_q):
-    """What is expanded is the same distribution of the same class."""
+    """``expand`` gives the same distribution of the same class."""
     q = make_q()
     wide = q.expand((5,))
     z = wide.sample()
@@ -128,9 +134,9 @@ def test_the_largest_score_is_one_draw():
 
 @pytest.mark.parametrize("size", [1, 2, 3])
 def test_the_noise_of_a_datum_is_its_own(size):
-    """K, B, N and C that coincide in every way: a datum draws the same alone.
+    """Where K, B, N and C coincide in any way, a datum draws the same alone.
 
-    Caught: multinomial draws in rows of B N, which the noise of data cannot tell apart.
+    Caught: multinomial draws in rows of B N, which datum noise cannot separate.
     """
     made = [
         (size, lambda l: bits(l.flatten(1))),
@@ -151,9 +157,9 @@ def test_the_noise_of_a_datum_is_its_own(size):
 
 
 def test_kl_against_torch_and_the_sum_over_states(make_q):
-    """At most 1e-12, of a p for all and of a p for each.
+    """The KL equals torch's and the sum over states, for a shared p and one p per datum: 1e-12.
 
-    Caught: KL(p || q), a KL of bits weighted by p, torch's own, which does not broadcast.
+    Caught: KL(p || q); a KL of bits weighted by p; torch's own, which does not broadcast.
     """
     q = make_q(5)
     z = q.enumerate_support()
@@ -166,14 +172,14 @@ def test_kl_against_torch_and_the_sum_over_states(make_q):
 
 
 def _torchs(q: Distribution) -> Distribution:
-    """The variables, as torch has them."""
+    """Return the variables as torch's own distributions."""
     logits = getattr(q, "base_dist", q).logits
     return (Bernoulli if q.event_shape == (3,) else Categorical)(logits=logits)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_extreme_logits(dtype):
-    """l = +-100 on both sides: KL 0 or 100 for a bit, finite draws, densities and gradients.
+    """l = +-100 on both sides: KL 0 or 100 for a bit; finite draws, densities and gradients.
 
     Caught: torch's own KL, inf where exp(-200) is 0 in single precision.
     """
@@ -193,7 +199,7 @@ def test_extreme_logits(dtype):
 
 
 def test_single_precision(latent):
-    """N17: log q, entropy and mean at most 1e-5 from double precision, relative to at least 1."""
+    """log q, entropy and mean in float32: at most 1e-5 from float64, relative to at least 1."""
     head = latent[0]()
     params = 5 * torch.randn(50, *head.out_shape)
     double, single = head(params), head(params.float())
@@ -215,9 +221,9 @@ def _log_evidence(model: vi.VAE, x: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("make", ELBOS)
 def test_evidence_is_the_elbo_and_the_gap(model, data, make):
-    """N1, N3: log p(x) = ELBO + KL(q || p(z|x)), by enumeration: at most 1e-11, and its gradient.
+    """log p(x) = ELBO + KL(q || p(z|x)) and its gradient, by enumeration: at most 1e-11.
 
-    Caught: digits in another base, a KL of the wrong sign, a detached prior.
+    Caught: digits in another base; a KL of the wrong sign; a detached prior.
     """
     q = model.posterior(data)
     z = q.enumerate_support()
@@ -235,7 +241,7 @@ def test_evidence_is_the_elbo_and_the_gap(model, data, make):
 
 @pytest.mark.parametrize("make", ELBOS)
 def test_the_decoder_sees_each_state_once(small_vae, data, make):
-    """Whatever the number of data, and each state once with each context."""
+    """The decoder evaluates each state once for any number of data, and once per context."""
     seen = []
     for context_dim, rows in ((0, 8), (2, 8 * 50)):
         model = small_vae(
@@ -253,7 +259,10 @@ def test_the_decoder_sees_each_state_once(small_vae, data, make):
 
 
 def test_log_likelihood_agrees_with_the_sum(model, data):
-    """Plain draws from q: 5 data, 20 000 draws, seed 0, each within 4.75 s.e. (1 in 10^5)."""
+    """log p(x) from draws of q agrees with the sum over states, each within 4.75 s.e. (1 in 10^5).
+
+    5 data, 20 000 draws, seed 0.
+    """
     x = data[:5]
     estimate = vi.log_likelihood(model, x, num_samples=20_000)
     t = (estimate.value - _log_evidence(model, x)) / estimate.standard_error
@@ -272,7 +281,7 @@ def test_a_learned_prior_goes_where_q_goes(latent, small_vae, data):
 
 
 def test_with_the_exact_mixture():
-    """q over the components of a GMM: log p(x) = ELBO + gap, at most 1e-10, far from all too."""
+    """With q over the components of a GMM, log p(x) = ELBO + gap, also far away: at most 1e-10."""
     exact = vi.GMM((2,), 4, Full())
     model = amortized(exact, vi.MLP([5]), vi.CategoricalPosterior(4))
     for far in (1.0, 1e3):
@@ -283,7 +292,7 @@ def test_with_the_exact_mixture():
 
 
 def test_too_many_states_name_what_trains_them(small_vae, data):
-    """11 bits: refused in training, with options that work; drawn where no gradient is asked."""
+    """11 bits cannot be trained, and the error lists options that work; they can be drawn."""
     model = small_vae(posterior=vi.BernoulliPosterior(11), prior=vi.BernoulliPrior(11))
     for bound in (vi.ELBO(), vi.LogWeightELBO(), vi.IWAE(3)):
         with pytest.raises(vi.ConfigurationError, match="no reparameterised sample") as refusal:
@@ -312,14 +321,17 @@ def test_many_bits_train_by_reweighted_wake_sleep(small_vae, data, batch):
 
 
 def test_saved_and_loaded_bit_by_bit(model, data, tmp_path):
-    """The same q and the same learned p."""
+    """Loading restores the same q and the same learned p."""
     again = vi.load(vi.save(model, tmp_path))
     assert torch.equal(again.posterior(data).mean, model.posterior(data).mean)
     assert torch.equal(again.prior().mean, model.prior().mean)
 
 
 def test_reads_its_logits_as_declared():
-    """In rows of variables; a single variable has no axis of its own. Caught: C and N swapped."""
+    """Logits are read in rows of variables; one variable has no extra axis.
+
+    Caught: C and N swapped.
+    """
     logits = torch.randn(5, 6)
     q = vi.CategoricalPosterior(num_categories=3, num_variables=2)(logits)
     assert isinstance(q, Independent)

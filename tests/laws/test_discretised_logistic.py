@@ -1,4 +1,4 @@
-"""Logistic distributions in bins and their mixtures, beside the laws of every likelihood."""
+"""Logistics rounded to a grid, and their mixtures: laws beyond those of every likelihood."""
 
 import pytest
 import torch
@@ -24,7 +24,10 @@ def _head(make, event_shape, **arguments):
 
 
 def test_a_bin_is_a_difference_of_the_distribution_function():
-    """Against F(b) - F(a) itself, where that has digits: at most 1e-12. Caught: half a bin off."""
+    """P equals F(b) - F(a) where that difference has digits: at most 1e-12.
+
+    Caught: half a bin off.
+    """
     loc, scale = torch.rand(50, 1), torch.rand(50, 1) + 0.05
     x, half = _grid(8)[None], 0.5 / 8
     upper = ((x + half - loc) / scale).sigmoid()
@@ -37,7 +40,7 @@ def test_a_bin_is_a_difference_of_the_distribution_function():
 @pytest.mark.parametrize("levels", [1, 2, 255])
 @pytest.mark.parametrize("scale", [1e-30, 1e-4, 1e-2, 1.0, 1e30])
 def test_sums_to_one_at_any_scale(levels, scale):
-    """At most 1e-12, loc within and without; finite logarithms and gradients everywhere.
+    """Probabilities add up to 1 for any loc, with finite logarithms and gradients: at most 1e-12.
 
     Caught: edges of neighbours that differ by rounding; a probability clamped at 1e-12; the
     logarithm of a difference.
@@ -53,7 +56,7 @@ def test_sums_to_one_at_any_scale(levels, scale):
 
 @pytest.mark.parametrize("scale", [3e-3, 0.1, 10.0, 1e4])
 def test_single_precision_follows_double(scale):
-    """N17: at most 1e-5 relative over all 256 bins, the far ones included.
+    """float32 agrees with float64 over all 256 bins, even distant ones: at most 1e-5 relative.
 
     Caught: 1 - exp(-d) for -expm1(-d).
     """
@@ -66,7 +69,7 @@ def test_single_precision_follows_double(scale):
 
 
 def test_moments_are_those_of_the_sum():
-    """At most 1e-12."""
+    """Mean and variance equal the sums over all bins: at most 1e-12."""
     p = BinnedLogistic(torch.rand(20), torch.rand(20) + 0.01, 7)
     x = _grid(7)[:, None]
     probabilities = p.log_prob(x).exp()
@@ -77,7 +80,10 @@ def test_moments_are_those_of_the_sum():
 
 @pytest.mark.parametrize("make", [vi.DiscretisedLogistic, vi.DiscretisedLogisticMixture])
 def test_draws_lie_on_the_grid(make):
-    """And so often as they say: 100 000 draws, seed 0, within 4 s.e., 24 numbers."""
+    """Draws lie on the grid, and their frequencies match P within 4 s.e.
+
+    100 000 draws, seed 0, 24 numbers.
+    """
     head = _head(make, (2,), levels=3)
     p = head(torch.randn(3, *head.out_shape))
     x = p.sample((100_000,))
@@ -89,7 +95,7 @@ def test_draws_lie_on_the_grid(make):
 
 
 def test_a_mixture_of_one_is_its_component():
-    """At most 1e-12, parameters in the same order."""
+    """A mixture of one component is that component, with the same parameters: at most 1e-12."""
     one = _head(vi.DiscretisedLogistic, (2, 3, 4))
     mixture = _head(vi.DiscretisedLogisticMixture, (2, 3, 4), num_components=1)
     params = torch.randn(5, *one.out_shape)
@@ -118,7 +124,7 @@ def _states(levels):
 
 
 def test_the_channels_of_a_pixel_sum_to_one_together():
-    """Over all 512 colours of 8 levels: at most 1e-12."""
+    """P over all 512 colours of 8 levels adds up to 1: at most 1e-12."""
     _, p = _colours(levels=7)
     total = p.log_prob(_states(7)[:, None, :, None, None]).exp().sum(0)
     assert (p.event_shape, p.batch_shape) == ((3, 1, 1), (4,))
@@ -128,7 +134,7 @@ def test_the_channels_of_a_pixel_sum_to_one_together():
 def test_a_pixel_is_the_product_of_its_conditionals():
     """P(r) P(g|r) P(b|r, g) with one component, written out: at most 1e-12.
 
-    Caught: green moved with blue's link.
+    Caught: green shifted with blue's link.
     """
     loc, scale, links = torch.rand(6, 3), torch.rand(6, 3) + 0.1, 2 * torch.rand(6, 3) - 1
     red, green, blue = x = torch.rand(3, 6).mul(5).round() / 5
@@ -143,7 +149,7 @@ def test_a_pixel_is_the_product_of_its_conditionals():
 
 
 def test_pixels_are_independent_and_in_their_places():
-    """Each of 2 x 2 pixels alone, with its own parameters, adds up to the whole: at most 1e-12.
+    """log p of 2 x 2 pixels is the sum over the pixels with their own parameters: at most 1e-12.
 
     Caught: height and width swapped.
     """
@@ -160,7 +166,7 @@ def test_pixels_are_independent_and_in_their_places():
 
 
 def test_colours_are_drawn_as_often_as_they_say():
-    """Of 100 000 draws each of the 8 colours, 4 pixels: within 4.5 s.e., by chance 1 in 4 500."""
+    """Frequencies of 8 colours in 4 pixels over 100 000 draws: within 4.5 s.e. (1 in 4 500)."""
     head, p = _colours(levels=1)
     x = p.sample((100_000,))
     assert x.shape == (100_000, 4, 3, 1, 1)
@@ -172,7 +178,10 @@ def test_colours_are_drawn_as_often_as_they_say():
 
 
 def test_estimated_moments_are_near_the_exact_ones():
-    """8 levels, enumerated: the mean within 0.05, the spread within a third. They say so."""
+    """By enumeration over 8 levels: the mean within 0.05, the spread within a third.
+
+    The distribution declares that its moments are estimates.
+    """
     loc, scale = 0.2 + 0.6 * torch.rand(20, 3), 0.02 + 0.05 * torch.rand(20, 3)
     p = LinkedChannels(loc, scale, torch.rand(20, 3) - 0.5, 7)
     states = _states(7)[:, None]
@@ -185,7 +194,7 @@ def test_estimated_moments_are_near_the_exact_ones():
 
 
 def test_gradcheck_of_colours():
-    """N9. Caught: detached links."""
+    """Gradients of log p agree with finite differences. Caught: detached links."""
     head, p = _colours()
     x, params = p.sample(), torch.randn(4, *head.out_shape, requires_grad=True)
     assert gradcheck(lambda params: head(params).log_prob(x), (params,))
@@ -195,7 +204,7 @@ def test_gradcheck_of_colours():
 @pytest.mark.parametrize("event_shape", [(6,), (3, 2, 2)], ids=str)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_extreme_outputs_of_a_network(make, event_shape, dtype):
-    """+-100 in any of them: finite log p and gradients. Caught: a scale of e^-100."""
+    """+-100 in any output: finite log p and gradients. Caught: a scale of e^-100."""
     head = _head(make, event_shape)
     signs = torch.randint(0, 2, (50, *head.out_shape)) * 2.0 - 1
     params = (100 * signs).to(dtype).requires_grad_()
@@ -214,7 +223,7 @@ def test_missing_entries_leave_the_grey_one():
 
 
 def test_learns_a_bimodal_pixel():
-    """A mixture of two tells bright from dark, one logistic cannot: better by 0.5 nats."""
+    """A mixture of two models bright and dark pixels better than one logistic, by 0.5 nats."""
     x = torch.tensor([0.1, 0.9]).mul(15).round().div(15).repeat(20)[:, None]
     ends = []
     for make in (vi.DiscretisedLogistic, vi.DiscretisedLogisticMixture):
@@ -231,7 +240,7 @@ def test_learns_a_bimodal_pixel():
 
 
 def test_sums_over_a_coarse_grid_in_two_dimensions():
-    """The mixture over all 16 states of two entries: at most 1e-12."""
+    """The mixture adds up to 1 over all 16 states of two entries: at most 1e-12."""
     head = _head(vi.DiscretisedLogisticMixture, (2,), levels=3)
     p = head(torch.randn(3, *head.out_shape))
     assert (expectation(p, head.support) - 1).abs().max() <= 1e-12

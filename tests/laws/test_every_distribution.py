@@ -1,4 +1,4 @@
-"""What holds for every distribution that a head or a prior gives: a name, and broadcasting."""
+"""Laws of every distribution that a head or a prior returns: it has a repr, and it broadcasts."""
 
 from collections.abc import Iterator
 
@@ -54,7 +54,7 @@ def _named(p: Distribution) -> str:
 
 
 def _as_a_model_gives_them(p: Distribution) -> Iterator[Distribution]:
-    """p itself, and where its entries can be told apart p of some of them."""
+    """Return p itself, and if its entries are independent, p of some of them."""
     yield p
     if getattr(getattr(p, "base_dist", None), "event_shape", None) == ():
         yield Observed(p, torch.ones(p.event_shape, dtype=torch.bool))
@@ -62,7 +62,7 @@ def _as_a_model_gives_them(p: Distribution) -> Iterator[Distribution]:
 
 @pytest.mark.parametrize("batch", [(), (1,), (B,), (K, B)])
 def test_repr_of_a_posterior(make_posterior, batch):
-    """Of a head in training and in evaluation, which differ for relaxed ones."""
+    """Heads have a repr in training and in evaluation, which differ for relaxed ones."""
     for training in (True, False):
         head = make_posterior(3).train(training)
         assert _named(head(torch.randn(*batch, *head.out_shape)))
@@ -70,7 +70,10 @@ def test_repr_of_a_posterior(make_posterior, batch):
 
 @pytest.mark.parametrize("batch", [(), (1,), (B,), (K, B)])
 def test_repr_of_a_likelihood(make_likelihood, batch):
-    """Caught: a module among ``arg_constraints``, of which torch asks the number of entries."""
+    """Likelihoods have a repr.
+
+    Caught: a module in ``arg_constraints``, whose size torch asks for.
+    """
     for head in (_sized(make_likelihood()), _table()):
         for p in _as_a_model_gives_them(head(torch.randn(*batch, *head.out_shape))):
             assert _named(p)
@@ -86,7 +89,7 @@ def test_repr_in_the_units_of_the_data(make_real_likelihood, small_vae):
 
 
 def _broadcasts(head: ConditionalDistribution) -> None:
-    """log p of parameters and values with any axes is that of both repeated: at most 1e-10."""
+    """Check that log p broadcasts parameters and values as if both were repeated: 1e-10."""
     head = _sized(head)
     params = torch.randn(K, B, *head.out_shape)
     x = head(params).sample()
@@ -100,7 +103,10 @@ def _broadcasts(head: ConditionalDistribution) -> None:
 
 
 def test_the_density_of_a_posterior_broadcasts(make_posterior):
-    """Caught: the layers of a chain, of which only the first knows the axes of the data."""
+    """log q broadcasts.
+
+    Caught: the layers of a chain, of which only the first has the axes of data.
+    """
     _broadcasts(make_posterior(3))
 
 
@@ -124,6 +130,6 @@ def test_the_density_of_a_prior_broadcasts(make_prior):
 
 
 def test_the_mixture_of_all_posteriors_of_a_chain(small_vae, data):
-    """I_q(x; z) scores every z under the q of every datum; caught: the same layers."""
+    """I_q(x; z) scores every z under the q of every datum. Caught: the same layers."""
     model = small_vae(posterior=vi.ChainPosterior([2, 1]), prior=vi.ChainPrior([2, 1]))
     assert 0 < mutual_information(model, data) < torch.tensor(50.0).log()

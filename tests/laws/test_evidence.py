@@ -1,4 +1,4 @@
-"""log p(x) = ELBO + KL(q || p(z|x)): N1, N2 and N3, exact."""
+"""log p(x) = ELBO + KL(q || p(z|x)), exactly, for Gaussian and for enumerated latents."""
 
 import pytest
 import torch
@@ -15,7 +15,7 @@ N, D, Z = 50, 8, 3
 
 
 def _random_q(model: LinearGaussian, x: torch.Tensor) -> SigmaPoints:
-    """A full-covariance q of every datum that has nothing to do with the posterior."""
+    """Return a full-covariance q per datum that is unrelated to the posterior."""
     tril = torch.randn(len(x), Z, Z).tril(-1) + torch.diag_embed(torch.rand(len(x), Z) + 0.2)
     return SigmaPoints(torch.randn(len(x), Z), scale_tril=tril)
 
@@ -27,9 +27,9 @@ def ppca() -> tuple[LinearGaussian, torch.Tensor]:
 
 
 def test_evidence_is_elbo_plus_gap(make_elbo, ppca):
-    """N1, over sigma points, which are exact for the quadratic log-joint: at most 1e-10.
+    """log p(x) = ELBO + gap over sigma points, which are exact for the quadratic log-joint: 1e-10.
 
-    Caught: the sign of the KL, a forgotten log p(z), and a sum over draws in place of the mean.
+    Caught: the sign of the KL; a forgotten log p(z); a sum over draws in place of the mean.
     """
     model, x = ppca
     q = _random_q(model, x)
@@ -43,9 +43,9 @@ def test_evidence_is_elbo_plus_gap(make_elbo, ppca):
 def test_log_weights_of_the_exact_posterior_are_the_evidence(
     make_log_weight_bound, ppca, num_samples
 ):
-    """N2: pointwise, with the real generator, for every bound of log-weights: at most 1e-10.
+    """With the exact q every bound of log-weights is log p(x) pointwise, on random draws: 1e-10.
 
-    Caught: a forgotten log K, log q of other samples than z, the mean over the batch.
+    Caught: a forgotten log K; log q of other samples than z; the mean over the batch.
     """
     model, x = ppca
     value = make_log_weight_bound(num_samples=num_samples)(model, x).value
@@ -53,7 +53,7 @@ def test_log_weights_of_the_exact_posterior_are_the_evidence(
 
 
 def test_closed_forms_of_the_exact_posterior_are_the_evidence(make_elbo, ppca):
-    """N2 for the forms with a closed-form KL or entropy, in expectation over sigma points.
+    """With the exact q the forms with a closed-form KL or entropy are log p(x) over sigma points.
 
     Caught: the entropy of the prior in place of the entropy of q.
     """
@@ -66,9 +66,9 @@ def test_closed_forms_of_the_exact_posterior_are_the_evidence(make_elbo, ppca):
 
 @pytest.mark.parametrize("make", [three_bits, five_gaussians])
 def test_enumerated_evidence_is_elbo_plus_gap(make_elbo, make):
-    """N3: q with rational probabilities n_s / M, whose M listed draws are exact: at most 1e-11.
+    """log p(x) = ELBO + gap for q with rational probabilities n_s / M, given by M draws: 1e-11.
 
-    Caught: the sign of the KL, a forgotten log p(z).
+    Caught: the sign of the KL; a forgotten log p(z).
     """
     model, x = make(20)
     elbo = make_elbo(num_samples=int(model.counts[0].sum()))(model, x).value
@@ -77,7 +77,7 @@ def test_enumerated_evidence_is_elbo_plus_gap(make_elbo, make):
 
 @pytest.mark.parametrize("make", [three_bits, five_gaussians])
 def test_importance_weights_over_all_atoms_sum_to_the_evidence(make):
-    """N3: (1/M) sum_s n_s p(x, s) / (n_s / M) = p(x), for IWAE and log_likelihood: 1e-11.
+    """(1/M) sum_s n_s p(x, s) / (n_s / M) = p(x), for IWAE and log_likelihood: at most 1e-11.
 
     Caught: a forgotten log K in either.
     """

@@ -1,4 +1,4 @@
-"""Normalising flows, as a posterior and as a prior, beside the laws of every one of them."""
+"""Normalising flows as posterior and as prior: laws beyond those of every posterior and prior."""
 
 import math
 
@@ -25,7 +25,7 @@ H = 2  # width of the context
 
 
 def _recipe(option: str) -> vi.FlowRecipe:
-    """As its yaml says, with small networks."""
+    """Return the recipe of the yaml, with small networks."""
     small = lambda node: {
         k: [6] if k == "hidden" else small(v) if isinstance(v, dict) else v
         for k, v in node.items()
@@ -34,7 +34,7 @@ def _recipe(option: str) -> vi.FlowRecipe:
 
 
 def _wild(module: nn.Module, size: float = 0.3) -> nn.Module:
-    """Far from the identity."""
+    """Move the parameters of a flow far from the identity."""
     with torch.no_grad():
         for parameter in module.parameters():
             parameter.normal_(0, size)
@@ -58,9 +58,9 @@ def _q(option: str, dim: int, *batch: int) -> Distribution:
 @pytest.mark.parametrize("dim", [1, 2, 5])
 @pytest.mark.parametrize("option", FLOWS)
 def test_there_and_back(option, dim):
-    """f^-1(f(x)) = x and the determinants cancel, in the box of a spline and far outside it.
+    """f^-1(f(x)) = x and the determinants cancel, inside a spline's box and far outside it: 1e-7.
 
-    At most 1e-7. Caught: bisection on too narrow an interval.
+    Caught: bisection on too narrow an interval.
     """
     f = _wild(_recipe(option)(dim, H))(torch.randn(4, H))
     x = torch.randn(50, 4, dim) * torch.tensor([0.1, 1.0, 3.0, 20.0])[:, None]
@@ -75,7 +75,10 @@ def test_there_and_back(option, dim):
 @pytest.mark.parametrize("dim", [1, 2, 5])
 @pytest.mark.parametrize("option", FLOWS)
 def test_determinant_against_the_jacobian(option, dim):
-    """By automatic differentiation: at most 1e-9. Caught: 1 + w'u without the factor h'(a)."""
+    """log det agrees with automatic differentiation: at most 1e-9.
+
+    Caught: 1 + w'u without h'(a).
+    """
     f = _wild(_recipe(option)(dim, H))(torch.randn(H))
     for x in 2 * torch.randn(10, dim):
         jacobian = torch.autograd.functional.jacobian(f, x)
@@ -84,9 +87,10 @@ def test_determinant_against_the_jacobian(option, dim):
 
 @pytest.mark.parametrize("option", ["autoregressive", "coupling", "spline"])
 def test_who_is_given_whom(option):
-    """One transform gives an entry those before it, or a half the other; the second turns round.
+    """A transform conditions each entry on those before it, or one half on the other.
 
-    Caught: the same order in every transform, a coupling in which nobody is given anything.
+    The second transform uses the reverse order. Caught: the same order in every transform; a
+    coupling without conditioning.
     """
     make = {"autoregressive": vi.AutoregressiveFlow, "spline": vi.SplineFlow}
     recipe = make.get(option, vi.CouplingFlow)
@@ -101,9 +105,9 @@ def test_who_is_given_whom(option):
 
 @pytest.mark.parametrize("option", FLOWS)
 def test_log_prob_of_a_draw(option):
-    """The two ways to log q agree, at most 1e-8, and the two ways to draw, to the last bit.
+    """Both ways to compute log q agree to 1e-8, and both ways to draw agree to the last bit.
 
-    Caught: log sigma left out, the determinant with the other sign.
+    Caught: log sigma left out; the determinant with the other sign.
     """
     for p in (_q(option, 3, 5), _prior(option, 3)):
         torch.manual_seed(1)
@@ -114,7 +118,7 @@ def test_log_prob_of_a_draw(option):
 
 
 def _mass(p: Distribution, width: float, nodes: int) -> Tensor:
-    """The integral of p by the trapezoid rule over so many sigma."""
+    """Return the integral of p by the trapezoidal rule over so many sigma."""
     (dim,) = p.event_shape
     axis = torch.linspace(-width, width, nodes)
     grid = torch.cartesian_prod(*[axis] * dim).reshape(-1, *[1] * len(p.batch_shape), dim)
@@ -125,23 +129,23 @@ def _mass(p: Distribution, width: float, nodes: int) -> Tensor:
 
 @pytest.mark.parametrize("option", SMOOTH)
 def test_smooth_flows_integrate_to_one(option):
-    """In two dimensions, as a posterior and as a prior: at most 1e-6.
+    """A flow in two dimensions integrates to 1, as posterior and as prior: at most 1e-6.
 
-    Caught: 0.001 nats too high.
+    Caught: 0.001 nats too much.
     """
     for p in (_q(option, 2, 1), _prior(option, 2)):
         assert (_mass(p, width=16, nodes=321) - 1).abs().max() <= 1e-6
 
 
 def test_a_spline_flow_integrates_to_one():
-    """In one dimension, where a fine grid sees every corner: at most 1e-6."""
+    """A spline flow in one dimension integrates to 1, on a grid fine enough for corners: 1e-6."""
     for p in (_q("spline", 1, 2), _prior("spline", 1)):
         assert (_mass(p, width=12, nodes=100_001) - 1).abs().max() <= 1e-6
 
 
 @pytest.mark.parametrize("edge", [-5.0, 5.0])
 def test_a_spline_is_continuous_where_its_box_ends(edge):
-    """The value and the slope, from both sides: at most 1e-5."""
+    """Value and slope agree from both sides of the ends of the box: at most 1e-5."""
     f = _wild(_recipe("spline")(1, H))(torch.randn(20, H))
     inside, outside = (torch.full((20, 1), edge * (1 + s * 1e-9)) for s in (-1, 1))
     (y, slope), (y_out, slope_out) = f.call_and_ladj(inside), f.call_and_ladj(outside)
@@ -152,7 +156,7 @@ def test_a_spline_is_continuous_where_its_box_ends(edge):
 @pytest.mark.parametrize("option", FLOWS)
 @pytest.mark.parametrize(("loc", "scale"), [(50.0, 1e-3), (-3e4, 1e6), (0.0, 1e30), (0.0, 1e-30)])
 def test_location_and_scale_are_outside_the_flow(option, loc, scale):
-    """q at mu, sigma is q at 0, 1 carried there, however far from a spline's box."""
+    """q at mu, sigma is q at 0, 1 shifted and scaled, however far from a spline's box."""
     head = _posterior(option, 3)
     summary, y = torch.randn(5, H), torch.randn(7, 5, 3)
     q0, q = (
@@ -171,9 +175,9 @@ def test_location_and_scale_are_outside_the_flow(option, loc, scale):
 
 @pytest.mark.parametrize("option", FLOWS)
 def test_starts_near_the_mean_field_gaussian(option):
-    """Mean within 0.3 sigma, deviation within 30 % of a Gaussian's.
+    """Initially the mean is within 0.3 sigma and the sd within 30 % of a Gaussian's.
 
-    Caught: networks that begin ten times larger, the paper's softplus in a planar flow.
+    Caught: networks that start ten times larger; the paper's softplus in a planar flow.
     """
     head = _posterior(option, 4, wild=False)
     params = torch.randn(20, *head.out_shape)
@@ -184,7 +188,7 @@ def test_starts_near_the_mean_field_gaussian(option):
 
 @pytest.mark.parametrize("option", FLOWS)
 def test_moments_are_estimates(option):
-    """Against 20 000 draws: the mean within 0.2 sd, the sd within 20 %.
+    """Against 20 000 draws the mean is within 0.2 sd and the sd within 20 %.
 
     Caught: the variance without sigma.
     """
@@ -195,7 +199,7 @@ def test_moments_are_estimates(option):
 
 
 def test_moments_of_an_affine_flow_are_exact():
-    """One entry, exp(a) x + b: at most 1e-12. Caught: points as they come."""
+    """The moments of exp(a) x + b are exact: at most 1e-12. Caught: unstandardised points."""
     q = _q("autoregressive", 1, 4)
     log_scale = q.transform.call_and_ladj(torch.zeros(4, 1))[1]
     loc = q.transform(torch.zeros(4, 1))
@@ -206,7 +210,7 @@ def test_moments_of_an_affine_flow_are_exact():
 
 @pytest.mark.parametrize("option", FLOWS)
 def test_passes_through_the_network(option):
-    """A posterior draws, and a prior scores, in one pass through each network; inverse, reversed.
+    """A posterior draws and a prior scores in one pass per network; an inverse flow reverses this.
 
     Caught: a prior in the direction of the posterior, and the other way round.
     """
@@ -220,7 +224,7 @@ def test_passes_through_the_network(option):
 
 
 def _passes(module: nn.Module, work) -> int:
-    """How often the last layer of the first network was asked."""
+    """Return how often the last layer of the first network was called."""
     hyper = [m for m in module.modules() if isinstance(m, zuko.nn.MaskedMLP)]
     if not hyper:  # planar: no network
         return 1
@@ -233,9 +237,10 @@ def _passes(module: nn.Module, work) -> int:
 
 @pytest.mark.parametrize("option", FLOWS)
 def test_gradients(option):
-    """N9: of a draw, of its density and of log q elsewhere, in the parameters and in z.
+    """Gradients of a draw, of its density and of log q elsewhere agree with finite differences.
 
-    Caught: a detached determinant, a detached h, bisection without the steps of Newton.
+    In the parameters and in z. Caught: a detached determinant; a detached h; bisection without
+    Newton steps.
     """
     head = _posterior(option, 2)
     params = torch.randn(3, *head.out_shape, requires_grad=True)
@@ -253,7 +258,7 @@ def test_gradients(option):
 
 
 def test_second_derivatives_of_the_planar_inverse():
-    """Caught: one step of Newton in place of two."""
+    """The planar inverse has second derivatives. Caught: one Newton step in place of two."""
     head = _posterior("planar", 2)
     params = torch.randn(2, *head.out_shape, requires_grad=True)
     z = torch.randn(2, 2)
@@ -262,7 +267,7 @@ def test_second_derivatives_of_the_planar_inverse():
 
 @pytest.mark.parametrize("option", FLOWS)
 def test_single_precision(option):
-    """N17: draws and their log q against double precision, relative to their size: 1e-5."""
+    """Draws and their log q in float32 agree with float64, relative to their size: 1e-5."""
     head = _posterior(option, 4)
     params, noise = torch.randn(200, *head.out_shape), torch.randn(200, 4)
     results = []
@@ -277,7 +282,7 @@ def test_single_precision(option):
 
 @pytest.mark.parametrize("option", FLOWS)
 def test_noise_of_a_datum_is_its_own(small_vae, option):
-    """N16: batches of 1, 3 and 8: at most 1e-12."""
+    """A datum has the same draws in batches of 1, 3 and 8: at most 1e-12."""
     model = small_vae(posterior=_posterior(option, 2), prior=vi.FlowPrior(2, _recipe(option)))
     x, bound = torch.randn(8, 6), vi.IWAE(3)
     values = []
@@ -293,7 +298,7 @@ def test_noise_of_a_datum_is_its_own(small_vae, option):
 
 @pytest.mark.parametrize("option", FLOWS)
 def test_saved_and_loaded(small_vae, tmp_path, option):
-    """Both with this flow: by option names and weights, the same numbers bit by bit."""
+    """Posterior and prior with this flow are restored by option names and weights, bit by bit."""
     model = small_vae(posterior=_posterior(option, 2), prior=vi.FlowPrior(2, _recipe(option)))
     again = vi.load(vi.save(model, tmp_path / "model"))
     x, z = torch.randn(5, 6), torch.randn(3, 5, 2)
@@ -308,7 +313,7 @@ def _planar(params: Tensor) -> Transform:
 
 @pytest.mark.parametrize("size", [0.0, 1.0, 1e3, 1e8])
 def test_a_planar_flow_is_always_invertible(size):
-    """Whatever u and w, the determinant is positive; w = 0 is a shift.
+    """The determinant is positive for any u and w; w = 0 is a shift.
 
     Caught: a division by |w|^2 = 0.
     """
@@ -322,7 +327,7 @@ def test_a_planar_flow_is_always_invertible(size):
 
 
 def test_a_planar_flow_does_not_fold():
-    """u against w: the slope where tanh is steepest stays at 1e-3. Caught: no least slope."""
+    """For u against w, the slope where tanh is steepest stays at 1e-3. Caught: no lower limit."""
     w = torch.ones(1, 3)
     f = _planar(torch.cat([-1e4 * w, w, torch.zeros(1, 1)], -1))
     log_det = f.call_and_ladj(torch.zeros(1, 3))[1]
@@ -330,12 +335,12 @@ def test_a_planar_flow_does_not_fold():
 
 
 def _banana(z: Tensor) -> Tensor:
-    """log p(z | x) up to a constant: z ~ N(0, I), and z_2 - z_1^2 seen as 0 with noise of 0.4."""
+    """Return log p(z | x) up to a constant: z ~ N(0, I), z_2 - z_1^2 observed as 0, noise 0.4."""
     return -0.5 * z.square().sum(-1) - 0.5 * ((z[..., 1] - z[..., 0].square() + 1) / 0.4) ** 2
 
 
 def _divergence(q: Distribution) -> float:
-    """KL(q || p(z|x)) by quadrature."""
+    """Return KL(q || p(z|x)) by quadrature."""
     axis = torch.linspace(-5, 5, 201)
     grid = torch.cartesian_prod(axis, axis)[:, None]
     cell = (axis[1] - axis[0]).square()
@@ -346,7 +351,7 @@ def _divergence(q: Distribution) -> float:
 
 
 def _fitted(head: vi.ConditionalDistribution) -> Distribution:
-    """The q of one datum, by 200 steps of Adam on its ELBO."""
+    """Return the q of one datum after 200 steps of Adam on its ELBO."""
     params = torch.zeros(1, *head.out_shape, requires_grad=True)
     optimizer = torch.optim.Adam([params, *head.parameters()], lr=0.03)
     for _ in range(200):
@@ -360,14 +365,14 @@ def _fitted(head: vi.ConditionalDistribution) -> Distribution:
 
 
 def test_fits_what_a_gaussian_cannot():
-    """A curved posterior in two dimensions: KL(q || p(z|x)) by quadrature, a quarter at most."""
+    """A flow fits a curved posterior with at most a quarter of the KL of a full Gaussian."""
     gaussian = _divergence(_fitted(vi.FullGaussian(2)))
     flow = _divergence(_fitted(_posterior("spline", 2, wild=False)))
     assert 0 <= flow <= gaussian / 4
 
 
 def test_the_default_bound_estimates_the_kl(small_vae):
-    """posterior=flow and prior=flow choose it; the closed form is refused by name."""
+    """posterior=flow and prior=flow select bound=elbo_log_weight; bound=elbo is an error."""
     for option in ("posterior=flow", "prior=flow"):
         chosen = composed("train", [option], Run)["bound"]["_target_"]
         assert chosen == "vi.bounds.elbo.LogWeightELBO"
@@ -378,7 +383,7 @@ def test_the_default_bound_estimates_the_kl(small_vae):
 
 
 def test_torch_still_checks_its_arguments():
-    """zuko switches it off when it is imported. Caught: not switched on again."""
+    """Importing zuko turns torch's argument checks off. Caught: not turned on again."""
     with pytest.raises(ValueError, match="scale"):
         Normal(torch.zeros(()), -torch.ones(()))
 

@@ -1,4 +1,4 @@
-"""The full-covariance posterior, beside the laws of every posterior."""
+"""The full-covariance posterior: laws beyond those of every posterior."""
 
 import pytest
 import torch
@@ -11,9 +11,9 @@ from vi.distributions.kl import closed_form_kl
 
 @pytest.mark.parametrize("latent_dim", [1, 2, 5])
 def test_parameters_are_read_as_declared(latent_dim):
-    """loc, log s and the n numbers below the diagonal, over n, fill L = diag(s) T, bit for bit.
+    """loc, log s and the numbers below the diagonal divided by n form L = diag(s) T, bit for bit.
 
-    Caught: the part below the diagonal put above it, the numbers as they are.
+    Caught: the part below the diagonal put above it; the numbers without the division.
     """
     head = vi.FullGaussian(latent_dim)
     params = torch.randn(7, *head.out_shape)
@@ -28,7 +28,10 @@ def test_parameters_are_read_as_declared(latent_dim):
 
 
 def test_every_gaussian_is_one_of_them():
-    """From any covariance back to parameters: at most 1e-12. Caught: the part below put above."""
+    """Any covariance can be written in these parameters: at most 1e-12.
+
+    Caught: the part below the diagonal put above it.
+    """
     root = torch.randn(20, 4, 4)
     covariance = root @ root.mT + 0.1 * torch.eye(4)
     tril = torch.linalg.cholesky(covariance)
@@ -40,7 +43,7 @@ def test_every_gaussian_is_one_of_them():
 
 
 def test_nothing_below_the_diagonal_is_the_diagonal_gaussian():
-    """The same density, entropy and KL to the prior: at most 1e-12."""
+    """With T = I density, entropy and KL are those of the diagonal Gaussian: at most 1e-12."""
     params, z = torch.randn(20, 6), torch.randn(9, 20, 3)
     full = vi.FullGaussian(3)(torch.cat([params, torch.zeros(20, 3)], -1))
     diagonal = vi.DiagonalGaussian(3)(params)
@@ -55,7 +58,7 @@ def test_nothing_below_the_diagonal_is_the_diagonal_gaussian():
 
 
 def test_gradcheck_of_a_draw_and_of_the_kl():
-    """N9. Caught: a detached L."""
+    """Gradients of a draw and of the KL agree with finite differences. Caught: a detached L."""
     params, noise_seed = torch.randn(4, 9, requires_grad=True), 3
 
     def draw(params):
@@ -68,7 +71,7 @@ def test_gradcheck_of_a_draw_and_of_the_kl():
 
 
 def test_trains_with_every_bound(make_bound, small_vae, data):
-    """Values (50,), and a gradient for all that the encoder gives, the part below included."""
+    """Every bound has values (50,) and a gradient for every output of the encoder."""
     head = vi.FullGaussian(2)
     model = small_vae(posterior=head)
     estimate = make_bound(num_samples=3)(model, data)
@@ -80,9 +83,9 @@ def test_trains_with_every_bound(make_bound, small_vae, data):
 
 
 def test_one_pass_is_the_same_as_two():
-    """log q of what it drew, against torch's density, and the same total gradient: at most 1e-10.
+    """log q of a draw equals torch's density, with the same total gradient: at most 1e-10.
 
-    Caught: the noise in place of L times the noise, log s left out.
+    Caught: the noise in place of L times the noise; log s left out.
     """
     head = vi.FullGaussian(3)
     params = torch.randn(4, 9, requires_grad=True)

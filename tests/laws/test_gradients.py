@@ -1,4 +1,4 @@
-"""Gradients: exact where quadrature is (N6), over the real generator (N8), by differences (N9)."""
+"""Gradients of bounds: exact by quadrature, over random draws, and by finite differences."""
 
 import math
 
@@ -24,7 +24,7 @@ from vi.math import log_mean_exp
 
 
 def _curved_vae() -> vi.VAE:
-    """One latent under a tanh decoder: no bound of it has a closed form."""
+    """Return a VAE with one latent and a tanh decoder: no bound of it has a closed form."""
     model = vi.VAE(
         data_shape=(3,),
         encoder=vi.MLP([]),
@@ -44,7 +44,7 @@ def _gradient(model: nn.Module, value: torch.Tensor) -> torch.Tensor:
 
 
 def _integral(model: vi.VAE, x: torch.Tensor, num_samples: int) -> torch.Tensor:
-    """The bound as an integral over z on a fixed grid, in which only densities depend on phi.
+    """Return the bound as an integral over z on a fixed grid; only densities depend on phi.
 
     K = 1: int q(z) log w(z) dz. K = 2: int int q(z) q(z') log((w(z) + w(z')) / 2) dz dz'.
     """
@@ -61,7 +61,7 @@ def _integral(model: vi.VAE, x: torch.Tensor, num_samples: int) -> torch.Tensor:
 
 
 def _expected(model: vi.VAE, x: torch.Tensor, bound: vi.Bound, num_samples: int) -> torch.Tensor:
-    """E[surrogate] of the bound itself, each pair of Gauss-Hermite nodes as one datum."""
+    """Return E[surrogate] of the bound, with each pair of Gauss-Hermite nodes as one datum."""
     nodes, weights = hermite(80)
     noise = torch.cartesian_prod(*[nodes] * num_samples).reshape(-1, num_samples)
     weight = torch.cartesian_prod(*[weights] * num_samples).reshape(-1, num_samples).prod(-1)
@@ -70,9 +70,9 @@ def _expected(model: vi.VAE, x: torch.Tensor, bound: vi.Bound, num_samples: int)
 
 
 def test_pathwise_gradient_of_the_elbo(make_elbo):
-    """N6: total derivative, 80 Gauss-Hermite nodes, a tanh decoder: at most 1e-7.
+    """The total derivative is exact over 80 Gauss-Hermite nodes, for a tanh decoder: at most 1e-7.
 
-    Caught: a detached log q in LogWeightELBO, a detached entropy, a detached KL, a detached z.
+    Caught: a detached log q in LogWeightELBO; a detached entropy; a detached KL; a detached z.
     """
     model, x = _curved_vae(), torch.randn(1, 3)
     exact = _gradient(model, _integral(model, x, 1))
@@ -81,9 +81,9 @@ def test_pathwise_gradient_of_the_elbo(make_elbo):
 
 
 def test_pathwise_gradient_of_iwae():
-    """N6: K = 2 over 80 x 80 nodes: at most 1e-7.
+    """The gradient for K = 2 is exact over 80 x 80 nodes: at most 1e-7.
 
-    Caught: a detached log q (STL, biased at K = 2), the mean of the log-weights.
+    Caught: a detached log q (STL, biased at K = 2); the mean of the log-weights.
     """
     model, x = _curved_vae(), torch.randn(1, 3)
     exact = _gradient(model, _integral(model, x, 2))
@@ -93,19 +93,18 @@ def test_pathwise_gradient_of_iwae():
 
 @pytest.mark.parametrize(("make", "num_samples"), [(vi.ELBO, 1), (vi.IWAE, 2)])
 def test_gradient_over_the_real_generator(make, num_samples):
-    """N8: 200 000 draws of ten coordinates of the gradient: max |t| <= 4.75.
+    """200 000 random draws of ten coordinates of the gradient agree with quadrature: |t| <= 4.75.
 
-    200 replicates of 1 000 draws each, seed 0, whose mean is compared with quadrature. The family
-    fails by chance about once in 25 000 (Student t with 199 degrees of freedom).
-    Caught: a detached KL, a detached z, and draws with a standard deviation of 1.02 in place of 1
-    (see the next test).
+    200 replicates of 1 000 draws each, seed 0. The family fails by chance about once in 25 000
+    (Student t with 199 degrees of freedom). Caught: a detached KL, a detached z, and draws with a
+    standard deviation of 1.02 in place of 1 (see the next test).
     """
     assert _largest_t(make, num_samples, stretch=1.0) <= 4.75
 
 
 @pytest.mark.parametrize(("make", "num_samples"), [(vi.ELBO, 1), (vi.IWAE, 2)])
 def test_gradient_test_has_the_power_to_fail(monkeypatch, make, num_samples):
-    """Noise 2 % too wide is seen: t = 11.1 and 17.1 (6.0 and 8.8 at 1 %)."""
+    """Noise that is 2 % too wide fails: t = 11.1 and 17.1 (6.0 and 8.8 at 1 %)."""
     assert _largest_t(make, num_samples, stretch=1.02, monkeypatch=monkeypatch) > 4.75
 
 
@@ -128,9 +127,9 @@ def _largest_t(make, num_samples, stretch, monkeypatch=None) -> float:
 
 
 def test_gradient_of_the_linear_gaussian_elbo():
-    """The same against the closed form log p(x) - KL(q || p(z|x)), for theta and phi at once.
+    """The gradient equals that of log p(x) - KL(q || p(z|x)), for theta and phi together.
 
-    q is the exact posterior of the model as it was, so that its parameters do not move.
+    q is the exact posterior of the initial model, so that its parameters stay fixed.
     """
     model = LinearGaussian.random()
     x = model.sample(20)
@@ -155,7 +154,7 @@ def test_gradient_of_the_linear_gaussian_elbo():
 
 
 def test_gradcheck_affine():
-    """N9. Caught: a detached scale."""
+    """Gradients of ``affine`` agree with finite differences. Caught: a detached scale."""
     leaves = [torch.randn(4, 3), torch.rand(4, 3) + 0.5, torch.randn(3), torch.rand(3) + 0.5]
     leaves = [leaf.requires_grad_() for leaf in leaves]
     x = torch.randn(4, 3, requires_grad=True)
@@ -165,19 +164,25 @@ def test_gradcheck_affine():
 
 
 def test_gradcheck_posterior(make_posterior):
-    """N9: log q in its parameters, and in those of its own, in evaluation mode."""
+    """Gradients of log q agree with finite differences, also in the head's own parameters.
+
+    In evaluation mode.
+    """
     _gradcheck_log_prob(make_posterior(3).eval())
 
 
 def test_gradcheck_likelihood(make_likelihood):
-    """N9: log p in its parameters, and in those of its own, in evaluation mode."""
+    """Gradients of log p agree with finite differences, also in the head's own parameters.
+
+    In evaluation mode.
+    """
     likelihood = make_likelihood().eval()
     likelihood.set_event_shape((3,))
     _gradcheck_log_prob(likelihood)
 
 
 def _gradcheck_log_prob(head: ConditionalDistribution) -> None:
-    """One by one, or in a random direction where there are hundreds of them."""
+    """Check all parameters, or a random direction if there are hundreds."""
     params = torch.randn(4, *head.out_shape, requires_grad=True)
     x = head(params).sample()
     inputs = (params, *head.parameters())
@@ -186,7 +191,7 @@ def _gradcheck_log_prob(head: ConditionalDistribution) -> None:
 
 
 def test_gradcheck_kl_and_log_mean_exp():
-    """N9."""
+    """Gradients of the KL and of log-mean-exp agree with finite differences."""
     loc, raw = torch.randn(4, 3, requires_grad=True), torch.randn(4, 3, requires_grad=True)
     p = vi.StandardNormal(3)()
     kl = lambda loc, raw: closed_form_kl(Independent(Normal(loc, raw.exp()), 1), p)

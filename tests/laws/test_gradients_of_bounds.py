@@ -1,10 +1,10 @@
-"""Gradients of what the bounds are made of: the weight on a KL, the layers of a ladder.
+"""Gradients of the parts of bounds: the weight on a KL, the layers of a ladder.
 
-The other side is always E_q[f(z)] with the gradient of its densities alone,
+They are compared with the gradient of E_q[f(z)] through its densities only,
 
-    sum_k w_k f(z_k) q(z_k) / q(z_k).detach(),    z_k cut off from everything,
+    sum_k w_k f(z_k) q(z_k) / q(z_k).detach(),    z_k detached,
 
-over the nodes of a Gauss-Hermite rule, so that no path through a draw is part of it.
+over the nodes of a Gauss-Hermite rule, so that no path through a draw is involved.
 """
 
 import pytest
@@ -24,7 +24,7 @@ def _gradient(model: nn.Module, value: Tensor) -> Tensor:
 
 
 def _smaller(model: nn.Module) -> nn.Module:
-    """So curved that no bound has a closed form, and smooth enough for the rule."""
+    """Shrink the parameters: curved enough to have no closed form, smooth enough for the rule."""
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(0.4)
@@ -32,7 +32,7 @@ def _smaller(model: nn.Module) -> nn.Module:
 
 
 def _product_rule(axes: int, num_nodes: int = NODES) -> tuple[Tensor, Tensor]:
-    """Nodes (S, axes) and weights (S,) of E f(e), e ~ N(0, I)."""
+    """Return nodes (S, axes) and weights (S,) of E f(e), e ~ N(0, I)."""
     nodes, weights = hermite(num_nodes)
     noise = torch.cartesian_prod(*[nodes] * axes).reshape(-1, axes)
     return noise, torch.cartesian_prod(*[weights] * axes).reshape(-1, axes).prod(-1)
@@ -53,7 +53,7 @@ def _curved_vae() -> vi.VAE:
 def test_beta_weighs_the_gradient_of_the_kl(make_bound, num_samples, step):
     """grad E[bound] - (beta_t - 1) grad KL, K = 1 and 2, in a warm-up and after it: 1e-7.
 
-    Caught: the KL detached in ``Beta``, the weight of the last step in the surrogate.
+    Caught: the KL detached in ``Beta``; the weight of the last step in the surrogate.
     """
     model, x = _curved_vae(), torch.randn(1, 3)
     noise, weight = _product_rule(num_samples)
@@ -82,9 +82,9 @@ def _gradient_or_zero(model: nn.Module, value: Tensor) -> Tensor:
 
 @pytest.mark.parametrize(("make", "num_samples"), [(vi.LogWeightELBO, 1), (vi.IWAE, 2)])
 def test_bounds_of_log_weights_have_the_gradient_of_their_integral(make, num_samples):
-    """The same rule for the log-weights, K = 1 and 2: at most 1e-7.
+    """Bounds of log-weights have the gradient of their integral, K = 1 and 2: at most 1e-7.
 
-    Caught: a detached log q, the mean of the log-weights in place of the log of their mean.
+    Caught: a detached log q; the mean of the log-weights in place of the log of their mean.
     """
     model, x = _curved_vae(), torch.randn(1, 3)
     noise, weight = _product_rule(num_samples)
@@ -106,9 +106,9 @@ def _curved_ladder() -> vi.Ladder:
 
 @pytest.mark.parametrize("make", [vi.LayeredELBO, vi.LogWeightELBO])
 def test_gradient_goes_through_every_layer(monkeypatch, make):
-    """The ladder, whose p(z_1|z_2) reads what q drew above it: 60 x 60 nodes, at most 1e-7.
+    """In the ladder p(z_1|z_2) reads the draw of z_2: exact over 60 x 60 nodes, at most 1e-7.
 
-    Caught: a detached z for p's conditionals in ``LayeredELBO``, a detached z in the likelihood,
+    Caught: a detached z for p's conditionals in ``LayeredELBO``; a detached z in the likelihood;
     the KL of the upper layer left out of the surrogate.
     """
     model, x = _curved_ladder(), torch.randn(1, 3)

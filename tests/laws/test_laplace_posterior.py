@@ -1,4 +1,4 @@
-"""The Laplace posterior, beside the laws of every posterior."""
+"""The Laplace posterior: laws beyond those of every posterior."""
 
 import math
 
@@ -13,7 +13,7 @@ from vi.distributions.kl import closed_form_kl
 
 
 def test_parameters_mean_what_the_docstring_says():
-    """mu and log b; the variance of a Laplace is 2 b^2. Caught: b taken for a deviation."""
+    """Parameters are mu and log b; the variance is 2 b^2. Caught: b as the standard deviation."""
     q = vi.DiagonalLaplace(2)(torch.tensor([1.0, 2.0, 0.0, math.log(3.0)]))
     assert q.mean.tolist() == [1.0, 2.0]
     assert q.variance.tolist() == pytest.approx([2.0, 18.0])
@@ -22,10 +22,10 @@ def test_parameters_mean_what_the_docstring_says():
 
 @pytest.mark.parametrize("family", [Normal, Laplace])
 def test_kl_against_quadrature(family):
-    """To Gaussians and Laplaces of many places and widths: at most 1e-8.
+    """The KL to Gaussians and Laplaces of many locations and scales: at most 1e-8.
 
-    The corner of p lies half standard deviations of q away, where quadrature has an edge.
-    Caught: half of the variance.
+    The corner of p lies half standard deviations of q away, where quadrature has an edge. Caught:
+    half of the variance.
     """
     head = vi.DiagonalLaplace(1)
     q = head(torch.randn(20, 2))
@@ -56,7 +56,7 @@ def test_extreme_scales(scale, dtype):
 
 
 def test_gradcheck_of_the_kl():
-    """N9."""
+    """Gradients of the KL agree with finite differences."""
     head, p = vi.DiagonalLaplace(3), vi.StandardNormal(3)()
     params = torch.randn(4, 6, requires_grad=True)
     assert gradcheck(lambda params: closed_form_kl(head(params), p), (params,))

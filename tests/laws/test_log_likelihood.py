@@ -13,10 +13,10 @@ from vi.errors import ConfigurationError, DataError
 
 @pytest.mark.parametrize("num_samples", [1, 100, 512, 513, 1100])
 def test_exact_posterior_has_no_error(num_samples):
-    """Value 1e-10, standard error 1e-7 (the root of a rounding error), ESS = K to 1e-9 relative.
+    """With the exact q the value is exact to 1e-10 and ESS = K to 1e-9 relative.
 
-    One sample tells no standard error. Caught: log K of a block in place of log K, the last block
-    left out.
+    The standard error is at most 1e-7 (the root of a rounding error), and undefined for one
+    sample. Caught: log K of a block in place of log K; the last block left out.
     """
     model = LinearGaussian.random()
     x = model.sample(20)
@@ -30,9 +30,9 @@ def test_exact_posterior_has_no_error(num_samples):
 
 
 def test_agrees_with_the_evidence():
-    """400 data, K = 2 000, seed 0: the mean within 4 s.e. of the exact one (1 in 16 000).
+    """400 data, K = 2 000, seed 0: the mean is within 4 s.e. of the exact one (1 in 16 000).
 
-    Caught: a forgotten log q, an error of 1 % in the scale of q's density.
+    Caught: a forgotten log q; an error of 1 % in the scale of q's density.
     """
     model = LinearGaussian.random(infer=inflated(1.4))
     x = model.sample(400)
@@ -42,10 +42,10 @@ def test_agrees_with_the_evidence():
 
 
 def test_standard_error_is_the_spread_of_the_estimate():
-    """The errors of 1 000 data in units of their standard error have sd 1 within 4 s.e.
+    """The errors of 1 000 data divided by their standard errors have sd 1 within 4 s.e.
 
-    Seed 0, K = 2 000; the s.e. of an sd is 1 / sqrt(2 n); fails by chance once in 16 000.
-    Caught: a forgotten 1 / sqrt(K), a variance in place of its root.
+    Seed 0, K = 2 000; the s.e. of an sd is 1 / sqrt(2 n); fails by chance once in 16 000. Caught:
+    a forgotten 1 / sqrt(K); a variance in place of its root.
     """
     model = LinearGaussian.random(infer=inflated(1.4))
     x = model.sample(1000)
@@ -55,7 +55,7 @@ def test_standard_error_is_the_spread_of_the_estimate():
 
 
 def test_is_the_iwae_bound_of_as_many_samples():
-    """K = 8: the same expectation as vi.IWAE(8), 4 000 data, paired, 5 s.e. (1 in 1 700 000)."""
+    """K = 8 has the expectation of vi.IWAE(8): 4 000 data, paired, 5 s.e. (1 in 1 700 000)."""
     model = LinearGaussian.random(infer=inflated(1.6))
     with torch.no_grad():
         x = model.sample(4000)
@@ -84,7 +84,7 @@ def test_weights_by_hand():
 
 
 def test_far_from_the_data_nothing_overflows():
-    """Log-weights of -1e6 nats, K = 600: finite, and exact for the exact posterior (relative)."""
+    """Log-weights of -1e6 nats, K = 600, give finite values, relatively exact for the exact q."""
     model = LinearGaussian.random()
     x = 1000 * torch.randn(3, 8)
     estimate = vi.log_likelihood(model, x, num_samples=600)
@@ -92,7 +92,7 @@ def test_far_from_the_data_nothing_overflows():
 
 
 def test_context_follows_its_datum(small_vae):
-    """Rows of ``given`` go with their data through the groups.
+    """Rows of ``given`` stay with their data when a batch is split into groups.
 
     Caught: every group given the first rows of the context.
     """
@@ -114,7 +114,10 @@ def test_no_graph_is_kept(small_vae, data):
 
 
 def test_a_second_estimate_has_noise_of_its_own(small_vae, data):
-    """Caught: groups of rows that did not tell the batch how far they drew."""
+    """A second estimate uses new noise.
+
+    Caught: groups that did not count their draws in the batch.
+    """
     model = small_vae()
     with datum_noise(0, range(50)):
         first = vi.log_likelihood(model, data, num_samples=3).value

@@ -1,4 +1,4 @@
-"""The low-rank posterior and its distribution, beside the laws of every posterior."""
+"""The low-rank posterior and its distribution: laws beyond those of every posterior."""
 
 import math
 
@@ -39,7 +39,7 @@ def _full(*batch: int) -> MultivariateNormal:
 
 
 def _reference(q: Distribution) -> MultivariateNormal:
-    """The same Gaussian, by its Z x Z covariance."""
+    """Return the same Gaussian by its Z x Z covariance."""
     if isinstance(q, MultivariateNormal):
         return q
     if isinstance(q, LowRankNormal):
@@ -48,9 +48,9 @@ def _reference(q: Distribution) -> MultivariateNormal:
 
 
 def test_is_what_torch_calls_low_rank():
-    """log q, entropy, moments against torch's W W' + D with W = S U: at most 1e-12.
+    """log q, entropy and moments equal torch's for W W' + D with W = S U: at most 1e-12.
 
-    Caught: the capacitance without its identity, its log-determinant twice.
+    Caught: the capacitance without its identity; its log-determinant twice.
     """
     q = _low_rank(20)
     w = q.scale[..., None] * q.factor
@@ -77,9 +77,9 @@ PAIRS = {
 @pytest.mark.parametrize("batch", [(), (20,)], ids=["one p", "a p for each q"])
 @pytest.mark.parametrize("pair", PAIRS)
 def test_kl_in_every_direction(pair, batch):
-    """Five dimensions, against torch with two full Gaussians: at most 1e-12.
+    """The KL in five dimensions equals torch's between two full Gaussians: at most 1e-12.
 
-    Caught: one of the two ratios of scales, the residual of q in place of that of p.
+    Caught: one of the two ratios of scales; the residual of q in place of that of p.
     """
     make_q, make_p = PAIRS[pair]
     q, p = make_q(20), make_p(*batch)
@@ -91,7 +91,7 @@ def test_kl_in_every_direction(pair, batch):
 
 @pytest.mark.parametrize("pair", PAIRS)
 def test_kl_of_one_q_to_many_p(pair):
-    """Batches broadcast to both sides: at most 1e-12."""
+    """Batches of q and p broadcast: at most 1e-12."""
     make_q, make_p = PAIRS[pair]
     q, p = make_q(), make_p(20)
     reference = kl_divergence(_reference(q), _reference(p))
@@ -105,7 +105,7 @@ def test_kl_to_itself_is_zero():
 
 @pytest.mark.parametrize("p", [Independent(Laplace(torch.zeros(5), 1.0), 1)])
 def test_refuses_by_name(p):
-    """Both ways. Caught: a Laplace taken for a Normal."""
+    """Pairs without closed form are refused both ways. Caught: a Laplace taken for a Normal."""
     for one, other in ((_low_rank(3), p), (p, _low_rank(3))):
         with pytest.raises(vi.ConfigurationError, match="LowRankNormal") as refusal:
             closed_form_kl(one, other)
@@ -114,9 +114,9 @@ def test_refuses_by_name(p):
 
 @pytest.mark.parametrize("scale", [1e-30, 1e30])
 def test_extreme_scales(scale):
-    """log q, entropy, KL at scales 1e+-30: by the closed form without directions, at most 1e-12.
+    """log q, entropy and KL at scales 1e+-30 equal the closed form without directions: 1e-12.
 
-    And with directions what a standardised q says.
+    With directions they equal those of a standardised q.
     """
     p = vi.StandardNormal(5)()
     plain = LowRankNormal(torch.zeros(5), torch.full((5,), scale), torch.zeros(5, 2))
@@ -131,7 +131,7 @@ def test_extreme_scales(scale):
 
 
 def test_single_precision_with_scales_far_apart():
-    """N17: scales from 1e-10 to 1e10 and long directions: at most 1e-5 relative.
+    """float32 agrees with float64, scales from 1e-10 to 1e10 and long directions: 1e-5 relative.
 
     Caught: log q as |y|^2 - |A y|^2, which loses all digits along a long direction.
     """
@@ -149,9 +149,9 @@ def test_single_precision_with_scales_far_apart():
 
 
 def test_kl_to_long_directions_in_single_precision():
-    """q as wide as p, whose directions are 1e4 times its noise: at most 1e-5 relative.
+    """The KL to a p whose directions are 1e4 times its noise: at most 1e-5 relative.
 
-    Caught: the residual as 1 less the directions' part, of which nothing is left.
+    Caught: the residual as 1 minus the directions' part, which cancels to nothing.
     """
     factor = 1e4 * (torch.eye(5) + 0.1 * torch.randn(20, 5, 5))
     scale = torch.rand(20, 5) + 0.5
@@ -165,7 +165,7 @@ def test_kl_to_long_directions_in_single_precision():
 
 
 def test_one_pass_is_the_same_as_two():
-    """rsample_and_log_prob: log q of what it drew, and the same total gradient: at most 1e-10.
+    """``rsample_and_log_prob`` returns log q of its draw with the same total gradient: 1e-10.
 
     Caught: log q of the noise alone, without the directions; a draw without s.
     """
@@ -181,7 +181,7 @@ def test_one_pass_is_the_same_as_two():
 
 
 def test_what_was_made_without_a_graph_has_one_later():
-    """log q after draws without a gradient, as wake-sleep asks: the gradient of a fresh q.
+    """log q after draws without a gradient, as in wake-sleep, has the gradient of a new q.
 
     Caught: a Cholesky factor kept from within no_grad.
     """
@@ -195,7 +195,7 @@ def test_what_was_made_without_a_graph_has_one_later():
 
 
 def test_no_directions_is_the_diagonal_gaussian():
-    """U = 0: the same density, entropy and KL to the prior: at most 1e-12."""
+    """With U = 0 density, entropy and KL are those of the diagonal Gaussian: at most 1e-12."""
     params, z = torch.randn(20, 6), torch.randn(9, 20, 3)
     low_rank = vi.LowRankGaussian(3, rank=2)(torch.cat([params, torch.zeros(20, 6)], -1))
     diagonal, p = vi.DiagonalGaussian(3)(params), vi.StandardNormal(3)()
@@ -209,7 +209,7 @@ def test_no_directions_is_the_diagonal_gaussian():
 
 
 def test_gradcheck_of_a_draw_and_of_the_kl():
-    """N9. Caught: a detached U."""
+    """Gradients of a draw and of the KL agree with finite differences. Caught: a detached U."""
     head, p = vi.LowRankGaussian(3, rank=2), vi.StandardNormal(3)()
     params = torch.randn(4, *head.out_shape, requires_grad=True)
 
@@ -222,7 +222,7 @@ def test_gradcheck_of_a_draw_and_of_the_kl():
 
 
 def test_noise_of_a_datum_is_its_own():
-    """Bit for bit, alone or in a batch."""
+    """A datum draws the same alone and in a batch, bit for bit."""
     head = vi.LowRankGaussian(3, rank=2)
     params = torch.randn(4, *head.out_shape)
     with datum_noise(0, [0, 1, 2, 3]):

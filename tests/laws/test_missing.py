@@ -1,5 +1,7 @@
-"""Missing entries leave the likelihood; what stands in them does not matter; what a model makes of
-them, and the probability of the truth, are its conditional mean and density."""
+"""Missing entries drop out of the likelihood, and their values have no effect.
+
+Imputations are conditional means, and the truth is scored by its conditional density.
+"""
 
 import pytest
 import torch
@@ -30,7 +32,7 @@ D, B = 6, 5
 
 
 class PartlySeen(LinearGaussian):
-    """With q the exact posterior of z given the observed entries, as wide as asked."""
+    """Model with q the exact posterior of z given the observed entries, optionally widened."""
 
     width = 1.0
 
@@ -45,7 +47,7 @@ class PartlySeen(LinearGaussian):
 
 
 def conditional(model: LinearGaussian, x: Tensor, observed: Tensor) -> MultivariateNormal:
-    """p(x_missing | x_observed) of one datum, from the joint Gaussian."""
+    """Return p(x_missing | x_observed) of one datum, from the joint Gaussian."""
     whole = model.weight @ model.weight.mT + (2 * model.log_scale).exp() * torch.eye(len(x))
     across, within = whole[~observed][:, observed], whole[observed][:, observed]
     gain = torch.linalg.solve(within, across.mT).mT
@@ -55,7 +57,7 @@ def conditional(model: LinearGaussian, x: Tensor, observed: Tensor) -> Multivari
 
 @pytest.fixture
 def half():
-    """Data of a linear-Gaussian model, and which of their entries are seen."""
+    """Data of a linear-Gaussian model, and which of their entries are observed."""
     model = PartlySeen.random(D, 2)
     x = model.sample(B)
     observed = torch.rand(B, D) < 0.5
@@ -65,7 +67,7 @@ def half():
 
 @pytest.fixture
 def incomplete(small_vae):
-    """A VAE, data with an entry of every kind, and what is seen of them."""
+    """A VAE, data with entries of every kind, and which of them are observed."""
     x = torch.randn(B, D)
     observed = torch.rand(B, D) < 0.5
     observed[0], observed[1] = True, False
@@ -80,9 +82,9 @@ def incomplete(small_vae):
 def test_the_truth_is_as_probable_as_the_model_says(half, width):
     """log p(x_missing|x_observed) of a linear-Gaussian model, 5 data, K = 20 000, seed 0.
 
-    |t| <= 4.75 in units of the standard error that comes with the estimate, for the exact
-    q(z|x_observed) and one half as wide again. Caught: the mask of the observed entries for the
-    hidden ones, missing entries that stay in the likelihood.
+    |t| <= 4.75 in units of the estimate's own standard error, for the exact q(z|x_observed) and
+    one that is half as wide again. Caught: the mask of the observed entries for the hidden ones;
+    missing entries that stay in the likelihood.
     """
     model, x, observed = half
     model.width = width
@@ -98,7 +100,7 @@ def test_the_truth_is_as_probable_as_the_model_says(half, width):
 def test_missing_entries_become_their_conditional_mean(half, width):
     """Each is E[x_d|x_observed] up to sd(E[x_d|z]) / sqrt(effective sample size): |t| <= 4.75.
 
-    Caught: an encoder that is told that all entries are observed, E[x|z] in entries that are.
+    Caught: an encoder that treats all entries as observed; E[x|z] in observed entries.
     """
     model, x, observed = half
     model.width = width
@@ -113,7 +115,7 @@ def test_missing_entries_become_their_conditional_mean(half, width):
 
 @torch.no_grad()
 def test_weights_undo_a_q_that_is_elsewhere(half):
-    """q moved by 0.7 of its own standard deviations and 1.5 times as wide: 3 % of sd(x).
+    """Importance weights correct a q shifted by 0.7 sd and 1.5 times as wide: within 3 % of sd(x).
 
     Caught: the mean over q without its weights.
     """
@@ -141,9 +143,9 @@ def test_with_the_exact_posterior_the_weights_are_equal(half):
 
 @torch.no_grad()
 def test_it_is_the_difference_of_two_means_of_weights(incomplete, monkeypatch):
-    """log mean of the joint weights minus that of the observed ones, of the same draws: 1e-10.
+    """The estimate is log mean of the joint weights minus that of the observed ones: 1e-10.
 
-    Draws in chunks of 4, 4, 2. Caught: chunks weighted alike, an error that forgets half of the
+    Draws in chunks of 4, 4, 2. Caught: chunks weighted alike; an error that forgets half of the
     covariance.
     """
     monkeypatch.setattr("vi.evaluation.log_likelihood._SAMPLES", {"cpu": 4})
@@ -171,7 +173,7 @@ def test_it_is_the_difference_of_two_means_of_weights(incomplete, monkeypatch):
 
 @torch.no_grad()
 def test_a_complete_datum_is_itself(incomplete):
-    """Bit by bit, and no nats are left to explain."""
+    """A complete datum is returned bit by bit, with a log-density of 0 nats."""
     model, x, observed = incomplete
     found = impute(model, x, 50, observed=torch.ones_like(observed), held_out=~observed)
     assert torch.equal(found.x, x)
@@ -180,7 +182,7 @@ def test_a_complete_datum_is_itself(incomplete):
 
 
 def _masked(make_likelihood, small_vae) -> tuple[vi.VAE, Tensor] | None:
-    """A VAE and data of this likelihood; None where entries hang together and this is said."""
+    """Return a VAE and data of this likelihood, or None if its entries cannot be missing."""
     model = small_vae(likelihood=make_likelihood())
     x = model.sample(B).double()
     return None if _hangs_together(model.likelihood(torch.randn(B, 2))) else (model, x)
@@ -210,9 +212,9 @@ def test_a_mask_of_ones_is_no_mask(make_likelihood, small_vae):
 
 
 def test_what_stands_in_a_missing_entry_does_not_matter(make_likelihood, small_vae):
-    """Every likelihood: 0, another datum's value or NaN, the same ELBO and gradient bit by bit.
+    """0, another datum's value or NaN in a missing entry give the same ELBO and gradient.
 
-    Caught: an encoder that reads it.
+    Bit by bit, for every likelihood. Caught: an encoder that reads it.
     """
     made = _masked(make_likelihood, small_vae)
     if made is None:
@@ -232,7 +234,7 @@ def test_what_stands_in_a_missing_entry_does_not_matter(make_likelihood, small_v
 
 @torch.no_grad()
 def test_the_truth_is_scored_and_never_used(incomplete):
-    """Another truth changes its own log-likelihood and nothing else; without one there is none."""
+    """Another truth changes only its own log-likelihood; without a truth there is none."""
     model, x, observed = incomplete
     results = []
     for truth in (x, x.where(observed, 3.0)):
@@ -278,7 +280,7 @@ def test_the_batch_size_changes_no_number(small_vae, batch_size):
 
 
 def test_the_numbers_of_a_data_set(small_vae):
-    """Per datum, per entry, and nothing of entries whose truth is not known."""
+    """Scores per datum and per entry omit entries whose truth is not known."""
     split, train = _splits()
     columns = impute_split(small_vae(), split, train, 30)
     numbers = imputation_numbers(columns)
@@ -320,7 +322,10 @@ def test_complete_data_are_refused(small_vae):
 
 
 def test_frequencies_are_laplaces():
-    """By hand, entry by entry, over three blocks, a shape (2, 2) and numbers 0, 1/3, 1: 1e-12."""
+    """Laplace's smoothed frequencies, entry by entry, over three blocks: at most 1e-12.
+
+    By hand, for a shape (2, 2) and numbers 0, 1/3, 1.
+    """
     x = torch.randint(0, 3, (40, 2, 2)).double() / 3
     x[x == 2 / 3] = 1
     observed = torch.rand(40, 2, 2) < 0.7
@@ -335,7 +340,7 @@ def test_frequencies_are_laplaces():
 
 
 def test_the_frequencies_of_the_digits_have_their_known_number():
-    """-27.2 nats on the 200 test digits, as the README says."""
+    """The baseline on the 200 test digits is -27.2 nats, as the README says."""
     data = vi.data.Digits().load()
     train = data.train.frozen(0).values(torch.arange(1397))
     model = EntryFrequencies(lambda: [(train, torch.ones_like(train, dtype=torch.bool))])
@@ -344,7 +349,10 @@ def test_the_frequencies_of_the_digits_have_their_known_number():
 
 
 def test_gaussians_have_mean_and_sd_of_what_was_seen():
-    """And 1 where an entry does not vary; NaN that is not observed does not reach them."""
+    """The baseline has the mean and sd of the observed values, and sd 1 if an entry does not vary.
+
+    NaN in unobserved entries has no effect.
+    """
     x, observed = 100 + torch.randn(40, 3), torch.rand(40, 3) < 0.7
     x[:, 2] = 5.0
     model = EntryGaussians(
@@ -369,7 +377,10 @@ def test_noise_belongs_to_the_datum(incomplete):
 
 @torch.no_grad()
 def test_single_precision_follows_double(incomplete):
-    """The same draws: 1e-5 relative, with log-weights of -1000 and more."""
+    """float32 agrees with float64 for the same draws to 1e-5 relative.
+
+    Log-weights of -1000 and more.
+    """
     model, x, observed = incomplete
     x = x * 30
     results = []
@@ -386,7 +397,7 @@ def test_single_precision_follows_double(incomplete):
 
 
 class _Fixed(Distribution):
-    """A Gaussian whose draws come from given noise."""
+    """Gaussian whose draws come from given noise."""
 
     has_rsample = True
     arg_constraints = {}

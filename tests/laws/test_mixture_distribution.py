@@ -34,9 +34,9 @@ COMPONENTS = {
 @pytest.mark.parametrize("batch", [(), (5,), (2, 5)], ids=str)
 @pytest.mark.parametrize("name", COMPONENTS)
 def test_is_what_torch_calls_a_mixture(name, batch):
-    """Density, mean and variance for events of any rank: at most 1e-12.
+    """Density, mean and variance equal torch's for events of any rank: at most 1e-12.
 
-    Caught: weights that do not add up to 1, the variance without that of the means.
+    Caught: weights that do not add up to 1; the variance without that of the means.
     """
     logits, components = torch.randn(*batch, 4), COMPONENTS[name](*batch, 4)
     p = FiniteMixture(logits, components)
@@ -55,7 +55,7 @@ def test_is_what_torch_calls_a_mixture(name, batch):
 def test_moments_of_its_samples(name):
     """100 000 draws, seed 0: 4 s.e., at most 16 numbers: fails by chance once in 1 000.
 
-    Caught: draws of one component only, components chosen evenly.
+    Caught: draws of one component only; components chosen evenly.
     """
     p = FiniteMixture(torch.randn(2, 4), COMPONENTS[name](2, 4))
     deviation = p.sample((100_000,)) - p.mean
@@ -78,7 +78,7 @@ def test_extreme_weights(size):
 def _mixture(
     *batch: int, c: int = 3, dim: int = 4, gap: float = 1.0
 ) -> tuple[list[Tensor], NormalMixture]:
-    """Leaves (logits, m, log s) and the mixture that they make."""
+    """Return leaves (logits, m, log s) and the mixture made of them."""
     leaves = [torch.randn(*batch, c), gap * torch.randn(*batch, c, dim)]
     leaves += [0.5 * torch.randn(*batch, c, dim)]
     leaves = [leaf.requires_grad_() for leaf in leaves]
@@ -86,7 +86,7 @@ def _mixture(
 
 
 def _distribution_function(z: Tensor, logits: Tensor, loc: Tensor, log_scale: Tensor) -> Tensor:
-    """F_d(z_d | z_1 .. z_(d-1)) for every d, one dimension after the other."""
+    """Return F_d(z_d | z_1 .. z_(d-1)) for every d, one dimension after the other."""
     log_w, columns = logits, []
     for d in range(z.shape[-1]):
         normal = Normal(loc[..., d], log_scale[..., d].exp())
@@ -98,10 +98,10 @@ def _distribution_function(z: Tensor, logits: Tensor, loc: Tensor, log_scale: Te
 def test_a_draw_keeps_its_place_in_the_distribution():
     """d/d parameters of F(z(parameters); parameters) = 0, every d and draw: at most 1e-10.
 
-    This is the definition of the implicit gradient, with a distribution function that goes from
-    one dimension to the next. Caught: the slopes below the diagonal left out, or not transposed;
-    Phi without F; a score of the wrong sign; a sum that includes its own dimension; the gradient
-    through the components alone.
+    This is the definition of the implicit gradient, with a distribution function that is computed
+    one dimension after the other. Caught: the slopes below the diagonal left out, or not
+    transposed; Phi without F; a score of the wrong sign; a sum that includes its own dimension;
+    the gradient through the components alone.
     """
     leaves, q = _mixture(6)
     z = q.rsample((5,))
@@ -125,7 +125,7 @@ def test_the_distribution_function_is_uniform_over_draws():
 
 
 def test_equal_components_are_one_gaussian():
-    """C equal components: dz = dm + e ds, shared by their weights, at most 1e-10."""
+    """C equal components give dz = dm + e ds, divided by their weights: at most 1e-10."""
     logits, loc, log_scale = torch.randn(3), torch.randn(1, 4), torch.randn(1, 4)
     loc, log_scale = loc.requires_grad_(), log_scale.requires_grad_()
     q = NormalMixture(logits, loc.expand(3, 4), log_scale.exp().expand(3, 4))
@@ -138,7 +138,7 @@ def test_equal_components_are_one_gaussian():
 
 
 def test_a_draw_is_a_sample():
-    """The same values from the same noise, with and without a gradient."""
+    """The same noise gives the same values with and without a gradient."""
     _, q = _mixture(6)
     drawn = []
     for make in (q.sample, q.rsample):
@@ -150,7 +150,10 @@ def test_a_draw_is_a_sample():
 
 
 def test_a_second_derivative_is_refused():
-    """By name. Caught: a wrong number in its place, which ``once_differentiable`` lets through."""
+    """A second derivative is a named error.
+
+    Caught: a wrong number in its place, which ``once_differentiable`` lets through.
+    """
     leaves, q = _mixture(6)
     value = q.rsample().square().sum()
     with pytest.raises(vi.ConfigurationError, match="cannot be differentiated") as refusal:
@@ -159,7 +162,7 @@ def test_a_second_derivative_is_refused():
 
 
 def test_gradcheck_of_the_density():
-    """N9, in z too."""
+    """Gradients of log p agree with finite differences, also in z."""
     leaves, q = _mixture(2, dim=3)
     z = q.sample().requires_grad_()
     log_prob = lambda z, a, b, c: NormalMixture(a, b, c.exp()).log_prob(z)
@@ -169,11 +172,11 @@ def test_gradcheck_of_the_density():
 @pytest.mark.parametrize("where", ["drawn", "above", "below"])
 @pytest.mark.parametrize("gap", [0.1, 1.0, 30.0])
 def test_gradient_in_single_precision(gap, where):
-    """N17: of each of 300 draws, in the bulk and 4.5 sd out of one component; another is narrow.
+    """float32 gradients of 300 draws, in the bulk and 4.5 sd outside, agree with float64.
 
-    At most 1e-2 of the greatest entry of each drawn one, 1e-3 in the median far out (3e-3 and 6e-5
-    seen). Caught: Phi alone in the upper tail; the sum over the dimensions before one as the sum
-    up to it less its own.
+    At most 1e-2 of the greatest entry of each draw, and 1e-3 in the median far outside (3e-3 and
+    6e-5 measured); one component is narrow. Caught: Phi alone in the upper tail; the sum over the
+    previous dimensions as the sum including the current one minus it.
     """
     leaves, _ = _mixture(300, gap=gap)
     with torch.no_grad():
@@ -197,7 +200,7 @@ def test_gradient_in_single_precision(gap, where):
 
 @pytest.mark.parametrize("scale", [1e-30, 1e30])
 def test_extreme_scales(scale):
-    """One component of an extreme scale beside an ordinary one: finite draws and gradients."""
+    """A component of extreme scale beside an ordinary one gives finite draws and gradients."""
     leaves, _ = _mixture(50)
     scales = torch.cat([leaves[2][:, :1].exp() * scale, leaves[2][:, 1:].exp()], 1)
     q = NormalMixture(leaves[0], leaves[1], scales)
@@ -208,7 +211,7 @@ def test_extreme_scales(scale):
 
 
 def test_noise_of_a_datum_is_its_own():
-    """Bit for bit, alone or in a batch."""
+    """A datum draws the same alone and in a batch, bit for bit."""
     head = vi.GaussianMixturePosterior(3, num_components=4)
     params = torch.randn(4, *head.out_shape)
     with datum_noise(0, [0, 1, 2, 3]):
@@ -219,7 +222,10 @@ def test_noise_of_a_datum_is_its_own():
 
 
 def test_one_component_is_the_diagonal_gaussian():
-    """Without differences, the same density: at most 1e-12. Caught: log s read before mu."""
+    """Without differences the density is the diagonal Gaussian's: at most 1e-12.
+
+    Caught: log s read before mu.
+    """
     params, z = torch.randn(20, 6), torch.randn(9, 20, 3)
     rest = torch.cat([torch.randn(20, 1), torch.zeros(20, 6)], -1)
     q = vi.GaussianMixturePosterior(3, num_components=1)(torch.cat([params, rest], -1))
@@ -229,7 +235,7 @@ def test_one_component_is_the_diagonal_gaussian():
 def test_differences_of_the_components_are_in_units_of_the_whole():
     """C mu_c = C mu + s a_c and log s_c = log s + b_c / C by hand, in float64: at most 1e-12.
 
-    Caught: differences that are not divided by C, a in units of s_c.
+    Caught: differences that are not divided by C; a in units of s_c.
     """
     head = vi.GaussianMixturePosterior(3, num_components=4)
     mu, log_s, logits, a, b = (torch.randn(20, *shape) for shape in head.param_shapes)
@@ -241,10 +247,10 @@ def test_differences_of_the_components_are_in_units_of_the_whole():
 
 
 def test_a_draw_between_components_does_not_end_the_training():
-    """40 dimensions, 4 components, 50 points between them, single precision.
+    """Gradients of draws between components are limited: 40 dimensions, 4 components, 50 points.
 
-    What leads from one dimension to the next multiplies to 1e9 and to 1e22 there; it is cut to
-    1e3, and where less is multiplied nothing is cut: bit for bit. Caught: no cut.
+    The dependence between entries multiplies a gradient by 1e9 and by 1e22 there; it is limited to
+    1e3, and smaller factors are left as they are, bit for bit. Caught: no limit.
     """
     torch.manual_seed(0)
     z, logits = 0.3 * torch.randn(50, 40).float(), torch.zeros(50, 4).float()
@@ -264,7 +270,10 @@ def test_a_draw_between_components_does_not_end_the_training():
 
 
 def test_a_new_prior_has_components_that_differ():
-    """Caught: all of them at 0, which no gradient tells apart."""
+    """A new prior has distinct components.
+
+    Caught: all of them at 0, which no gradient separates.
+    """
     loc = vi.GaussianMixturePrior(2, num_components=5).loc
     assert torch.pdist(loc.detach()).min() > 1e-3
 
@@ -278,7 +287,7 @@ def test_refuses_nothing(make, sizes, name):
 
 @pytest.mark.parametrize("far", [1.0, 30.0])
 def test_densities_of_shared_components_in_single_precision(far):
-    """N17: log p and its gradients, scales down to 0.01 at a distance: at most 1e-5 relative.
+    """log p and its gradients in float32, scales down to 0.01 at a distance: 1e-5 relative.
 
     Caught: the products in single precision.
     """

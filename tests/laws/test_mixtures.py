@@ -83,7 +83,7 @@ def test_evidence_is_that_of_torch(start):
 
 
 def test_evidence_sums_the_joint_over_the_support(start):
-    """N3: log sum_z p(x, z) with p(x|z) p(z) and with log_joint: at most 1e-11.
+    """log sum_z p(x, z), with p(x|z) p(z) and with log_joint, is log p(x): at most 1e-11.
 
     Caught: log_joint without the prior.
     """
@@ -108,7 +108,7 @@ def test_free_energy_of_the_posterior_is_the_evidence(start):
 
 @pytest.mark.parametrize("bound", ["elbo", "elbo_entropy", "elbo_log_weight"])
 def test_bounds_are_the_evidence(start, bound):
-    """N2: every form sums over z, so that it is log p(x): at most 1e-10.
+    """Every form of the ELBO sums over z, so that it is log p(x): at most 1e-10.
 
     Caught: log p(x|z) of the wrong component.
     """
@@ -138,7 +138,7 @@ def test_the_m_step_is_a_stationary_point(start):
 
 
 def test_em_never_falls(start):
-    """N11: log p(x) + log p(theta) over 100 iterations: a drop of at most 1e-9 relative.
+    """log p(x) + log p(theta) over 100 iterations of EM: a drop of at most 1e-9 relative.
 
     Caught: M-step without the prior that log_prior counts, a tied scatter divided by N_c.
     """

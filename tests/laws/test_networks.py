@@ -1,4 +1,4 @@
-"""Networks: any size, any leading axes, a context that is heard, data that know no batch."""
+"""Networks: any size, any leading axes, a context, and data that do not depend on their batch."""
 
 import copy
 import itertools
@@ -23,7 +23,7 @@ CHANNELS = {"encoder": [4, 6], "decoder": [6, 4]}
 
 
 def _recipe(group, option):
-    """The network of a yaml, small and without kinks."""
+    """Return the network of a yaml, small and without kinks."""
 
     def make(**values):
         described = node(group, option)
@@ -55,7 +55,7 @@ every_network = pytest.mark.parametrize(("make", "in_shape", "out_shape"), ALL)
 
 
 def _check(network, in_shape, out_shape, context_dim):
-    """Shapes for all leading axes, and each event alone gives what it gives in the block."""
+    """Check shapes for all leading axes, and that each event alone gives its row of the block."""
     given = {"context_dim": context_dim} if context_dim else {}
     module = network(in_shape, out_shape, **given)
     for leading in LEADING:
@@ -72,9 +72,9 @@ def _check(network, in_shape, out_shape, context_dim):
 @pytest.mark.parametrize("shape", IMAGES, ids=str)
 @pytest.mark.parametrize("name", ENCODERS)
 def test_encoder(name, shape, context_dim):
-    """Odd sizes too; a datum alone gives what it gives in its batch: at most 1e-12.
+    """Odd sizes work; a datum gives the same alone and in its batch: at most 1e-12.
 
-    Caught: axes in another order before the reshape, sizes of the halvings rounded down.
+    Caught: axes in another order before the reshape; halved sizes rounded down.
     """
     _check(ENCODERS[name](), shape, (10,), context_dim)
 
@@ -83,7 +83,7 @@ def test_encoder(name, shape, context_dim):
 @pytest.mark.parametrize("shape", IMAGES, ids=str)
 @pytest.mark.parametrize("name", DECODERS)
 def test_decoder(name, shape, context_dim):
-    """The image comes out in its exact size. Caught: a context rolled by one row."""
+    """The image has its exact size. Caught: a context rolled by one row."""
     _check(DECODERS[name](), VECTOR, shape, context_dim)
 
 
@@ -98,7 +98,10 @@ def test_perceptrons_take_events_of_any_rank(make, in_shape, out_shape, context_
 @pytest.mark.parametrize("context_dim", [0, 3])
 @pytest.mark.parametrize("name", DECODERS)
 def test_decoders_take_latents_of_any_rank(name, context_dim):
-    """Such as categories, (Z, C). Caught: leading axes taken for those of the event."""
+    """z may have any rank, such as categories (N, C).
+
+    Caught: leading axes taken for the event's.
+    """
     _check(DECODERS[name](), (2, 3), (1, 5, 4), context_dim)
 
 
@@ -106,7 +109,7 @@ def test_decoders_take_latents_of_any_rank(name, context_dim):
 def test_context_is_heard_by_its_own_row_only(make, in_shape, out_shape):
     """One context (B, C) serves all K draws; changing row 1 changes row 1 of each and no other.
 
-    Caught: a context times 0, a context rolled by one row.
+    Caught: a context times 0; a context rolled by one row.
     """
     module = make()(in_shape, out_shape, context_dim=2)
     x, context = torch.randn(3, 4, *in_shape), torch.randn(4, 2)
@@ -121,7 +124,10 @@ def test_context_is_heard_by_its_own_row_only(make, in_shape, out_shape):
 
 @every_network
 def test_gradients(make, in_shape, out_shape):
-    """Of the input to second order, which stepping through a decoder takes; to every parameter."""
+    """First and second derivatives in the input are right, and every parameter has a gradient.
+
+    Refinement of q steps through a decoder and needs the second ones.
+    """
     module = make()(in_shape, out_shape)
     x = torch.randn(2, *in_shape, requires_grad=True)
     assert gradcheck(module, x, fast_mode=True)
@@ -134,7 +140,7 @@ def test_gradients(make, in_shape, out_shape):
 
 @every_network
 def test_single_precision(make, in_shape, out_shape):
-    """Follows double precision: 1e-5 of the largest output."""
+    """float32 agrees with float64: 1e-5 of the largest output."""
     single = make()(in_shape, out_shape).float()
     x = torch.randn(5, *in_shape, dtype=torch.float32)
     y, expected = single(x), copy.deepcopy(single).double()(x.double())
@@ -144,7 +150,7 @@ def test_single_precision(make, in_shape, out_shape):
 @every_network
 @pytest.mark.parametrize("scale", [0, 1e-30, 1e30])
 def test_extremes(make, in_shape, out_shape, scale):
-    """An empty image, and entries of any size: all finite."""
+    """An empty image, and entries of any size, give finite outputs."""
     x = scale * torch.randn(3, *in_shape)
     x.requires_grad_()
     y = make()(in_shape, out_shape)(x)
@@ -155,7 +161,7 @@ def test_extremes(make, in_shape, out_shape, scale):
 
 @every_network
 def test_each_call_makes_its_own_parameters(make, in_shape, out_shape):
-    """One factory serves encoder and decoder without sharing weights."""
+    """One recipe builds encoder and decoder without sharing weights."""
     factory = make()
     one, two = factory(in_shape, out_shape), factory(in_shape, out_shape)
     assert not {id(p) for p in one.parameters()} & {id(p) for p in two.parameters()}
@@ -164,7 +170,7 @@ def test_each_call_makes_its_own_parameters(make, in_shape, out_shape):
 @pytest.mark.parametrize("shape", [(1, 3, 8), (1, 8, 3), (64,), (8, 8)], ids=str)
 @pytest.mark.parametrize(("group", "option"), ON_IMAGES)
 def test_what_is_no_image_or_too_small_is_refused(group, option, shape):
-    """With the name of the option and the numbers. Caught: the name of another option."""
+    """The error states the option and the numbers. Caught: the name of another option."""
     network = _recipe(group, option)()
     shapes = (shape, VECTOR) if group == "encoder" else (VECTOR, shape)
     with pytest.raises(vi.ConfigurationError) as refusal:
@@ -193,7 +199,10 @@ def test_layers_without_units_are_refused(make):
 
 
 def test_depth_does_not_shrink_the_signal():
-    """E[h^2] = E[x^2] behind every hidden layer. Caught: torch's start, 1e-4 after five layers."""
+    """E[h^2] = E[x^2] after every hidden layer.
+
+    Caught: torch's initialisation, 1e-4 after five layers.
+    """
     torch.manual_seed(0)
     network = vi.MLP([1000] * 5)((1000,), (1,))
     last = network.layers[-1]
@@ -212,7 +221,7 @@ def test_no_hidden_layers_is_an_affine_map(make):
 
 
 def _gated(x):
-    """h = a sigmoid(b) of the two halves of the channels."""
+    """Return h = a sigmoid(b) of the two halves of the channels."""
     a, b = x.chunk(2, 1)
     return a * b.sigmoid()
 
@@ -220,7 +229,7 @@ def _gated(x):
 def test_gates_by_hand():
     """The three gated networks, product by product: at most 1e-12.
 
-    Caught: the halves exchanged; a ReLU besides; a gate after the last layer.
+    Caught: the halves exchanged; an additional ReLU; a gate after the last layer.
     """
     x, image = torch.randn(5, 4), torch.randn(5, *IMAGE)
     modules = [
@@ -242,7 +251,7 @@ def test_gates_by_hand():
 
 @pytest.mark.parametrize(("group", "option"), ON_IMAGES)
 def test_sizes_are_halved_and_doubled(group, option):
-    """One after the other. Caught: a decoder that takes the last size at once."""
+    """Sizes change by one factor of 2 per layer. Caught: a decoder that jumps to the last size."""
     shapes = (IMAGE, VECTOR) if group == "encoder" else (VECTOR, IMAGE)
     module = _recipe(group, option)()(*shapes)
     sizes = []
@@ -273,7 +282,7 @@ def test_only_the_affine_map_is_affine(make, in_shape, out_shape):
 def test_blocks_that_add_nothing_leave_convolutions(residual, plain, shapes):
     """With the last product of each block 0, a network without normalisation is a plain one.
 
-    Caught: a block that activates what it adds to, one block instead of three.
+    Caught: a block that activates its input; one block instead of three.
     """
     factory = residual([4, 6], 3, nn.Tanh(), vi.NoNormalization())
     module, expected = factory(*shapes), plain([4, 6], nn.Tanh())(*shapes)
@@ -300,7 +309,10 @@ def test_a_block_by_hand():
 
 
 def test_groups_have_mean_0_and_variance_1():
-    """In each image for itself, also for a single one. Caught: statistics over the batch."""
+    """Each image is normalised separately, also a single one.
+
+    Caught: statistics over the batch.
+    """
     x = 3 + 2 * torch.randn(1, 12, 5, 4)
     y = vi.GroupNormalization(4)(12)(x).unflatten(1, (3, 4)).flatten(2)
     assert y.mean(-1).abs().max() <= 1e-12
@@ -309,7 +321,10 @@ def test_groups_have_mean_0_and_variance_1():
 
 @pytest.mark.parametrize("group_size", [2, 3, 16])
 def test_groups_are_as_small_as_is_allowed(group_size):
-    """And never a single channel: of one pixel nothing would be left. Caught: gcd for the size."""
+    """Groups are as small as allowed, and never a single channel, which one pixel would erase.
+
+    Caught: gcd for the size.
+    """
     for channels in range(2, 70):
         groups = vi.GroupNormalization(group_size)(channels).num_groups
         size, rest = divmod(channels, groups)
@@ -337,7 +352,7 @@ def test_what_cannot_be_right_is_refused(make, message):
 @pytest.mark.parametrize("shape", [(1, 9, 7), (3, 8, 8)], ids=str)
 @pytest.mark.parametrize("option", sorted(options("encoder").keys() & options("decoder").keys()))
 def test_vae_of_every_head(small_vae, tmp_path, option, likelihood, shape):
-    """Two images of parameters are stacked along the channels; saved by name, it is the same."""
+    """Two images of parameters are stacked along the channels; a model saved by name is equal."""
     model = small_vae(
         data_shape=shape,
         encoder=ENCODERS[option](),
@@ -353,7 +368,7 @@ def test_vae_of_every_head(small_vae, tmp_path, option, likelihood, shape):
 
 @pytest.mark.parametrize("option", options("normalization"))
 def test_every_normalization(option):
-    """A datum alone gives what it gives in its batch, which may be that datum."""
+    """A datum gives the same alone and in its batch."""
     target = {"_target_": target_of("normalization", option)}
     for group, shapes in (("encoder", (IMAGE, VECTOR)), ("decoder", (VECTOR, IMAGE))):
         _check(_recipe(group, "residual")(normalization=target), *shapes, 0)

@@ -1,4 +1,4 @@
-"""Laplace, Student t and the optimal Gaussian scale, beside the laws of every likelihood."""
+"""Laplace, Student t and the optimal Gaussian scale: laws beyond those of every likelihood."""
 
 import math
 
@@ -21,7 +21,7 @@ def _t(df: torch.Tensor, loc: torch.Tensor, scale: torch.Tensor):
 
 
 def test_laplace_against_scipy():
-    """Both classes, where outputs mean what they say: at most 1e-12. Caught: sd taken for b."""
+    """Both classes equal scipy at given outputs: at most 1e-12. Caught: sd taken for b."""
     x, loc, raw = torch.randn(3, 5, 4)
     own = _head(vi.Laplace(floor=0.1), 4)(torch.cat([loc, raw], -1))
     shared = _head(vi.SharedScaleLaplace(scale=0.7), 4)(loc)
@@ -34,7 +34,7 @@ def test_laplace_against_scipy():
 
 @pytest.mark.parametrize("df", [2.01, 3.0, 99.0, 101.0, 1e4, 1e30])
 def test_student_t_against_scipy(df):
-    """Any degrees of freedom, also those that make it a Gaussian: at most 1e-10.
+    """log p equals scipy for any df, also so large that it is a Gaussian: at most 1e-10.
 
     Caught: torch's difference of lgamma, off by 1e14 nats at df = 1e30.
     """
@@ -58,7 +58,7 @@ def test_extreme_scales(scale):
 
 
 def test_heads_in_single_precision():
-    """N17: relative 1e-5."""
+    """float32 agrees with float64: relative 1e-5."""
     for make in (vi.StudentT, vi.Laplace, vi.SharedScaleLaplace):
         head = _head(make(), 6)
         params, x = torch.randn(20, *head.out_shape).float(), torch.randn(20, 6).float()
@@ -77,7 +77,7 @@ def test_normaliser_of_student_t_in_single_precision():
 
 
 def test_outliers_cost_less_under_heavy_tails():
-    """The point of the class: 100 sd cost log, not square; and df is learned towards them."""
+    """100 sd cost a logarithm instead of a square, and df decreases towards heavy-tailed data."""
     head = _head(vi.StudentT(df=10.0), 1)
     x = torch.distributions.StudentT(3.0).sample((5000, 1))
     optimizer = torch.optim.Adam([*head.parameters()], lr=0.2)
@@ -105,7 +105,7 @@ def test_refuses_numbers_that_cannot_be_right(make, message):
 
 
 def _seasoned(dim: int) -> vi.OptimalScaleGaussian:
-    """One that has seen a batch of errors of size 5."""
+    """Return a likelihood that has seen a batch of errors of size 5."""
     head = _head(vi.OptimalScaleGaussian(), dim)
     head(torch.zeros(9, dim)).log_prob(5 * torch.randn(9, dim))
     return head
@@ -133,9 +133,9 @@ def test_gradient_is_that_of_the_log_of_the_error():
 
 
 def test_evaluation_does_not_see_the_batch():
-    """s is the running mean: of all batches at first, then exponential; scoring moves nothing.
+    """s is the running mean, first of all batches, then exponential; scoring does not change it.
 
-    Caught: an evaluation that updates, a first batch that is averaged with the start of 1.
+    Caught: an evaluation that updates; a first batch that is averaged with the start of 1.
     """
     head = _head(vi.OptimalScaleGaussian(momentum=0.25), 3)
     running = 0.0
@@ -153,14 +153,14 @@ def test_evaluation_does_not_see_the_batch():
 
 
 def test_a_perfect_fit_stays_at_the_floor():
-    """Caught: no floor: minus infinity under a logarithm."""
+    """Errors of 0 give s = floor. Caught: no floor, hence minus infinity."""
     head = _head(vi.OptimalScaleGaussian(floor=0.1), 2)
     log_p = head(torch.zeros(5, 2)).log_prob(torch.zeros(5, 2))
     assert torch.allclose(log_p, torch.tensor(-2 * math.log(0.1) - math.log(2 * math.pi)))
 
 
 def test_missing_entries_do_not_lower_the_scale():
-    """s is the root mean square error of the entries that are known: at most 1e-12.
+    """s is the root mean squared error of the observed entries: at most 1e-12.
 
     Caught: missing entries counted as errors of 0.
     """
@@ -174,7 +174,7 @@ def test_missing_entries_do_not_lower_the_scale():
 
 
 def test_the_scale_of_standardised_data_is_in_their_units(small_vae, data):
-    """One s after division by the sd of each entry. Caught: errors in the units of the data."""
+    """One s in units of each entry's sd. Caught: errors in the units of the data."""
     units = torch.tensor([1e-3, 0.1, 1.0, 7.0, 100.0, 1e4])
     model = small_vae(likelihood=vi.OptimalScaleGaussian(), standardize=True)
     x = data * units
@@ -188,7 +188,7 @@ def test_the_scale_of_standardised_data_is_in_their_units(small_vae, data):
 
 
 def test_learned_scale_of_the_noise(small_vae):
-    """A VAE trained on noise of sd 0.3 around a line finds it within 10 %."""
+    """A VAE trained on noise of sd 0.3 around a line learns it within 10 %."""
     line = torch.randn(200, 1) * torch.linspace(-1, 1, 6)
     x = line + 0.3 * torch.randn(200, 6)
     model = small_vae(likelihood=vi.OptimalScaleGaussian(momentum=0.1))

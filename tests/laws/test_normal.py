@@ -1,4 +1,4 @@
-"""One draw of a Gaussian is the draw of torch, without an axis to sum its gradient over."""
+"""A single draw of a Gaussian is torch's, without a sample axis to sum its gradient over."""
 
 import pytest
 import torch
@@ -23,7 +23,7 @@ def test_draws_and_their_gradients_are_those_of_torch(sample_shape, of_scale):
 
 
 def test_one_draw_is_not_broadcast():
-    """Caught: a gradient that is summed over an axis of one."""
+    """One draw has no sample axis. Caught: a gradient that is summed over an axis of one."""
     m, s = torch.zeros(4, 2, requires_grad=True), torch.ones(4, 2, requires_grad=True)
     z = Normal(m, s).rsample((1,))
     with torch.profiler.profile() as profile:

@@ -1,4 +1,4 @@
-"""What E_q is taken over: a support, draws, or one point."""
+"""The points that estimate E_q: a support, draws, or one point."""
 
 import math
 
@@ -30,7 +30,7 @@ B, S, D = 4, 3, 5
 
 
 class Answers(Inference):
-    """q(z|x), linear in x."""
+    """q(z|x) linear in x."""
 
     def __init__(self):
         super().__init__()
@@ -41,7 +41,7 @@ class Answers(Inference):
 
 
 class Switch(LatentVariableModel):
-    """z one of three, q(z|x) linear in x: every bound is a sum of three terms."""
+    """Model with z one of three and q(z|x) linear in x: every bound is a sum of three terms."""
 
     def __init__(self):
         super().__init__()
@@ -78,7 +78,7 @@ def x():
 
 
 def test_expectation_over_a_support_is_the_sum():
-    """E_q[f] for f(z) = a_n . z, whatever the number of samples: at most 1e-14.
+    """E_q[f] for f(z) = a_n . z does not depend on the number of samples: at most 1e-14.
 
     Caught: the mean over the support; log q for q.
     """
@@ -95,9 +95,9 @@ def test_expectation_over_a_support_is_the_sum():
 
 
 def test_expectation_over_draws_is_their_mean():
-    """Draws are those of ``rsample``, whoever would enumerate; log q is that of the draws.
+    """Draws are those of ``rsample``, and log q is that of the draws.
 
-    Also keyed by datum, one by one. Caught: noise that depends on the batch.
+    Also under datum noise, one by one. Caught: noise that depends on the batch.
     """
     q = Independent(Normal(torch.randn(B, 2), 0.3), 1)
     torch.manual_seed(3)
@@ -116,7 +116,10 @@ def test_expectation_over_draws_is_their_mean():
 
 
 def test_log_q_is_computed_once_and_only_for_who_asks():
-    """Also of draws that know their density. Caught: a density that every bound pays for."""
+    """log q is computed on first use and only once, also for draws with their own density.
+
+    Caught: a density that every bound pays for.
+    """
     asked = []
 
     class Listening(FullNormal):
@@ -134,7 +137,7 @@ def test_log_q_is_computed_once_and_only_for_who_asks():
 
 @pytest.mark.parametrize("make", [vi.ELBO, vi.EntropyELBO, vi.LogWeightELBO])
 def test_elbo_of_a_discrete_q_is_exact_with_its_gradient(make, model, x):
-    """Value and gradient in every parameter against the sum written out: at most 1e-13.
+    """Value and gradient in every parameter equal the sum written out: at most 1e-13.
 
     Caught: weights that are detached, so that the encoder learns from the entropy alone.
     """
@@ -151,7 +154,7 @@ def test_elbo_of_a_discrete_q_is_exact_with_its_gradient(make, model, x):
 
 @pytest.mark.parametrize("bound", [vi.ELBO(), vi.LogWeightELBO(), vi.Beta(vi.ELBO())], ids=str)
 def test_a_discrete_model_trains_jointly(bound, model, x):
-    """Through vi.Joint, whose bound sums over z."""
+    """vi.Joint trains a discrete model by summing over z."""
     optimizers, _ = vi.Joint().configure(model, bound)
     before = bound(model, x).value.mean()
     for _ in range(50):
@@ -161,7 +164,7 @@ def test_a_discrete_model_trains_jointly(bound, model, x):
 
 
 def test_draw_refuses_a_discrete_q_whose_gradient_is_asked_for(model, x):
-    """Exit 2, with options that work; a straight-through q has a gradient of its own.
+    """Exit code 2 with options that work; a straight-through q has its own gradient.
 
     Caught: the gradient of log q alone, which is not that of the bound.
     """
@@ -177,7 +180,10 @@ def test_draw_refuses_a_discrete_q_whose_gradient_is_asked_for(model, x):
 
 
 def test_draw_gives_a_discrete_q_where_nobody_asks_for_its_gradient(model, x):
-    """In an evaluation, and while theta alone is trained. Caught: refused for its type."""
+    """In an evaluation, and while theta alone is trained, q is sampled.
+
+    Caught: refused for its type.
+    """
     with torch.no_grad():
         at = draw(model.posterior(x), 3)
         assert vi.IWAE(3)(model, x).value.shape == (B,)
@@ -192,7 +198,7 @@ def test_draw_gives_a_discrete_q_where_nobody_asks_for_its_gradient(model, x):
 
 
 def test_a_point_is_a_certain_distribution():
-    """Mean, covariance 0, entropy 0, every draw the same, and KL(q || p) = -log p at the point.
+    """Mean, covariance 0, entropy 0, equal draws, and KL(q || p) = -log p at the point.
 
     Caught: the KL without its minus sign.
     """
@@ -218,7 +224,7 @@ def test_a_point_is_a_certain_distribution():
     ],
 )
 def test_kl_of_a_point_reaches_every_prior(p):
-    """No other KL is preferred."""
+    """torch's registry selects this KL for every prior."""
     value = torch.randn(B, 2)
     assert (closed_form_kl(Delta(value), p()) + p().log_prob(value)).abs().max() <= 1e-14
 
@@ -238,10 +244,11 @@ def carried(small_vae):
 
 
 def test_two_clusters_carry_log_two(carried):
-    """100 data, q with a mean of +-50 and a deviation of 1: log 2 to 1e-12, z in 1 or 2 dimensions
-    or discrete. Q that does not look carries 0, one that tells all data apart log N.
+    """100 data in two clusters at +-50 with sd 1 carry log 2 nats, to 1e-12.
 
-    Caught: the sum over the mixture in place of its mean; axes of draws and of data exchanged.
+    z in 1 or 2 dimensions or discrete. A q that ignores x carries 0, one that separates all data
+    log N. Caught: the sum over the mixture in place of its mean; axes of draws and of data
+    exchanged.
     """
     sign = torch.tensor([1.0, -1.0]).repeat(50)[:, None]
     gaussian = lambda loc: Independent(Normal(loc, 1.0), 1)

@@ -1,4 +1,4 @@
-"""What a distribution offers beside torch's interface, it declares."""
+"""Every optional attribute of a distribution is declared by a mixin."""
 
 from collections.abc import Iterator
 
@@ -29,7 +29,7 @@ OFFERS = {
 
 
 def _within(p: Distribution) -> Iterator[Distribution]:
-    """p and the distributions that it is made of."""
+    """Return p and the distributions that it is made of."""
     yield p
     for part in vars(p).values():
         if isinstance(part, Distribution):
@@ -43,25 +43,25 @@ def _check(p: Distribution) -> None:
 
 
 def test_posteriors(make_posterior):
-    """Caught: an attribute that nobody asks for, as its class does not say so."""
+    """Posteriors declare all of them. Caught: an undeclared attribute, which no caller reads."""
     head = make_posterior(3)
     _check(head(head.starting_parameters(_zeros(head))))
 
 
 def test_priors(make_prior):
-    """The same."""
+    """Priors declare all of them."""
     _check(distribution_of(make_prior(3)))
 
 
 def test_likelihoods(make_likelihood):
-    """The same."""
+    """Likelihoods declare all of them."""
     head = make_likelihood()
     head.set_event_shape((4,))
     _check(head(_zeros(head)))
 
 
 def test_a_known_logarithm_of_the_scale_is_used():
-    """Of scales whose own logarithm single precision has lost. Caught: log 0."""
+    """A stored log-scale is used where single precision has lost the scale. Caught: log 0."""
     log_scale = _scalar(-200.0)
     q = Normal(_scalar(0.0), log_scale.exp(), log_scale)
     assert isinstance(q, LogScaled)

@@ -1,4 +1,4 @@
-"""Relaxed bits and categories: what their draws are, and how biased their gradient is."""
+"""Relaxed bits and categories: the distribution of draws, and the bias of the gradient."""
 
 import pytest
 import torch
@@ -56,8 +56,8 @@ def make_model(heads, small_vae):
 def test_the_distribution_of_relaxed_draws(temperature):
     """P(z < c) = sigmoid(tau logit c - l), l = l_1 - l_2 for two categories.
 
-    100 000 draws, seed 0, 5 levels of two families: 4 s.e., fails by chance once in 1 600.
-    Caught: noise that is divided by tau and a logit that is not, and the reverse.
+    100 000 draws, seed 0, 5 levels of two families: 4 s.e., fails by chance once in 1 600. Caught:
+    noise that is divided by tau and a logit that is not, and the reverse.
     """
     l = torch.tensor([0.7, -0.4])
     one = RelaxedBits(l[:1], temperature).rsample((100_000,))[:, 0]
@@ -81,10 +81,10 @@ def test_relaxed_draws_lie_between_the_states(heads):
 
 
 def test_cold_draws_are_the_discrete_ones(heads):
-    """The same noise at tau = 1e-10 and rounded at any tau: the draws of the discrete q.
+    """At tau = 1e-10, or rounded at any tau, the same noise gives draws of the discrete q.
 
-    20 000 draws. Of bits, whose discrete draws use other noise, the frequencies: 4 s.e.
-    Caught: a temperature that is ignored, softmax over N.
+    20 000 draws. Discrete draws of bits use other noise, so their frequencies are compared: 4 s.e.
+    Caught: a temperature that is ignored; softmax over N.
     """
     hard, cold = heads[0](hard=True, temperature=2.0), heads[0](temperature=1e-10)
     params = torch.randn(4, *hard.out_shape)
@@ -118,7 +118,10 @@ def test_a_rounded_draw_has_the_gradient_of_the_relaxed_one(heads):
 
 
 def test_gradcheck_of_a_draw(heads):
-    """N9, of the relaxed z in the logits. Caught: detached logits."""
+    """Gradients of the relaxed z in the logits agree with finite differences.
+
+    Caught: detached logits.
+    """
     head = heads[0]()
     params = torch.randn(3, *head.out_shape, requires_grad=True)
 
@@ -152,7 +155,7 @@ def test_no_boundary_gives_nan(heads, monkeypatch, dtype, temperature, zero_nois
 
 @pytest.mark.parametrize("size", [1, 2, 3])
 def test_the_noise_of_a_datum_is_its_own(size):
-    """K, B, N and C that coincide in every way: a datum draws the same z alone."""
+    """Where K, B, N and C coincide in any way, a datum draws the same z alone."""
     logits = torch.randn(3, 3, 3)
     makes = (
         lambda l: RelaxedBits(l[:, 0], 0.5),
@@ -172,7 +175,7 @@ def test_the_noise_of_a_datum_is_its_own(size):
 
 
 def test_kl_and_moments_are_those_of_the_discrete_q(heads):
-    """Bit for bit, and ``sample`` draws discrete z. Caught: relaxed samples, KL(p || q)."""
+    """Bit for bit; ``sample`` draws discrete z. Caught: relaxed samples; KL(p || q)."""
     relaxed, discrete, prior = (make() for make in heads)
     params = torch.randn(5, *relaxed.out_shape)
     q, stands_for, p = relaxed(params), discrete(params), prior()
@@ -186,7 +189,7 @@ def test_kl_and_moments_are_those_of_the_discrete_q(heads):
 
 
 def test_refuses_a_density(make_model, data):
-    """log q, H(q) and every bound that needs them: exit 2, with the bound that fits.
+    """log q, H(q) and every bound that needs them: exit code 2, with the bound that fits.
 
     Caught: the density of the discrete q at a relaxed z.
     """
@@ -231,7 +234,7 @@ def _gradient(value: Tensor, parameter: Tensor) -> Tensor:
 
 
 def _bias(model: vi.VAE, discrete, x: Tensor, replicates: int) -> tuple[Tensor, Tensor]:
-    """Mean and standard error of the error of the encoder's gradient, against the sum over z."""
+    """Return mean and standard error of the encoder gradient's error against the sum over z."""
     weight = model.encoder.layers[-1].bias
     estimated = torch.stack(
         [_gradient(vi.ELBO(500)(model, x).surrogate.mean(), weight) for _ in range(replicates)]
@@ -242,9 +245,10 @@ def _bias(model: vi.VAE, discrete, x: Tensor, replicates: int) -> tuple[Tensor, 
 
 
 def test_the_gradient_is_biased_for_the_discrete_elbo(heads, small_vae, data):
-    """N7: 40 x 500 draws of z for 5 data, seed 0: bias > 1e-3 and |t| > 10 in some coordinate.
+    """The gradient of relaxed posteriors is biased, as ``unbiased = False`` declares.
 
-    So that ``unbiased = False`` cannot rot. Caught: draws of the discrete q summed over.
+    40 x 500 draws of z for 5 data, seed 0: bias > 1e-3 and |t| > 10 in some coordinate. Caught:
+    draws of the discrete q summed over.
     """
     head = heads[0](temperature=1.0)
     assert head.unbiased is False
@@ -255,7 +259,7 @@ def test_the_gradient_is_biased_for_the_discrete_elbo(heads, small_vae, data):
 
 
 def _steep(small_vae, heads, head) -> vi.VAE:
-    """A VAE whose decoder is far from linear in z."""
+    """Return a VAE whose decoder is far from linear in z."""
     model = small_vae(posterior=head, prior=heads[2]())
     with torch.no_grad():
         model.decoder.layers[0].weight.mul_(3)
@@ -264,7 +268,7 @@ def _steep(small_vae, heads, head) -> vi.VAE:
 
 
 def test_the_bias_vanishes_with_the_temperature(monkeypatch):
-    """One bit, f(z) = exp(z), by 200 000 midpoints in place of draws: the bias falls to 0.
+    """One bit, f(z) = exp(z), 200 000 midpoints instead of draws: the bias decreases to 0.
 
     d E[f] / d l = p (1 - p) (e - 1) of the bit. Caught: noise that is not divided by tau.
     """
@@ -287,7 +291,7 @@ def test_the_bias_vanishes_with_the_temperature(monkeypatch):
 
 @pytest.mark.parametrize("hard", [False, True])
 def test_with_the_exact_mixture(hard):
-    """Over the components of a GMM, for certain q too: a finite gradient for every parameter.
+    """Over the components of a GMM every parameter has a finite gradient, also for a certain q.
 
     Caught: log z of an entry that is 0.
     """
@@ -315,7 +319,7 @@ def test_trains_jointly(make_model, data, batch):
 
 
 def test_saved_and_loaded_bit_by_bit(make_model, data, tmp_path):
-    """Temperature and all; what is loaded is in evaluation mode, where q is discrete."""
+    """The temperature is restored; a loaded model is in evaluation mode, where q is discrete."""
     model = make_model(temperature=0.3, hard=True).eval()
     again = vi.load(vi.save(model, tmp_path))
     assert torch.equal(again.posterior(data).mean, model.posterior(data).mean)

@@ -1,4 +1,4 @@
-"""What is outside the support of a likelihood is told in one way, whoever looks."""
+"""Values outside the support of a likelihood give the same message wherever they are found."""
 
 import pytest
 import torch
@@ -12,7 +12,10 @@ from vi.support import first_of, outside, told
 
 
 def test_training_and_inference_say_the_same_of_the_same_values():
-    """But for which data they are. Caught: three sentences that drift apart."""
+    """The messages differ only in the data that they name.
+
+    Caught: three sentences that drift apart.
+    """
     x = torch.zeros(4, D)
     x[2, 1] = 0.5
     with pytest.raises(DataError) as of_training:
@@ -28,7 +31,7 @@ def test_training_and_inference_say_the_same_of_the_same_values():
 
 
 def test_vectors_of_which_nothing_is_known_are_told():
-    """A support of whole vectors looks at what is not known, too. Caught: the least of nothing."""
+    """A support of whole vectors reports unknown ones too. Caught: the minimum of nothing."""
     x, known = torch.full((2, 3), 0.5), torch.zeros(2, 3, dtype=torch.bool)
     bad = outside(constraints.simplex, x, known)
     assert bad.tolist() == [True, True]

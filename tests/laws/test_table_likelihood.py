@@ -1,4 +1,4 @@
-"""A table of mixed types, beside the laws of its columns."""
+"""Tables of mixed types: laws beyond those of their columns."""
 
 import json
 import math
@@ -18,7 +18,7 @@ D = 6
 
 
 def _columns():
-    """A kind of two columns, two of a kind that stand alone, two sizes of another."""
+    """Return two kinds of two columns, one with own parameters, and one kind in two sizes."""
     return [
         vi.Categorical(4),
         vi.Bernoulli(),
@@ -36,7 +36,7 @@ def _table(columns=None):
 
 
 def _alone(table, params):
-    """Every column by a head of its own, with its share of the parameters."""
+    """Return a head for every column, with its share of the parameters."""
     pieces = dict(zip([(0,), (1, 4), (2,), (3,), (5,)], table.split(params), strict=True))
     for column, head in enumerate(_columns()):
         head.set_event_shape((1,))
@@ -46,7 +46,7 @@ def _alone(table, params):
 
 
 def test_a_table_is_the_product_of_its_columns():
-    """log p, mean, variance against a head for every column: at most 1e-12.
+    """log p, mean and variance equal those of one head per column: at most 1e-12.
 
     Caught: columns in the order of their kinds.
     """
@@ -63,7 +63,7 @@ def test_a_table_is_the_product_of_its_columns():
 
 
 def test_columns_of_a_kind_are_computed_at_once():
-    """Unless the kind learns something: then every column has its own.
+    """Unless a kind has learned parameters: then every column has its own.
 
     Caught: a scale shared by two columns; three categories computed as four.
     """
@@ -73,7 +73,7 @@ def test_columns_of_a_kind_are_computed_at_once():
 
 
 def test_moments_of_the_draws():
-    """100 000 draws, seed 0, within 4 s.e., 36 numbers; every column in its support."""
+    """100 000 draws, seed 0, within 4 s.e., 36 numbers; every column lies in its support."""
     table = _table()
     p = table(torch.randn(3, *table.out_shape))
     x = p.sample((100_000,))
@@ -93,7 +93,7 @@ def test_samples_of_z_go_through_it():
 
 
 def test_gradcheck():
-    """N9, in the parameters of the network and in those of the columns."""
+    """Gradients in the network's and in the columns' parameters agree with finite differences."""
     table = _table()
     params = torch.randn(4, *table.out_shape, requires_grad=True)
     x = table(params).sample()
@@ -102,7 +102,7 @@ def test_gradcheck():
 
 
 def test_missing_entries_leave_it():
-    """Of any column: at most 1e-12."""
+    """Missing entries of any column drop out: at most 1e-12."""
     table = _table()
     params = torch.randn(50, *table.out_shape)
     observed = torch.rand(50, D) < 0.5
@@ -113,7 +113,7 @@ def test_missing_entries_leave_it():
 
 
 def test_counts_know_their_exposure_and_how_they_are_read():
-    """Of the count columns only. Caught: an exposure, or ``encoder_input``, of every column."""
+    """Exposure and ``encoder_input`` apply to the count columns only. Caught: to every column."""
     table = _table([vi.Gaussian(), vi.Poisson(), vi.Bernoulli()])
     params, x = torch.randn(7, *table.out_shape), torch.tensor([[0.5, 8.0, 1.0]]).expand(7, 3)
     p, exposure = table(params), torch.arange(1.0, 8.0)
@@ -158,7 +158,10 @@ def test_is_saved_by_names_and_comes_back(small_vae, tmp_path):
 
 
 def test_options_may_be_named():
-    """As their yaml, but for what is said. Caught: the defaults of the class in place of both."""
+    """A column given by option name has that option's yaml, except for values given beside it.
+
+    Caught: the defaults of the class in place of both.
+    """
     node = {"_target_": "vi.likelihoods.table.MixedTable"}
     node["likelihoods"] = ["categorical_pixels", {"option": "categorical", "num_categories": 7}]
     check("likelihood", node)
@@ -186,7 +189,7 @@ def test_refuses_columns_that_are_none(columns, said):
 
 
 def test_a_saved_table_names_options_only():
-    """Caught: a class path within the list went through."""
+    """A saved table may contain option names only. Caught: a class path within the list."""
     described = to_config("likelihood", vi.MixedTable(_columns()))
     assert from_config("likelihood", described)
     described["likelihoods"][0] = {"_target_": "vi.likelihoods.bernoulli.Bernoulli"}
@@ -200,7 +203,7 @@ def test_refuses_another_number_of_columns(small_vae):
 
 
 def test_only_its_real_columns_are_standardised(small_vae):
-    """Bits and counts have no other units. Caught: all of them, or none."""
+    """Bits and counts are not standardised. Caught: all of them, or none."""
     columns = [vi.Gaussian(), vi.Bernoulli(), vi.Laplace(), vi.Poisson(), vi.Gaussian()]
     columns.append(vi.BetaLikelihood())
     model = small_vae(likelihood=vi.MixedTable(columns), standardize=True)
@@ -215,7 +218,7 @@ def test_only_its_real_columns_are_standardised(small_vae):
 def test_states_of_z_meet_exposures_and_missing_entries():
     """Three states of z that all data share, counts over the exposure of each of seven data.
 
-    Caught: columns of which some have an axis for the data, and some do not.
+    Caught: columns some of which lack the axis of the data.
     """
     table = _table([vi.Poisson(), vi.Bernoulli(), vi.Poisson()])
     params, exposure = torch.randn(3, 1, *table.out_shape), torch.arange(1.0, 8.0)

@@ -1,4 +1,4 @@
-"""Continuous Bernoulli and Beta, beside the laws of every likelihood."""
+"""Continuous Bernoulli and Beta: laws beyond those of every likelihood."""
 
 import pytest
 import torch
@@ -50,7 +50,7 @@ def test_series_and_closed_form_agree_where_they_meet():
 
 
 def test_mirrored():
-    """p(x; l) = p(1 - x; -l), and so mean and variance: at most 1e-13."""
+    """p(x; l) = p(1 - x; -l), so mean and variance are mirrored: at most 1e-13."""
     l, x = torch.linspace(-20, 20, 401), torch.rand(401)
     p, q = _continuous(l), _continuous(-l)
     assert (p.log_prob(x) - q.log_prob(1 - x)).abs().max() <= 1e-13
@@ -59,9 +59,9 @@ def test_mirrored():
 
 
 def test_continuous_bernoulli_in_single_precision():
-    """N17 from l = 1e-30 to 1e30, around 0 too: log p, gradient, mean and variance to 1e-5.
+    """float32 agrees with float64 from l = 1e-30 to 1e30, also near 0, to 1e-5.
 
-    Caught: the closed form down to |l| = 1e-4.
+    log p, gradient, mean and variance. Caught: the closed form down to |l| = 1e-4.
     """
     single = LOGITS.float()
     results = []
@@ -77,7 +77,10 @@ def test_continuous_bernoulli_in_single_precision():
 
 
 def test_gradcheck_around_one_half():
-    """N9, also of the gradient of the mean. Caught: the mean of a Bernoulli as the derivative."""
+    """Gradients, also that of the mean, agree with finite differences.
+
+    Caught: the mean of a Bernoulli as the derivative.
+    """
     l = torch.tensor([-30.0, -0.51, -0.4, 1e-3, 0.3, 0.6, 5.0]).requires_grad_()
     x = torch.tensor(0.3)
     assert gradcheck(lambda l: _continuous(l).log_prob(x), (l,))
@@ -85,7 +88,7 @@ def test_gradcheck_around_one_half():
 
 
 def test_torch_bounds_its_probabilities():
-    """Why this is not torch's: at a logit of 30 its density is off by more than 0.1 nats."""
+    """torch's own density is off by more than 0.1 nats at a logit of 30, hence this class."""
     l, x = torch.tensor([30.0], dtype=torch.float32), torch.tensor(1.0, dtype=torch.float32)
     torchs = TorchContinuousBernoulli(logits=l, validate_args=False).log_prob(x)
     exact = _continuous(l.double()).log_prob(x.double())
@@ -117,7 +120,10 @@ def test_beta_against_scipy():
 
 
 def test_beta_in_single_precision():
-    """N17, concentrations to 10^6: relative 1e-6. Caught: lgamma in single precision."""
+    """float32 agrees with float64, concentrations to 10^6: relative 1e-6.
+
+    Caught: lgamma in single precision.
+    """
     a = torch.tensor([1.0, 30.0, 2e3, 1e6], dtype=torch.float32)
     x = torch.tensor([0.3, 0.5, 0.52, 0.5001], dtype=torch.float32)
     single, double = _beta(a, a).log_prob(x), _beta(a.double(), a.double()).log_prob(x.double())
@@ -125,14 +131,20 @@ def test_beta_in_single_precision():
 
 
 def test_draws_of_beta_stay_between_the_ends():
-    """In single precision too, where 1 - 1e-9 rounds to 1. Caught: no clamp."""
+    """Draws lie strictly between 0 and 1, even in float32, where 1 - 1e-9 rounds to 1.
+
+    Caught: no clamp.
+    """
     a = torch.tensor([1e9, 1.0, 0.01], dtype=torch.float32)
     x = _beta(a, a.flip(0)).sample((1000,))
     assert ((x > 0) & (x < 1)).all()
 
 
 def test_floor_of_the_concentrations():
-    """At outputs of -1000 the floor; 1 gives the uniform density. Caught: no floor."""
+    """Outputs of -1000 give the floor; a floor of 1 gives the uniform density.
+
+    Caught: no floor.
+    """
     low = torch.full((2,), -1000.0)
     assert abs(_beta_head()(low).log_prob(torch.tensor([0.1]))) <= 1e-12
     assert _beta_head(floor=0.25)(low).base_dist.a.item() == 0.25
@@ -142,7 +154,10 @@ def test_floor_of_the_concentrations():
 
 @pytest.mark.parametrize("end", [0.0, 1.0])
 def test_beta_refuses_the_ends(small_vae, end):
-    """With the reason; the continuous Bernoulli takes them. Caught: the closed interval."""
+    """Data at 0 or 1 are an error with the reason; the continuous Bernoulli accepts them.
+
+    Caught: the closed interval.
+    """
     x = 0.2 + 0.6 * torch.rand(9, 6)
     x[3, 1] = end
     data = LoadedData(Values(x), Values(x), Values(x), (6,))

@@ -1,4 +1,4 @@
-"""The VampPrior, beside the laws of every prior."""
+"""The VampPrior: laws beyond those of every prior."""
 
 import math
 
@@ -17,7 +17,7 @@ def _prior(**options) -> vi.VampPrior:
 
 
 def test_density_is_the_mean_of_posteriors(small_vae):
-    """log (1/C) sum_c q(z|u_c), one after the other: at most 1e-12."""
+    """p(z) is (1/C) sum_c q(z|u_c), computed one after the other: at most 1e-12."""
     model, z = small_vae(prior=_prior()), torch.randn(3, 5, 2)
     u = model.prior_module.inputs
     one_by_one = [model.posterior(u[c : c + 1]).log_prob(z) for c in range(4)]
@@ -26,7 +26,7 @@ def test_density_is_the_mean_of_posteriors(small_vae):
 
 
 def test_weights_are_learned_where_asked(small_vae):
-    """log sum_c w_c q(z|u_c), and a gradient for w."""
+    """With ``learn_weights`` p(z) is sum_c w_c q(z|u_c), and w has a gradient."""
     model, z = small_vae(prior=_prior(learn_weights=True)), torch.randn(5, 2)
     with torch.no_grad():
         model.prior_module.logits.copy_(torch.tensor([0.0, 1.0, 2.0, -100.0]))
@@ -57,7 +57,7 @@ def test_samples_come_from_its_components(small_vae, context_dim):
 
 
 def test_asks_for_as_many_posteriors_as_it_draws(small_vae):
-    """Not for draws of all C of them. Caught: C draws for each that is kept."""
+    """Sampling evaluates one posterior per draw. Caught: C draws for each that is kept."""
     model, rows = small_vae(prior=_prior(num_components=50)), []
     p = model.prior_module(lambda u: rows.append(len(u)) or model.posterior(u))
     p.sample((7,))
@@ -65,7 +65,7 @@ def test_asks_for_as_many_posteriors_as_it_draws(small_vae):
 
 
 def test_contexts_condition_the_posterior(small_vae):
-    """Each pseudo-input has its context, both are learned, and none is without one."""
+    """Each pseudo-input has a learned context; a model without context has none."""
     model = small_vae(prior=_prior(context_dim=3), context_dim=3)
     prior, z = model.prior_module, torch.randn(5, 2)
     terms = model.posterior(prior.inputs, context=prior.contexts).log_prob(z[:, None])
@@ -76,7 +76,10 @@ def test_contexts_condition_the_posterior(small_vae):
 
 
 def test_starts_at_items_of_the_data(small_vae, data):
-    """Different ones, and what is missing at the mean of its column. Caught: the first C items."""
+    """Pseudo-inputs start at distinct data, missing entries at the mean of their column.
+
+    Caught: the first C items.
+    """
     data[3, 2] = torch.nan
     data[:, 5] = torch.nan
     model = small_vae(prior=_prior(num_components=50))
@@ -91,7 +94,7 @@ def test_starts_at_items_of_the_data(small_vae, data):
 
 
 def test_pseudo_contexts_start_at_those_of_their_items(small_vae, data):
-    """Caught: contexts of other items, or none of the data."""
+    """Pseudo-contexts start at the contexts of the same items. Caught: contexts of other items."""
     model = small_vae(prior=_prior(num_components=20, context_dim=3), context_dim=3)
     context = torch.randn(len(data), 3)
     model.initialize(data, context=context)
@@ -120,7 +123,7 @@ def test_refuses_to_be_without_a_posterior():
 
 
 def test_does_not_own_the_posterior(small_vae):
-    """Caught: the posterior registered within the prior, and saved twice."""
+    """The posterior is not a submodule of the prior. Caught: registered there, and saved twice."""
     model = small_vae(prior=_prior())
     model.prior()
     names = [name for name, _ in model.prior_module.named_parameters()]
@@ -152,7 +155,7 @@ def posterior_on_reals(request):
 
 
 def test_pseudo_inputs_of_images():
-    """As the encoder takes them, channels and all."""
+    """Pseudo-inputs of images have the shape that the encoder takes."""
     model = vi.VAE(
         (1, 8, 8),
         vi.ConvEncoder([3]),
@@ -168,7 +171,7 @@ def test_pseudo_inputs_of_images():
 
 
 def test_saved_and_loaded(small_vae, data, tmp_path):
-    """Density and samples bit by bit, the learned weights too."""
+    """Density and samples are restored bit by bit, the learned weights too."""
     prior = _prior(learn_weights=True, from_data=False)
     model = small_vae(prior=prior, encoder=vi.MLP([5]), decoder=vi.MLP([5])).eval()
     again = vi.load(vi.save(model, tmp_path / "model"))

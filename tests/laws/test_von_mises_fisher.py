@@ -1,4 +1,4 @@
-"""The sphere: the von Mises-Fisher posterior and the uniform prior, beside the laws of all."""
+"""The von Mises-Fisher posterior and the uniform prior: laws beyond those of all."""
 
 import math
 
@@ -26,7 +26,10 @@ KAPPAS = torch.logspace(-3, 6, 37, dtype=torch.float64)
 
 
 def _log_bessel(order: float, kappa: np.ndarray) -> np.ndarray:
-    """log of I_order(kappa) (2 / kappa)^order Gamma(order + 1) exp(-kappa): scipy's, or a sum."""
+    """Return log of I_order(kappa) (2 / kappa)^order Gamma(order + 1) exp(-kappa).
+
+    By scipy, or by a sum.
+    """
     scaled = special.ive(order, np.maximum(kappa, 1.0))
     large = np.log(scaled) + order * np.log(2 / kappa) + math.lgamma(order + 1)
     j = np.arange(1, 80)[:, None]
@@ -68,14 +71,14 @@ def test_moments_are_derivatives_of_the_normaliser(dim):
 
 
 def _masses(num: int = 200) -> Tensor:
-    """From one tail to the other."""
+    """Return probabilities from one tail to the other."""
     tail = torch.logspace(-12, -1, num // 2)
     return torch.cat([tail, torch.linspace(0.1, 0.9, num), 1 - tail.flip(0)])
 
 
 @pytest.mark.parametrize("kappa", [1e-3, 0.5, 10.0, 1e3, 1e6])
 def test_quantiles_on_the_sphere(kappa):
-    """d = 3 has them in closed form: both tails, relative to 1e-9, and d theta / d kappa too."""
+    """For d = 3 quantiles and d theta / d kappa have closed forms: both tails, relative 1e-9."""
     mass = _masses()
     leaves = [torch.tensor(kappa).requires_grad_() for _ in range(2)]
     theta = PolarAngle(leaves[0], 3).quantile(mass)
@@ -120,14 +123,14 @@ def test_quantiles_against_adaptive_quadrature(dim, kappa):
 
 @pytest.mark.parametrize("dim", [2, 3, 10, 50])
 def test_gradcheck_of_quantiles(dim):
-    """N9: the implicit gradient against differences, in both tails and between."""
+    """The implicit gradient agrees with finite differences, in both tails and between."""
     mass = torch.tensor([1e-6, 0.01, 0.4999, 0.5001, 0.7, 0.99, 1 - 1e-6])[:, None]
     kappa = torch.tensor([0.01, 1.0, 20.0, 500.0]).requires_grad_()
     assert gradcheck(lambda k: PolarAngle(k, dim).quantile(mass.expand(-1, 4)), (kappa,))
 
 
 def test_no_uniform_number_is_too_small():
-    """0 and the last number before 1, in both precisions: inside, and with a finite gradient."""
+    """0 and the last number before 1, in both precisions: theta inside, with a finite gradient."""
     for dtype in (torch.float32, torch.float64):
         mass = torch.tensor([0.0, 1 - torch.finfo(dtype).eps / 2], dtype=dtype)[:, None]
         for dim in DIMS:
@@ -141,7 +144,7 @@ def test_no_uniform_number_is_too_small():
 
 @pytest.mark.parametrize("dim", [4, 10])
 def test_why_the_gradient_is_implicit(dim):
-    """d E[cos theta] / d kappa = Var[cos]: ours within 4 s.e., that of accepted proposals not.
+    """d E[cos theta] / d kappa = Var[cos]: ours within 4 s.e.; accepted proposals are biased.
 
     1 000 means of 100 draws, seed 0; ours fails by chance once in 16 000, and theirs is 20 s.e.
     away. Caught: the sign of one tail.
@@ -156,7 +159,7 @@ def test_why_the_gradient_is_implicit(dim):
 
 
 def _slopes_of_accepted_proposals(kappa: Tensor, dim: int) -> Tensor:
-    """d cos theta / d kappa in the usual sampler, without regard to who is rejected.
+    """Return d cos theta / d kappa in the usual sampler, which ignores the rejections.
 
     Wood, 1994, https://doi.org/10.1080/03610919408813161
     """
@@ -175,7 +178,10 @@ def _slopes_of_accepted_proposals(kappa: Tensor, dim: int) -> Tensor:
 @pytest.mark.parametrize("dim", [2, 3, 10])
 @pytest.mark.parametrize("place", ["e_1", "minus e_1", "beside e_1", "anywhere"])
 def test_gradcheck_of_a_draw(dim, place):
-    """N9: z in direction and kappa, with the same noise. Caught: a detached mu in the turn."""
+    """Gradients of z in direction and kappa agree with finite differences for the same noise.
+
+    Caught: a detached mu in the reflection.
+    """
     params = torch.randn(1, dim + 1)
     if place != "anywhere":
         params[:, :dim] = torch.eye(dim)[0] * (-1 if place == "minus e_1" else 1)
@@ -191,7 +197,7 @@ def test_gradcheck_of_a_draw(dim, place):
 
 @pytest.mark.parametrize("place", [(1.0, 0.0, 0.0), (-1.0, 0.0, 0.0), (0.0, 1.0, 0.0)])
 def test_mean_of_draws_and_its_gradient_everywhere(place):
-    """E[z] = A mu and d E[z_i] / d mu_i = A, at the poles of the turn and where it changes side.
+    """E[z] = A mu and d E[z_i] / d mu_i = A, also at the poles and at the change of sign.
 
     1 000 means of 100 draws, seed 0, four numbers: fails by chance once in 4 000.
     """
@@ -225,9 +231,9 @@ def test_draws_lie_on_the_sphere(dim, dtype):
 
 @pytest.mark.parametrize("dim", DIMS)
 def test_kl_to_the_uniform_prior_in_single_precision(dim):
-    """N17: kappa from 0 to 1e6, to 1e-5 relative, never negative beyond it; 0 at kappa = 0.
+    """float32 KL and its derivative for kappa from 0 to 1e6: 1e-5 relative; 0 at kappa = 0.
 
-    And its derivative.
+    It is never negative beyond that error.
     """
     values, slopes = [], []
     for dtype in (torch.float64, torch.float32):
@@ -252,7 +258,7 @@ def test_entropy_against_draws():
 
 
 def test_kappa_zero_is_the_uniform_distribution():
-    """The same density, moments and entropy, at most 1e-12."""
+    """kappa = 0 has the uniform density, moments and entropy: at most 1e-12."""
     for dim in DIMS:
         p = vi.UniformSphere(dim)()
         q = VonMisesFisherDistribution(torch.eye(dim)[0], torch.tensor(0.0))
@@ -269,7 +275,7 @@ def test_kappa_zero_is_the_uniform_distribution():
 
 
 def test_the_decoder_reads_entries_of_variance_one():
-    """Exactly: |sqrt(d) z|^2 = d. Caught: z itself."""
+    """The decoder reads sqrt(d) z with |sqrt(d) z|^2 = d. Caught: z itself."""
     prior = vi.UniformSphere(40)
     assert torch.allclose(
         prior.decoder_input(prior().sample((9,))).square().mean(-1), torch.ones(9)
@@ -277,7 +283,10 @@ def test_the_decoder_reads_entries_of_variance_one():
 
 
 def test_noise_of_zeros_has_a_direction():
-    """Torch's normal noise is exactly 0 once in 10^7 numbers, and on the circle one is all."""
+    """Noise of exactly 0 has a direction: torch's noise is 0 once in 10^7 numbers.
+
+    On the circle a single number is all the noise.
+    """
     assert unit_vectors(torch.zeros(2, 1)).tolist() == [[1.0], [1.0]]
     assert unit_vectors(torch.zeros(3)).norm().item() == pytest.approx(1.0)
 
@@ -286,7 +295,7 @@ def test_noise_of_zeros_has_a_direction():
 def test_any_output_of_a_network_has_a_direction(dtype):
     """Scales from 1e-30 to 1e30, and zeros, which point along e_1: no gradient, and no NaN.
 
-    Caught: 0 / 0, a square that overflows.
+    Caught: 0 / 0; a square that overflows.
     """
     head = vi.VonMisesFisher(3)
     for scale in (0.0, 1e-30, 1e-3, 1e3, 1e30):
@@ -304,16 +313,16 @@ def test_any_output_of_a_network_has_a_direction(dtype):
 
 
 def test_concentration_comes_from_the_last_output():
-    """1 + softplus. Caught: exp in its place."""
+    """kappa is 1 + softplus of the last output. Caught: exp in its place."""
     q = vi.VonMisesFisher(2)(torch.tensor([0.0, 5.0, 1.0]))
     assert q.concentration.item() == pytest.approx(1 + math.log1p(math.e))
     assert q.loc.tolist() == [0.0, 1.0]
 
 
 def test_noise_belongs_to_the_datum():
-    """N16: a datum draws the same z alone and among others, at most 1e-12.
+    """A datum draws the same z alone and among others: at most 1e-12.
 
-    The number of draws, data and dimensions coincide in every way.
+    The numbers of draws, data and dimensions coincide in any way.
     """
     for num in (1, 3, 4):
         params = torch.randn(3, 4)
@@ -338,7 +347,10 @@ def test_batches_and_samples_of_any_shape():
 
 
 def test_a_value_read_without_gradients_does_not_lose_them():
-    """The gradient of the entropy is the same. Caught: numbers kept from within no_grad."""
+    """Reading a value under no_grad first leaves the gradient of the entropy the same.
+
+    Caught: numbers kept from within no_grad.
+    """
     params = torch.randn(2, 4).requires_grad_()
     fresh, read = vi.VonMisesFisher(3)(params), vi.VonMisesFisher(3)(params)
     with torch.no_grad():
