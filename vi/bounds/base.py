@@ -47,6 +47,19 @@ class Bound(Configurable, nn.Module, ABC):
     An implementer takes hyper-parameters in ``__init__`` and writes ``forward``, and sets
     ``needs``, ``is_elbo`` and ``is_mean_of_weights`` where the defaults do not hold. Checks of the
     data and ``at_step`` come for free.
+
+    >>> import torch, vi
+    >>> from vi.distributions.draw import draw
+    >>> class MeanLogWeight(Bound):
+    ...     def forward(self, model, x, **given):
+    ...         at = draw(model.posterior(x, **given), num_samples=4)
+    ...         log_joint, log_prior = model.log_joint_and_prior(x, at.z, **given)
+    ...         elbo = at.mean(log_joint - at.log_q)
+    ...         return Estimate(elbo, elbo, log_weight_terms(at, log_joint - log_prior, elbo))
+    >>> model = vi.PPCA((4,), latent_dim=2)  # its posterior is exact
+    >>> x = model.sample(5)
+    >>> torch.allclose(MeanLogWeight()(model, x).value, model.log_evidence(x))
+    True
     """
 
     warmup_steps: int = 0

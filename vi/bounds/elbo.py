@@ -21,6 +21,13 @@ class ELBO(SampledBound):
         ConfigurationError: The KL has no closed form, or q has no reparameterised sample.
 
     Reference: Kingma and Welling, 2014, https://arxiv.org/abs/1312.6114, equation 7
+
+    >>> import torch, vi
+    >>> parts = vi.DiagonalGaussian(2), vi.StandardNormal(2), vi.Bernoulli()
+    >>> model = vi.VAE((6,), vi.MLP([8]), vi.MLP([8]), *parts)
+    >>> estimate = ELBO(num_samples=3)(model, torch.ones(5, 6))
+    >>> estimate.value.shape, sorted(estimate.terms)
+    (torch.Size([5]), ['elbo', 'kl', 'reconstruction'])
     """
 
     needs = frozenset({Need.KL})
@@ -50,6 +57,12 @@ class EntropyELBO(SampledBound):
         ConfigurationError: The entropy has no closed form, or q has no reparameterised sample.
 
     Reference: Neal and Hinton, 1998, https://doi.org/10.1007/978-94-011-5014-9_12
+
+    >>> import torch, vi
+    >>> model = vi.PPCA((4,), latent_dim=2)
+    >>> estimate = EntropyELBO(num_samples=3)(model, model.sample(5))
+    >>> sorted(estimate.terms)
+    ['elbo', 'energy', 'entropy', 'kl', 'reconstruction']
     """
 
     needs = frozenset({Need.ENTROPY})
@@ -80,6 +93,12 @@ class LogWeightELBO(SampledBound):
         ConfigurationError: q has no reparameterised sample.
 
     Reference: Ranganath, Gerrish and Blei, 2014, https://arxiv.org/abs/1401.0118
+
+    >>> import torch, vi
+    >>> model = vi.PPCA((4,), latent_dim=2)  # its posterior is exact
+    >>> x = model.sample(5)
+    >>> torch.allclose(LogWeightELBO()(model, x).value, model.log_evidence(x))
+    True
     """
 
     needs = frozenset({Need.DENSITY})

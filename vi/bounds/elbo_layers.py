@@ -29,6 +29,13 @@ class LayeredELBO(SampledBound):
 
     Reference: Sonderby, Raiko, Maaloe, Sonderby and Winther, 2016,
     https://arxiv.org/abs/1602.02282
+
+    >>> import vi
+    >>> parts = vi.DiagonalGaussian(2), vi.StandardNormal(2), vi.Bernoulli()
+    >>> model = vi.VAE((6,), vi.MLP([8]), vi.MLP([8]), *parts)
+    >>> kl = LayeredELBO()(model, torch.ones(5, 6)).terms["kl"]
+    >>> torch.equal(kl, vi.ELBO()(model, torch.ones(5, 6)).terms["kl"])
+    True
     """
 
     needs = frozenset({Need.LAYER_KL})

@@ -21,6 +21,12 @@ class IWAE(SampledBound):
         ConfigurationError: q has no reparameterised sample.
 
     Reference: Burda, Grosse and Salakhutdinov, 2016, https://arxiv.org/abs/1509.00519
+
+    >>> import torch, vi
+    >>> model = vi.PPCA((4,), latent_dim=2)  # its posterior is exact, so all weights are equal
+    >>> x = model.sample(5)
+    >>> torch.allclose(IWAE(num_samples=8)(model, x).value, model.log_evidence(x))
+    True
     """
 
     needs = frozenset({Need.DENSITY, Need.DRAWS})

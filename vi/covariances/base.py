@@ -152,7 +152,14 @@ class Covariance(Configurable, nn.Module, ABC):
         self.make_parameters(1 if self.tied else num_components, dim)
 
     def log_prob(self, x: Float[Tensor, "B D"], loc: Float[Tensor, "C D"]) -> Float[Tensor, "B C"]:
-        """Return log N(x; loc_c, Sigma_c) in nats, (B, C)."""
+        """Return log N(x; loc_c, Sigma_c) in nats, (B, C).
+
+        >>> from vi.covariances.spherical import Spherical
+        >>> covariance = Spherical(scale=1.0)
+        >>> covariance.set_shape(num_components=3, dim=2)
+        >>> covariance.log_prob(torch.zeros(5, 2).double(), torch.zeros(3, 2).double())[0]
+        tensor([-1.8379, -1.8379, -1.8379], dtype=torch.float64)
+        """
         whiten = self.whitening()
         centre = whiten(loc)
         squares = [(whiten(rows[:, None]) - centre).square().sum(-1) for rows in blocks(x, loc)]

@@ -22,6 +22,12 @@ def active_units(
         **given: Variables that the model conditions on, (B, ..).
 
     Reference: Burda, Grosse and Salakhutdinov, 2016, https://arxiv.org/abs/1509.00519, section 5.2
+
+    >>> import vi
+    >>> parts = vi.DiagonalGaussian(2), vi.StandardNormal(2), vi.Bernoulli()
+    >>> model = vi.VAE((6,), vi.MLP([8]), vi.MLP([8]), *parts)
+    >>> active_units(model, torch.ones(5, 6))  # equal data have equal posterior means
+    0
     """
     means = model.posterior(x, **given).mean
     return int((means.var(0, correction=min(1, len(x) - 1)) > threshold).sum())

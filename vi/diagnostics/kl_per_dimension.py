@@ -26,6 +26,12 @@ def kl_per_dimension(
 
     Raises:
         ConfigurationError: q or p does not factorise over the latent dimensions.
+
+    >>> import vi
+    >>> parts = vi.DiagonalGaussian(2), vi.StandardNormal(2), vi.Bernoulli()
+    >>> model = vi.VAE((6,), vi.MLP([8]), vi.MLP([8]), *parts)
+    >>> kl_per_dimension(model, torch.ones(5, 6)).shape
+    torch.Size([2])
     """
     q, p = model.posterior(x, **given), model.prior(**given)
     return closed_form_kl(_factors(q), _factors(p)).mean(0)

@@ -28,6 +28,12 @@ def kl_per_layer(
 
     Raises:
         ConfigurationError: q or p has no layers.
+
+    >>> import vi
+    >>> model = vi.VAE((6,), vi.MLP([8]), vi.MLP([8]), vi.ChainPosterior([3, 2]),
+    ...     vi.ChainPrior([3, 2]), vi.Bernoulli())
+    >>> kl_per_layer(model, torch.ones(5, 6)).shape
+    torch.Size([2])
     """
     q, p = model.posterior(x, **given), model.prior(**given)
     if not (isinstance(q, Chain) and isinstance(p, Chain)):

@@ -23,6 +23,12 @@ def mutual_information(
         **given: Variables that the model conditions on, (N, ..).
 
     Reference: Hoffman and Johnson, 2016; He et al., 2019, https://arxiv.org/abs/1901.05534
+
+    >>> import vi
+    >>> parts = vi.DiagonalGaussian(2), vi.StandardNormal(2), vi.Bernoulli()
+    >>> model = vi.VAE((6,), vi.MLP([8]), vi.MLP([8]), *parts)
+    >>> mutual_information(model, torch.ones(1, 6))  # at most log 1
+    0.0
     """
     q = model.posterior(x, **given)
     at = draw(q, num_samples)

@@ -28,6 +28,20 @@ class ConditionalDistribution(Configurable, nn.Module, ABC):
     Args:
         event_shape: Shape of one event. A likelihood leaves it empty, because the model sets it
             through ``set_event_shape``.
+
+    >>> from torch.distributions import Exponential, Independent
+    >>> class ExponentialLikelihood(ConditionalDistribution):
+    ...     support, needs = constraints.positive, "positive numbers"
+    ...     @property
+    ...     def param_shapes(self):
+    ...         return (self.event_shape,)
+    ...     def forward(self, params):
+    ...         (log_rate,) = self.split(params)
+    ...         return Independent(Exponential(log_rate.exp()), len(self.event_shape))
+    >>> likelihood = ExponentialLikelihood()
+    >>> likelihood.set_event_shape((3,))
+    >>> likelihood(torch.zeros(5, 3)).log_prob(torch.ones(5, 3))[0]
+    tensor(-3.)
     """
 
     support: Constraint

@@ -83,6 +83,9 @@ def mean_rate(x: Tensor, exposure: Tensor | None) -> Tensor:
     Args:
         x: Counts (N, *event), NaN where an entry is missing.
         exposure: (N,) or (N, 1); None counts each datum once.
+
+    >>> mean_rate(torch.tensor([[1.0], [2.0]]), exposure=torch.tensor([1.0, 6.0]))
+    tensor([0.5000])
     """
     total = known(x) if exposure is None else (_over(x, exposure) * ~x.isnan()).sum(0)
     return (x.nansum(0) + 0.5) / total.clamp_min(torch.finfo(x.dtype).tiny)

@@ -19,6 +19,11 @@ class Points:
             decoder evaluates each state once.
         density: Returns log q(z_k|x) in nats, (K, B).
         weights: None for draws, which have equal weights; q(z_k|x) for a support, (K, B).
+
+    >>> import torch
+    >>> at = Points(torch.zeros(3, 5, 2), lambda: torch.zeros(3, 5))
+    >>> at.mean(torch.ones(3, 5))
+    tensor([1., 1., 1., 1., 1.])
     """
 
     def __init__(

@@ -91,7 +91,14 @@ class FlowDistribution(OnePass, EstimatedMoments, Piecewise, Distribution):
         return self._placed(self.transform(self._noise(sample_shape)))  # pyright: ignore
 
     def rsample_and_density(self, sample_shape: Shape = ()) -> ScoredDraws:
-        """Draw z (*sample_shape, *batch, Z) and its log p in one pass through f."""
+        """Draw z (*sample_shape, *batch, Z) and its log p in one pass through f.
+
+        >>> from torch.distributions.transforms import AffineTransform, IndependentTransform
+        >>> f = IndependentTransform(AffineTransform(0.0, torch.ones(3)), 1)
+        >>> p = FlowDistribution(f, *torch.zeros(2, 3))
+        >>> p.rsample((5,)).shape
+        torch.Size([5, 3])
+        """
         noise = self._noise(sample_shape)
         y, log_det = self.transform.call_and_ladj(noise)  # pyright: ignore
         return self._placed(y), lambda: _log_normal(noise) - log_det - self.log_scale.sum(-1)

@@ -7,22 +7,38 @@ _NEAR_FLOOR = 1e-2  # a parameter starts at least this share of the floor above 
 
 
 def known(x: Tensor) -> Tensor:
-    """Return the number of data in which each entry is known, at least 1, (*event)."""
+    """Return the number of data in which each entry is known, at least 1, (*event).
+
+    >>> known(torch.tensor([[1.0, torch.nan], [3.0, torch.nan]]))
+    tensor([2, 1])
+    """
     return (~x.isnan()).sum(0).clamp_min(1)
 
 
 def mean_of(x: Tensor) -> Tensor:
-    """Return the mean of each entry, (*event); 0 for an entry without data."""
+    """Return the mean of each entry, (*event); 0 for an entry without data.
+
+    >>> mean_of(torch.tensor([[1.0, torch.nan], [3.0, torch.nan]]))
+    tensor([2., 0.])
+    """
     return x.nanmean(0).nan_to_num()
 
 
 def variance_of(x: Tensor) -> Tensor:
-    """Return the variance of each entry about its mean, (*event), with the divisor N."""
+    """Return the variance of each entry about its mean, (*event), with the divisor N.
+
+    >>> variance_of(torch.tensor([[1.0, 5.0], [3.0, torch.nan]]))
+    tensor([1., 0.])
+    """
     return (x - mean_of(x)).square().nansum(0) / known(x)
 
 
 def spread_of(x: Tensor) -> Tensor:
-    """Return the standard deviation of each entry, (*event); 1 for an entry that does not vary."""
+    """Return the standard deviation of each entry, (*event); 1 for an entry that does not vary.
+
+    >>> spread_of(torch.tensor([[1.0, 5.0], [5.0, torch.nan]]))
+    tensor([2., 1.])
+    """
     deviation = variance_of(x).sqrt()
     return deviation.where(deviation > 0, torch.ones_like(deviation))
 

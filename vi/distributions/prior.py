@@ -21,6 +21,16 @@ class Prior(Configurable, nn.Module, ABC):
 
     Args:
         event_shape: Shape of z.
+
+    >>> from torch.distributions import Independent, Laplace, constraints
+    >>> class LaplacePrior(Prior):
+    ...     support = constraints.real
+    ...     def __init__(self, latent_dim):
+    ...         super().__init__((latent_dim,))
+    ...     def forward(self, posterior=None):
+    ...         return Independent(Laplace(torch.zeros(self.event_shape), 1.0), 1)
+    >>> LaplacePrior(2)().log_prob(torch.zeros(2))
+    tensor(-1.3863)
     """
 
     support: Constraint

@@ -23,6 +23,17 @@ class OnePass:
     transformation. An implementer writes ``rsample_and_density``; ``rsample`` and
     ``rsample_and_log_prob`` come for free. Put this mixin before the distribution whose
     ``rsample`` it replaces.
+
+    >>> import torch
+    >>> from torch.distributions import LogNormal, Normal
+    >>> class OnePassLogNormal(OnePass, LogNormal):
+    ...     def rsample_and_density(self, sample_shape=()):
+    ...         y = self.base_dist.rsample(sample_shape)
+    ...         return y.exp(), lambda: self.base_dist.log_prob(y) - y
+    >>> p = OnePassLogNormal(torch.zeros(5), torch.ones(5))
+    >>> z, log_p = p.rsample_and_log_prob((3,))
+    >>> torch.allclose(log_p, p.log_prob(z), atol=1e-5)
+    True
     """
 
     @abstractmethod

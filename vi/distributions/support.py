@@ -14,6 +14,12 @@ def require_same_latent(posterior: ConditionalDistribution, prior: Prior | Distr
     Raises:
         SupportMismatch: Their supports differ.
         ConfigurationError: Their event shapes differ.
+
+    >>> from vi.posteriors.diagonal_gaussian import DiagonalGaussian
+    >>> from vi.priors.standard_normal import StandardNormal
+    >>> require_same_latent(DiagonalGaussian(2), StandardNormal(3))
+    Traceback (most recent call last):
+    vi.errors.ConfigurationError: posterior has latent shape (2,), prior has (3,)
     """
     _require_same_support(posterior, prior)
     if posterior.event_shape != prior.event_shape:

@@ -14,6 +14,17 @@ class Initialization(Configurable, ABC):
 
     An implementer writes ``centres`` and raises ``too_few`` if the data have fewer than C distinct
     rows. Random numbers come from torch's default generator.
+
+    >>> import torch
+    >>> class SmallestRows(Initialization):
+    ...     def centres(self, x, num_components):
+    ...         rows = x.unique(dim=0)
+    ...         if len(rows) < num_components:
+    ...             raise too_few(num_components, len(rows))
+    ...         return rows[:num_components]
+    >>> SmallestRows().centres(torch.tensor([[2.0], [1.0], [2.0]]), 2)
+    tensor([[1.],
+            [2.]])
     """
 
     @abstractmethod

@@ -73,6 +73,9 @@ def drawn(weights: Tensor, count: int) -> Tensor:
     Args:
         weights: Non-negative weights, (N,).
         count: Number of indices, drawn with replacement.
+
+    >>> drawn(torch.tensor([0.0, 2.0, 0.0]), 3)
+    tensor([1, 1, 1])
     """
     (candidates,) = weights.nonzero(as_tuple=True)
     cumulated = weights[candidates].double().cumsum(0)

@@ -56,7 +56,12 @@ def lloyd(x: Float[Tensor, "N D"], centres: Float[Tensor, "C D"]) -> Partition:
 
 
 def partition(x: Float[Tensor, "N D"], centres: Float[Tensor, "C D"]) -> Partition:
-    """Assign the data to these centres, at least one datum to each."""
+    """Assign the data to these centres, at least one datum to each.
+
+    >>> found = partition(torch.tensor([[0.0], [1.0], [9.0]]), torch.tensor([[0.0], [8.0]]))
+    >>> found.nearest, found.inertia
+    (tensor([0, 0, 1]), 2.0)
+    """
     squared, nearest = _to_nearest(x, centres)
     _fill(x, nearest, squared, len(centres))
     pairs = zip(x.split(_ROWS), nearest.split(_ROWS), strict=True)

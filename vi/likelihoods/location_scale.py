@@ -47,6 +47,20 @@ class OwnScaleLikelihood(_Located):
 
     Raises:
         ConfigurationError: floor <= 0.
+
+    >>> import torch
+    >>> from torch.distributions import Gumbel
+    >>> from vi.distributions.moments import mean_of, spread_of
+    >>> class GumbelLikelihood(OwnScaleLikelihood):
+    ...     def entries(self, loc, scale):
+    ...         return Gumbel(loc, scale)
+    ...     def moments(self, x):
+    ...         scale = spread_of(x) * 6**0.5 / torch.pi
+    ...         return mean_of(x) - 0.5772 * scale, scale
+    >>> likelihood = GumbelLikelihood(floor=1.0)
+    >>> likelihood.set_event_shape((1,))
+    >>> likelihood(torch.tensor([0.0, -1000.0])).log_prob(torch.zeros(1))
+    tensor(-1.)
     """
 
     def __init__(self, floor: float = 1e-2) -> None:

@@ -102,6 +102,11 @@ class Resize(nn.Module):
 
     Followed by a convolution it avoids the checkerboard artefacts of strided transposed
     convolutions (Odena, Dumoulin and Olah, 2016, https://doi.org/10.23915/distill.00003).
+
+    >>> import torch
+    >>> Resize((2, 4))(torch.tensor([[[[1.0, 2.0]]]]))
+    tensor([[[[1., 1., 2., 2.],
+              [1., 1., 2., 2.]]]])
     """
 
     def __init__(self, size: Size) -> None:
@@ -114,7 +119,12 @@ class Resize(nn.Module):
 
 
 def halve(n_in: int, n_out: int) -> nn.Conv2d:
-    """Return a 3x3 convolution with stride 2, which halves the size, rounding up."""
+    """Return a 3x3 convolution with stride 2, which halves the size, rounding up.
+
+    >>> import torch
+    >>> halve(1, 8)(torch.zeros(5, 1, 7, 7)).shape
+    torch.Size([5, 8, 4, 4])
+    """
     return nn.Conv2d(n_in, n_out, 3, stride=2, padding=1)
 
 

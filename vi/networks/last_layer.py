@@ -32,6 +32,11 @@ def shift_last_layer(network: nn.Module, out_shape: Shape, bias: Tensor) -> None
         out_shape: Event shape of the output.
         bias: One number per output, flattened; a convolution uses the mean over the pixels of a
             channel.
+
+    >>> network = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
+    >>> shift_last_layer(network, (2,), torch.tensor([5.0, 6.0]))
+    >>> network[-1].bias.data
+    tensor([5., 6.])
     """
     layer = last_layer(network, out_shape)
     if layer is not None and layer.bias is not None:
@@ -47,6 +52,12 @@ def scale_last_layer(network: nn.Module, out_shape: Shape, factor: Tensor) -> No
         out_shape: Event shape of the output.
         factor: One factor per output, flattened; a convolution uses the mean over the pixels of a
             channel.
+
+    >>> network = nn.Linear(1, 2)
+    >>> _ = nn.init.ones_(network.weight)
+    >>> scale_last_layer(network, (2,), torch.tensor([0.5, 3.0]))
+    >>> network.weight.data.flatten()
+    tensor([0.5000, 1.0000])
     """
     layer = last_layer(network, out_shape)
     if layer is not None:

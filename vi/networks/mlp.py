@@ -51,6 +51,9 @@ def hidden_linear(n_in: int, n_out: int) -> nn.Linear:
     The variance keeps the size of the activations from layer to layer.
 
     Reference: He, Zhang, Ren and Sun, 2015, https://arxiv.org/abs/1502.01852, equation 10
+
+    >>> hidden_linear(3, 2).bias.data
+    tensor([0., 0.])
     """
     linear = nn.Linear(n_in, n_out)
     nn.init.kaiming_normal_(linear.weight, nonlinearity="relu")

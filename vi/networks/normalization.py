@@ -16,6 +16,12 @@ class Normalization(Configurable, ABC):
     """Recipe for a normalisation of images.
 
     An implementer writes ``__call__``.
+
+    >>> class LayerNormalization(Normalization):
+    ...     def __call__(self, channels):
+    ...         return nn.GroupNorm(1, channels)
+    >>> LayerNormalization()(8).num_groups
+    1
     """
 
     @abstractmethod

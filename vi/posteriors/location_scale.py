@@ -24,6 +24,14 @@ class LocationScalePosterior(ConditionalDistribution):
 
     Raises:
         ConfigurationError: ``latent_dim`` is not positive.
+
+    >>> import torch
+    >>> from torch.distributions import Cauchy, Independent
+    >>> class DiagonalCauchy(LocationScalePosterior):
+    ...     def placed(self, loc, log_scale):
+    ...         return Independent(Cauchy(loc, log_scale.exp()), 1)
+    >>> DiagonalCauchy(2)(torch.zeros(5, 4)).log_prob(torch.zeros(5, 2))[0]
+    tensor(-2.2895)
     """
 
     support = constraints.real

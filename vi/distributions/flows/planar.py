@@ -11,7 +11,7 @@ from vi.distributions.flow import FlowRecipe, zuko
 from vi.errors import require_positive
 
 _START = 0.1  # initial size of u, so that the flow starts near the identity
-_LEAST_SLOPE = 1e-3  # lower limit of 1 + w'u, above which the transform is invertible
+_LEAST_SLOPE = 1e-3  # lower limit of 1 + w'u, which an inverse needs to be positive
 _HALVINGS = 60  # steps of bisection in the inverse
 _IDENTITY = math.log(math.e - 1)  # its softplus is 1
 
