@@ -1,4 +1,4 @@
-"""Where mixtures start: k-means as good as that of scikit-learn, and EM from its groups."""
+"""Starts of mixtures: k-means as good as scikit-learn's, and EM from its groups."""
 
 import warnings
 
@@ -20,11 +20,11 @@ from vi.schemes.base import Context
 
 @pytest.fixture(autouse=True)
 def _double(float64):
-    """Laws run in double precision."""
+    """Run laws in double precision."""
 
 
 def climb(scheme, model, x, epochs=200):
-    """Until it converges, in batches of 50."""
+    """Run EM until it converges, in batches of 50."""
     batches = [Batch(x[i], {}, i) for i in torch.arange(len(x)).split(50)]
     for _ in range(epochs):
         for batch in batches:
@@ -35,7 +35,7 @@ def climb(scheme, model, x, epochs=200):
 
 
 def kmeans(x, num_components, seed=0):
-    """model=kmeans scheme=hard_em as the command line makes them."""
+    """Return model=kmeans with scheme=hard_em, as the command line makes them."""
     torch.manual_seed(seed)
     plain = composed("train", ["model=kmeans", f"num_components={num_components}"], Run)
     model = build("model", plain["model"], defaults={**plain, "data_shape": x.shape[1:]})
@@ -52,7 +52,7 @@ def inertia(model, x):
 
 
 def seventeen():
-    """Seventeen rows, nine of them different."""
+    """Return seventeen rows, nine of them distinct."""
     pairs = "10 3 11 4 50 20 50 20 10 3 45 25 53 17 45 25 11 4 48 23 47 9 2 1 2 1 2 0 2 1 2 0 2 0"
     return torch.tensor([float(n) for n in pairs.split()]).unflatten(0, (17, 2))
 
@@ -62,7 +62,10 @@ def blobs(num=12, n=600, dim=4):
 
 
 def test_three_values_are_three_centres():
-    """Caught: responsibilities of 0.9, which pull small groups to the mean and leave one empty."""
+    """Three distinct values become three centres.
+
+    Caught: responsibilities of 0.9, which pull small groups to the mean and leave one empty.
+    """
     x = torch.tensor([0.0, 1.0] * 5 + [100.0] * 10)[:, None]
     for offset in (0.0, 1e10):
         model = kmeans(x + offset, 3)
@@ -73,7 +76,7 @@ def test_three_values_are_three_centres():
 
 @pytest.mark.parametrize("num_components", range(5, 10))
 def test_duplicates_are_grouped_as_by_scikit_learn(num_components):
-    """At most 1e-9 above its inertia."""
+    """With duplicates the inertia is at most 1e-9 above scikit-learn's."""
     x = seventeen()
     theirs = KMeans(num_components, n_init=10, random_state=0).fit(x.numpy()).inertia_
     assert inertia(kmeans(x, num_components), x) <= theirs + 1e-9
@@ -87,7 +90,10 @@ def test_more_components_than_different_data_are_refused_by_their_number():
 
 @pytest.mark.parametrize("num_components", [2, 3, 5])
 def test_few_groups_have_the_inertia_of_scikit_learn(num_components):
-    """Of its best of ten, at most 0.1 % more, from two seeds. Caught: a single start."""
+    """From two seeds the inertia is at most 0.1 % above scikit-learn's best of ten.
+
+    Caught: a single start.
+    """
     x = blobs()
     theirs = KMeans(num_components, n_init=10, random_state=0).fit(x.numpy()).inertia_
     for seed in range(2):
@@ -97,7 +103,10 @@ def test_few_groups_have_the_inertia_of_scikit_learn(num_components):
 @pytest.mark.slow
 @pytest.mark.parametrize("num_components", [10, 20])
 def test_many_groups_have_no_more_inertia_than_those_of_scikit_learn(num_components):
-    """The median over ten seeds against that over ten of its random states, best of ten each."""
+    """The median over ten seeds is at most that over ten random states of scikit-learn.
+
+    Each of those is its best of ten starts.
+    """
     x = blobs(30, 1500)
     ours = [inertia(kmeans(x, num_components, seed), x) for seed in range(10)]
     theirs = [KMeans(num_components, n_init=10, random_state=s).fit(x) for s in range(10)]
@@ -117,7 +126,7 @@ def test_an_empty_group_takes_the_farthest_datum():
 
 
 def test_a_swap_leaves_a_bad_optimum():
-    """Two centres in one group and one between two others: no iteration of Lloyd's mends it."""
+    """A swap escapes two centres in one group and one between two others, which Lloyd's cannot."""
     x = torch.cat([torch.randn(50, 1), 100 + torch.randn(50, 1), 110 + torch.randn(50, 1)])
     stuck = lloyd(x, torch.tensor([[-0.5], [0.5], [105.0]]))
     assert stuck.inertia > 2000
@@ -126,7 +135,7 @@ def test_a_swap_leaves_a_bad_optimum():
 
 
 def tight():
-    """Groups whose spread is 1e-5 of their distances, two of them close together."""
+    """Return groups whose spread is 1e-5 of their distances, two of them close together."""
     centres = torch.tensor([[0.0, 0.0], [0.0, 0.1], [100.0, 100.0], [-50.0, 70.0]])
     return (centres[:, None] + 1e-3 * torch.randn(4, 12, 2)).flatten(0, 1)
 
@@ -134,9 +143,10 @@ def tight():
 @pytest.mark.parametrize("kind", ["full", "diagonal", "spherical", "tied"])
 @pytest.mark.parametrize("num_components", [2, 4])
 def test_soft_em_of_tight_groups_is_as_good_as_the_best_of_ten(kind, num_components):
-    """At least scikit-learn's best of ten less 0.01 nats, far from 0 too: at most 1e-6 apart.
+    """log p(x) is at least scikit-learn's best of ten minus 0.01 nats, also far from 0.
 
-    Caught: a start that is smeared over all groups.
+    With the data moved by 2^33 it is the same to 1e-4 nats. Caught: a start that is smeared over
+    all groups.
     """
     x = (tight() * 2**14).round() / 2**14
     name = {"diagonal": "diag"}.get(kind, kind)
@@ -166,9 +176,9 @@ def test_soft_em_of_tight_groups_is_as_good_as_the_best_of_ten(kind, num_compone
 @pytest.mark.parametrize("make", [vi.Full, vi.Diagonal, vi.Spherical])
 @pytest.mark.parametrize("tied", [False, True])
 def test_a_floor_is_the_maximum_above_it(make, tied):
-    """No covariance above the floor has a greater energy: 50 tries; and it holds where it says.
+    """The floored covariance has the greatest energy of 50 others above the floor.
 
-    Caught: the floor added to the covariance.
+    It also lies where it should. Caught: the floor added to the covariance.
     """
     x = torch.cat([torch.randn(40, 3) * torch.tensor([1.0, 1.0, 1e-4]), 5 + torch.randn(40, 3)])
     model = vi.GMM((3,), 2, make(tied=tied, floor=0.05))

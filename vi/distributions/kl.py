@@ -25,8 +25,8 @@ _MINUS_HALF = torch.tensor(-0.5)  # a tensor, because torch would convert a numb
 def closed_form_kl(q: Distribution, p: Distribution) -> Tensor:
     """Return KL(q || p) = E_q[log q(z) - log p(z)] in nats, summed over the event.
 
-    Pairs whose formula in torch overflows or underflows in single precision have their own formula
-    here; all others use torch's registry.
+    Pairs that torch lacks, or whose formula in torch overflows or underflows in single precision,
+    have a formula here; all others use torch's registry.
 
     Args:
         q: Distribution with batch_shape (*batch).
