@@ -1,4 +1,4 @@
-"""How often a model was asked: the fair axis of a comparison."""
+"""Counts of encoder and decoder evaluations: the fair axis of a comparison of methods."""
 
 import functools
 from collections.abc import Callable, Iterator
@@ -11,15 +11,16 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 COUNTED = {"likelihood": "decoder", "posterior": "encoder", "parameters_of": "encoder"}
-"""What the rows of each method of a model, or of its inference, went through."""
+"""The network that each counted method of a model or of its inference evaluates."""
 
 
 @dataclass
 class Evaluations:
-    """Rows that went through the encoder, and rows that went through the decoder.
+    """Numbers of rows evaluated by the encoder and by the decoder.
 
-    One datum with K draws is one row of the encoder and K rows of the decoder; for an exact model
-    the posterior of a datum is a row of the encoder.
+    One datum with K draws counts as one row of the encoder and K rows of the decoder. For an exact
+    model the posterior of a datum counts as a row of the encoder. A method that takes
+    several gradients per batch evaluates more rows per epoch, so compare methods at equal rows.
     """
 
     encoder: int = 0
@@ -28,6 +29,8 @@ class Evaluations:
 
 @dataclass
 class _Account:
+    """The counts, and how many calls were counted, by which nested calls are recognised."""
+
     evaluations: Evaluations
     calls: dict[str, int] = field(default_factory=lambda: {"encoder": 0, "decoder": 0})
 
@@ -37,9 +40,9 @@ _current: ContextVar[_Account | None] = ContextVar("account of evaluations", def
 
 @contextmanager
 def tallied(evaluations: Evaluations) -> Iterator[None]:
-    """Within this block every row that a model computes is added up.
+    """Add the rows of every evaluation inside the ``with`` block to ``evaluations``.
 
-    Not what is asked of a model in evaluation mode: to look on costs a training nothing.
+    Rows in evaluation mode are not counted: monitoring is not a cost of training.
     """
     token = _current.set(_Account(evaluations))
     try:
@@ -49,10 +52,14 @@ def tallied(evaluations: Evaluations) -> Iterator[None]:
 
 
 def tallying(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
-    """The method of a model or of its inference, adding its rows to the account that is open.
+    """Wrap a method of a model or of its inference, so that its rows are counted.
 
-    What another method has counted on the way is not counted twice. A datum costs as many rows of
-    the encoder as its inference passes it through networks.
+    If a nested call has already counted the rows, they are not counted again. A datum counts as
+    ``passes`` rows of the encoder, the number of times that its inference evaluates the networks.
+
+    Args:
+        name: The method's name, a key of ``COUNTED``.
+        method: The method.
     """
     kind = COUNTED[name]
 
@@ -75,5 +82,6 @@ def tallying(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _rows(result: Tensor | Distribution) -> int:
+    """Return the number of rows of a result: its batch size, with the K draws for a likelihood."""
     shape = result.batch_shape if isinstance(result, Distribution) else result.shape[:1]
     return shape.numel()

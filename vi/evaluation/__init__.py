@@ -1,1 +1,1 @@
-"""log p(x), and how far the bound is from it."""
+"""Evaluations: log p(x), and the gap between the bound and log p(x)."""

@@ -1,4 +1,4 @@
-"""The role of an evaluation: a number per datum, and what to say of a whole data set."""
+"""The interface of evaluations: values for each datum, and a summary of the data set."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -12,17 +12,20 @@ from vi.inputs import admitting
 from vi.models.base import LatentVariableModel
 from vi.options import Configurable
 
-_MOST_SAMPLES = 10_000_000  # at a microsecond for each, three hours for a thousand data
+_MOST_SAMPLES = 10_000_000  # at a microsecond each, three hours for a thousand data
 
 
 class Evaluation(Configurable, ABC):
-    """Something that can be measured of a trained model on held-out data.
+    """A quantity of a trained model that is measured on held-out data.
 
-    An implementer writes ``__call__`` and ``summarize``; x is looked at before (``vi.inputs``).
-    ``num_samples`` are its draws for each datum.
+    An implementer writes ``__call__``, which measures each datum, and ``summarize``, which reduces
+    the columns of all data to a few numbers. Comes for free: x is checked and converted before
+    ``__call__`` (``vi.inputs``), and ``vi.evaluate`` runs both over a split with noise that
+    depends on the seed and the datum only.
     """
 
     num_samples: int = 1
+    """Number of draws for each datum, by which progress is reported."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -33,18 +36,27 @@ class Evaluation(Configurable, ABC):
     def __call__(
         self, model: LatentVariableModel, x: Tensor, **given: Tensor
     ) -> dict[str, Float[Tensor, " B"]]:
-        """Measure each datum of a batch; columns by name, in nats unless named otherwise."""
+        """Measure each datum of a batch.
+
+        Args:
+            model: The trained model, in evaluation mode.
+            x: Data (B, *event).
+            **given: What the model conditions on.
+
+        Returns:
+            Columns (B,) by name, in nats unless the name says otherwise.
+        """
 
     @abstractmethod
     def summarize(self, columns: Mapping[str, Float[Tensor, " N"]]) -> dict[str, float]:
-        """The numbers of a data set from the columns of all its data."""
+        """Reduce the columns (N,) of all data to the numbers of the data set, by name."""
 
 
 def require_samples(num_samples: int) -> None:
-    """Refuse a number of samples that is none, or that nobody would wait for.
+    """Refuse a number of samples that is not positive, or above ten million.
 
     Raises:
-        ConfigurationError: It is not positive, or above ten million.
+        ConfigurationError: The number is out of this range.
     """
     require_positive("num_samples", num_samples)
     if num_samples > _MOST_SAMPLES:

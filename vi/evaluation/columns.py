@@ -1,4 +1,4 @@
-"""Means over a data set that do not depend on how it was cut into batches."""
+"""Means over a data set that do not depend on the batch size."""
 
 from collections.abc import Mapping
 
@@ -9,7 +9,10 @@ from vi.bounds.base import Estimate
 
 
 class Columns:
-    """Collects (B,) columns by name; reduces once, in float64.
+    """Collects columns (B,) by name and reduces them once, in float64.
+
+    A mean of batch means would weight a smaller last batch too much, and a running float32 sum
+    would depend on the order; here every datum counts the same.
 
     >>> means = Columns()
     >>> means.add({"elbo": torch.tensor([-1.0, -2.0])})
@@ -22,24 +25,24 @@ class Columns:
         self.columns: dict[str, list[Tensor]] = {}
 
     def add(self, columns: Mapping[str, Tensor]) -> None:
-        """Add the rows of a batch; nothing is computed, so nothing waits for the device."""
+        """Store the rows of a batch; nothing is computed, so nothing waits for the device."""
         for name, column in columns.items():
             self.columns.setdefault(name, []).append(column.detach())
 
     def column(self, name: str) -> Tensor:
-        """All rows, (N,), float64, on the CPU."""
+        """Return all rows of a column, (N,), float64, on the CPU."""
         return torch.cat(self.columns[name]).cpu().double()
 
     def mean(self) -> dict[str, float]:
-        """The mean of every column."""
+        """Return the mean of every column."""
         return {name: self.column(name).mean().item() for name in self.columns}
 
     def first_not_finite(self) -> int:
-        """The first batch that holds a NaN or an infinity; there has to be one."""
+        """Return the number of the first batch with a NaN or an infinity; there must be one."""
         batches = zip(*self.columns.values(), strict=True)
         return next(i for i, b in enumerate(batches) if not all(c.isfinite().all() for c in b))
 
 
 def terms(estimate: Estimate) -> dict[str, Tensor]:
-    """What is logged of an estimate: its value as ``bound``, and its terms."""
+    """Return what is logged of an estimate: its value under the name ``bound``, and its terms."""
     return {"bound": estimate.value, **estimate.terms}

@@ -14,13 +14,16 @@ from vi.models.base import LatentVariableModel
 class ImportanceSampling(Evaluation):
     """The mean of ``log_likelihood`` over a data set, with two standard errors.
 
-    ``log_likelihood_se`` is the Monte-Carlo error of the mean over these very data,
-    sqrt(sum_n se_n^2) / N; ``log_likelihood_data_se`` is what another test set of the same size
-    would change, sd_n / sqrt(N). The first takes two samples, the second two data; without them it
-    is left out.
+    * ``log_likelihood_se`` is the Monte-Carlo error of the mean over these data,
+      sqrt(sum_n se_n^2) / N. It needs K of at least 2.
+    * ``log_likelihood_data_se`` is the standard error over data, sd_n / sqrt(N): how much another
+      test set of the same size would change the mean. It needs at least two data.
 
     Args:
-        num_samples: K for each datum.
+        num_samples: K, the number of draws for each datum.
+
+    Raises:
+        ConfigurationError: ``num_samples`` is not positive, or above ten million.
     """
 
     def __init__(self, num_samples: int = 5000) -> None:
@@ -30,12 +33,12 @@ class ImportanceSampling(Evaluation):
     def __call__(
         self, model: LatentVariableModel, x: Tensor, **given: Tensor
     ) -> dict[str, Float[Tensor, " B"]]:
-        """See ``Evaluation``."""
+        """Return log p(x) in nats, its standard error, and the effective sample size: (B,)."""
         value, error, ess = log_likelihood(model, x, self.num_samples, **given)
         return {"log_likelihood": value, "standard_error": error, "effective_sample_size": ess}
 
     def summarize(self, columns: Mapping[str, Float[Tensor, " N"]]) -> dict[str, float]:
-        """See ``Evaluation``."""
+        """Return the mean (nats per datum), its standard errors, K, and the median sample size."""
         value, error = columns["log_likelihood"], columns["standard_error"]
         n, numbers = len(value), {"log_likelihood": value.mean().item()}
         if self.num_samples > 1:

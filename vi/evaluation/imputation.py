@@ -1,4 +1,4 @@
-"""E[x_missing | x_observed], and how probable the truth was, by importance sampling."""
+"""Imputation: E[x_missing | x_observed] and log p(x_held_out | x_observed)."""
 
 from typing import NamedTuple
 
@@ -16,16 +16,17 @@ from vi.inputs import admitting
 from vi.models.base import LatentVariableModel
 from vi.progress import watched
 
-_ROUNDING = 1e-14  # of a difference of sums in double precision
+_ROUNDING = 1e-14  # relative rounding error of a difference of sums in double precision
 
 
 class Imputed(NamedTuple):
-    """What a model makes of the missing entries of each datum.
+    """Estimates for the missing entries of each datum.
 
-    ``x`` is E[x|x_observed] where an entry is missing, and the datum itself elsewhere.
-    ``log_likelihood`` estimates log p(x_held_out|x_observed) in nats, 0 where nothing is held out;
-    it is a difference of two logarithms of means, each biased downwards, and ``standard_error`` is
-    that of the difference. ``effective_sample_size`` is that of the weights behind ``x``.
+    ``x`` is E[x|x_observed] at missing entries and the datum itself elsewhere. ``log_likelihood``
+    estimates log p(x_held_out|x_observed) in nats; it is 0 if nothing is held out. It is a
+    difference of two logarithms of means, each biased downwards, and ``standard_error`` is the
+    standard error of the difference. ``effective_sample_size`` belongs to the weights behind
+    ``x``.
     """
 
     x: Float[Tensor, " B *event"]
@@ -45,26 +46,30 @@ def impute(
     held_out: Bool[Tensor, " B *event"] | None = None,
     **given: Tensor,
 ) -> Imputed:
-    """Fill in what is missing, by self-normalised importance weights over z ~ q(z|x_observed).
+    """Estimate missing entries by self-normalised importance weights over z ~ q(z|x_observed).
 
     With w_k = p(x_observed, z_k) / q(z_k|x_observed),
 
         E[x|x_observed] = sum_k w_k E[x|z_k] / sum_k w_k
         p(x_held_out|x_observed) = sum_k w_k p(x_held_out|z_k) / sum_k w_k
 
-    Streams over data and samples, so the memory grows with neither.
+    Data and samples are processed in blocks, so the memory does not grow with their number.
 
     Args:
         model: Gives p(z), p(x|z) with entries that are independent given z, and q(z|x_observed).
-        x: Data (B, *event); what stands in a missing entry that is not held out does not matter.
-        num_samples: K.
-        observed: True where the model sees x.
-        held_out: True where x holds the truth of a missing entry; nowhere if not given.
+        x: Data (B, *event); a missing entry that is not held out may contain anything.
+        num_samples: K, the number of draws for each datum.
+        observed: True where the model may read x.
+        held_out: True where x contains the true value of a missing entry; nowhere if not given.
         **given: What else the model conditions on.
 
+    Returns:
+        The imputed data (B, *event) and three columns (B,), see ``Imputed``.
+
     Raises:
-        ConfigurationError: No samples, or a likelihood whose entries hang together.
-        DataError: No data, or data that the model does not take.
+        ConfigurationError: ``num_samples`` is not positive, or the entries of x are not
+            independent given z.
+        DataError: There are no data, or the model cannot take them.
 
     Reference: Mattei and Frellsen, 2019, https://arxiv.org/abs/1812.02633
     """
@@ -86,6 +91,7 @@ def _impute(
     held_out: Tensor,
     **given: Tensor,
 ) -> Imputed:
+    """Impute one block of data, drawing K samples in chunks."""
     q = model.posterior(x, observed=observed, **given)
     sums: list[Tensor] = []
     means: list[Tensor] = []
@@ -107,11 +113,11 @@ def _impute(
 
 
 def _log_sums(log_w: Tensor, log_v: Tensor) -> Tensor:
-    """log of the sums over K of w, v, w^2, v^2 and w v: (5, B)."""
+    """Return the log of the sums over K of w, v, w^2, v^2 and w v, (5, B)."""
     terms = (log_w, log_v, 2 * log_w, 2 * log_v, log_w + log_v)
     return torch.stack([term.logsumexp(0) for term in terms])
 
 
 def _weighted(weights: Tensor, values: Tensor) -> Tensor:
-    """sum_k weights (K, B) values (K, B, *event)."""
+    """Return sum_k weights_kb values_kb..., from (K, B) and (K, B, *event)."""
     return torch.einsum("kb,kb...->b...", weights.to(values.dtype), values)

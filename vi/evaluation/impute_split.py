@@ -1,4 +1,4 @@
-"""A data set's missing entries: what a model makes of them, and how probable the truth was."""
+"""Imputation of the missing entries of a data set."""
 
 from collections.abc import Iterator
 
@@ -18,7 +18,7 @@ from vi.fast import session
 from vi.models.base import LatentVariableModel
 from vi.progress import watched
 
-_BLOCK = 4096  # training data that are looked at once
+_BLOCK = 4096  # training data read at once
 
 
 @torch.no_grad()
@@ -32,25 +32,25 @@ def impute_split(
     batch_size: int = 500,
     limit: int | None = None,
 ) -> dict[str, Tensor]:
-    """Impute every datum of a split, and score what was hidden and is known.
+    """Impute every datum of a split, and score the entries that were hidden and are known.
 
     Args:
         model: In evaluation mode, on the device of the data.
-        split: Some of whose entries are missing.
-        train: What the independent model, which has no latent, learns from.
+        split: Data with missing entries.
+        train: Data to fit the baseline with independent entries and no latent.
         num_samples: K of ``impute``.
-        seed: The noise of a datum is a function of (seed, datum), and so are dynamic bits.
-        batch_size: Changes the speed only, never a number.
-        limit: Only so many data, spread evenly over the split.
+        seed: The noise of a datum is a function of (seed, datum); dynamic binarisation too.
+        batch_size: Affects the speed only, never a number.
+        limit: Impute only this many data, spread evenly over the split.
 
     Returns:
-        On the CPU, a row for each datum: ``x`` (E[x|x_observed] where an entry is missing),
+        Tensors on the CPU with a row for each datum: ``x`` (E[x|x_observed] at missing entries),
         ``observed``, ``truth`` (NaN where it is not known); in nats ``log_likelihood`` of the
         entries that are held out (hidden, and known), its ``standard_error``, ``independent`` (the
-        same of a model whose entries are independent); and ``effective_sample_size``.
+        same under the baseline); and ``effective_sample_size``.
 
     Raises:
-        ConfigurationError: Nothing is missing; a size that is not positive.
+        ConfigurationError: No entry is missing, or a size is not positive.
     """
     require_positive("batch_size", batch_size)
     n = len(split) if limit is None else min(limit, len(split))
@@ -78,6 +78,7 @@ def _impute_block(
     num_samples: int,
     independent: IndependentEntries,
 ) -> dict[str, Tensor]:
+    """Impute the data at ``index``; returns the columns of ``impute_split``."""
     given = split.batch(index).given
     observed, truth = given.pop("observed"), split.values(index)
     held_out = ~observed & ~truth.isnan()
@@ -87,7 +88,7 @@ def _impute_block(
 
 
 def _independent(model: LatentVariableModel, train: Split) -> IndependentEntries:
-    """Frequencies where the likelihood is of numbers on a grid, else Gaussians."""
+    """Return the baseline: frequencies for a likelihood on a grid of numbers, else Gaussians."""
 
     def blocks() -> Iterator[tuple[Tensor, Tensor]]:
         for index in torch.arange(len(train), device=train.stored.device).split(_BLOCK):
@@ -100,9 +101,15 @@ def _independent(model: LatentVariableModel, train: Split) -> IndependentEntries
 
 
 def imputation_numbers(columns: dict[str, Tensor]) -> dict[str, float]:
-    """The numbers of a data set from what ``impute_split`` gives, in nats per datum and per entry.
+    """Summarise the columns of ``impute_split``, in nats per datum and nats per entry.
 
-    ``held_out_log_likelihood_se`` is the Monte-Carlo error of the mean over these very data.
+    ``held_out_log_likelihood_se`` is the Monte-Carlo error of the mean over these data.
+
+    Args:
+        columns: What ``impute_split`` returned.
+
+    Returns:
+        Numbers by name; those of held-out entries are absent if nothing is held out.
     """
     observed, truth = columns["observed"], columns["truth"]
     n, held_out = len(truth), int((~observed & ~truth.isnan()).sum())

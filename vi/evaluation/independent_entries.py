@@ -1,4 +1,4 @@
-"""Models without a latent, whose entries know nothing of each other: what others have to beat."""
+"""Baselines of imputation: models without a latent, whose entries are independent."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
@@ -10,24 +10,26 @@ from jaxtyping import Float
 from torch import Tensor
 
 Blocks = Callable[[], Iterable[tuple[Tensor, Tensor]]]
-"""Goes through training data x (B, *event), and observed (B, *event), from the start."""
+"""Iterates over training data x (B, *event) and observed (B, *event), from the start each call."""
 
 
 class IndependentEntries(ABC):
-    """Abstract: p(x) = prod_d p_d(x_d), each p_d from the training data in which d is observed.
+    """A model p(x) = prod_d p_d(x_d), with each p_d fitted to the data in which d is observed.
 
-    An implementer writes ``log_prob``.
+    An implementer writes ``log_prob``. A latent-variable model should predict held-out entries
+    better than this baseline, as it can use the observed entries.
     """
 
     @abstractmethod
     def log_prob(self, x: Float[Tensor, " B *event"]) -> Float[Tensor, " B *event"]:
-        """log p_d(x_d) in nats, entry by entry."""
+        """Return log p_d(x_d) in nats for every entry of x (B, *event)."""
 
 
 class EntryFrequencies(IndependentEntries):
-    """p_d(v) = (n_dv + 1) / (n_d + V): how often entry d was v, over the V values of all entries.
+    """p_d(v) = (n_dv + 1) / (n_d + V), with n_dv the count of value v at entry d.
 
-    A value that no entry of the training data has counts as one of them.
+    V is the number of distinct values over all entries, and n_d = sum_v n_dv. A value that no
+    entry of the training data takes gets the probability of a value with count 0.
 
     Args:
         blocks: The training data.
@@ -44,7 +46,7 @@ class EntryFrequencies(IndependentEntries):
         self.counts = reduce(add, (self._count(*block) for block in blocks()))
 
     def log_prob(self, x: Float[Tensor, " B *event"]) -> Float[Tensor, " B *event"]:
-        """See ``IndependentEntries``."""
+        """Return log p_d(x_d) in nats, (B, *event), float64."""
         index, known = self._index(x.flatten(1))
         of_value = self.counts.expand(len(x), -1, -1).gather(2, index[..., None]).squeeze(2)
         n = self.counts.sum(-1)
@@ -52,7 +54,7 @@ class EntryFrequencies(IndependentEntries):
         return p.log().view(x.shape)
 
     def _count(self, x: Tensor, observed: Tensor) -> Tensor:
-        """n_dv, (D, V)."""
+        """Return the counts n_dv, (D, V)."""
         index, _ = self._index(x.flatten(1))
         entry = torch.arange(index.shape[1], device=x.device) * len(self.values)
         where = (entry + index)[observed.flatten(1)]
@@ -60,13 +62,13 @@ class EntryFrequencies(IndependentEntries):
         return flat.view(index.shape[1], -1)
 
     def _index(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Which value each entry is, and whether it is any."""
+        """Return the position of each entry in ``values``, and whether it is one of them."""
         index = torch.searchsorted(self.values, x.contiguous()).clamp_max(len(self.values) - 1)
         return index, self.values[index] == x
 
 
 class EntryGaussians(IndependentEntries):
-    """p_d = N(mean_d, sd_d^2) of the training data; sd_d = 1 for an entry that does not vary.
+    """p_d = N(mean_d, sd_d^2) of the training data; sd_d = 1 for a constant entry.
 
     Args:
         blocks: The training data.
@@ -82,12 +84,12 @@ class EntryGaussians(IndependentEntries):
         self.scale = scale.where(scale > 0, torch.ones_like(scale))
 
     def log_prob(self, x: Float[Tensor, " B *event"]) -> Float[Tensor, " B *event"]:
-        """See ``IndependentEntries``."""
+        """Return log p_d(x_d) in nats, (B, *event), float64."""
         return torch.distributions.Normal(self.loc, self.scale, validate_args=False).log_prob(x)
 
 
 def _mean(blocks: Blocks, of: Callable[[Tensor], Tensor]) -> Tensor:
-    """Over the data in which an entry is observed, in float64."""
+    """Return the mean of ``of(x)`` over the data in which an entry is observed, in float64."""
     sums = (of(x.double()).where(observed, 0.0).sum(0) for x, observed in blocks())
     counts = (observed.sum(0) for _, observed in blocks())
     return reduce(add, sums) / reduce(add, counts)

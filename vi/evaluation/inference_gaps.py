@@ -1,4 +1,4 @@
-"""How far the bound is from log p(x), and whether the family of q or the encoder is to blame."""
+"""The gap log p(x) - ELBO(q), split between the family of q and the encoder."""
 
 import math
 from collections.abc import Mapping
@@ -21,20 +21,24 @@ from vi.refinement.base import Refinement
 
 
 class InferenceGaps(Evaluation):
-    """log p(x) - ELBO(q), as what the family of q costs and what the encoder costs.
+    """The gap log p(x) - ELBO(q), as the sum of an approximation gap and an amortization gap.
 
-    With q* the best q of the family for one datum, which is where refining what the encoder says
-    has come to,
+    Let q* be the best q of the family for one datum, found by refining the encoder's output. Then
 
-        log p(x) - ELBO(q) = [log p(x) - ELBO(q*)] + [ELBO(q*) - ELBO(q)]:
+        log p(x) - ELBO(q) = [log p(x) - ELBO(q*)] + [ELBO(q*) - ELBO(q)].
 
-    the approximation gap, that a richer family closes, and the amortization gap, that a better
-    encoder or more training closes. log p(x) is the importance-sampling estimate from q*.
+    The first term is the approximation gap, which a richer family of q closes. The second is the
+    amortization gap, which a better encoder or longer training closes. log p(x) is estimated by
+    importance sampling from q*.
 
     Args:
-        refinement: How q* is found; enough steps for it to stand still.
-        num_samples: K, of each of the three means for each datum.
-        num_draws: Of each gradient on the way to q*.
+        refinement: Finds q*; it needs enough steps to converge.
+        num_samples: K, the number of draws in each of the three means for each datum.
+        num_draws: Number of draws for each gradient of the refinement.
+
+    Raises:
+        ConfigurationError: A number of draws is not positive, or ``num_samples`` is above ten
+            million.
 
     Reference: Cremer, Li and Duvenaud, 2018, https://arxiv.org/abs/1801.03558
     """
@@ -51,7 +55,11 @@ class InferenceGaps(Evaluation):
     def __call__(
         self, model: LatentVariableModel, x: Tensor, **given: Tensor
     ) -> dict[str, Float[Tensor, " B"]]:
-        """See ``Evaluation``."""
+        """Return log p(x), ELBO(q*) and both gaps in nats, each (B,).
+
+        Raises:
+            ConfigurationError: q(z|x) has no variational parameters to refine.
+        """
         groups = []
         for rows in groups_of_rows(len(x), DATA_AT_ONCE):
             group = {k: v[rows] for k, v in given.items()}
@@ -67,7 +75,7 @@ class InferenceGaps(Evaluation):
     def _measured(
         self, model: LatentVariableModel, x: Tensor, given: Mapping[str, Tensor]
     ) -> Float[Tensor, "3 B"]:
-        """ELBO(q), ELBO(q*) and log p(x)."""
+        """Return ELBO(q), ELBO(q*) and log p(x), (3, B)."""
         inference = require_parametric(model.inference, type(self).__name__)
         said = inference.parameters_of(model, x, **given)
 
@@ -87,7 +95,7 @@ class InferenceGaps(Evaluation):
         x: Tensor,
         given: Mapping[str, Tensor],
     ) -> tuple[Tensor, Tensor]:
-        """The mean of log w and the logarithm of the mean of w, (B,), w = p(x, z) / q(z)."""
+        """Return the mean of log w and the log of the mean of w = p(x, z) / q(z), (B,) each."""
         inference = require_parametric(model.inference, type(self).__name__)
         q, sums, log_sums, drawn = inference.at(model, parameters), [], [], 0
         for size in watched(list(chunks(self.num_samples, x))):
@@ -100,7 +108,7 @@ class InferenceGaps(Evaluation):
         return torch.stack(sums).sum(0) / drawn, log_mean
 
     def summarize(self, columns: Mapping[str, Float[Tensor, " N"]]) -> dict[str, float]:
-        """See ``Evaluation``; with what another test set of the same size would change."""
+        """Return the mean of each column in nats per datum, and its standard error over data."""
         numbers = {name: column.mean().item() for name, column in columns.items()}
         for name, column in columns.items():
             if len(column) > 1:

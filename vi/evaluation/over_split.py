@@ -1,4 +1,4 @@
-"""A data set's numbers: bounds and evaluations, each datum with its own noise."""
+"""Means of bounds and evaluations over a data set, with separate noise for each datum."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +17,7 @@ from vi.inputs import admitted, as_it_is
 from vi.models.base import LatentVariableModel
 from vi.progress import watched
 
-_DRAWS = 10_000  # at least so many values of the bound in a mean, however few data there are
+_DRAWS = 10_000  # least number of values of the bound in a mean, even for few data
 
 
 @torch.no_grad()
@@ -32,27 +32,28 @@ def evaluate(
     limit: int | None = None,
     repeats: int | None = None,
 ) -> dict[str, float]:
-    """The means of a bound and its terms, and the numbers of an evaluation.
+    """Return the means of a bound and its terms over a split, and the numbers of an evaluation.
 
-    A model that knows log p(x) exactly has it measured as ``log_evidence``.
+    If the model has an exact log p(x), its mean is returned as ``log_evidence``. The noise of a
+    datum is a function of the seed and the datum, so the numbers do not depend on the batch size.
 
     Args:
-        model: In evaluation mode while this runs.
-        split: On the model's device.
-        bound: Evaluated ``repeats`` times.
-        evaluation: What else to measure.
+        model: Put in evaluation mode while this runs.
+        split: Data on the model's device.
+        bound: Evaluated ``repeats`` times for each datum.
+        evaluation: What else to measure; None measures the bound only.
         seed: The noise of a datum is a function of (seed, datum).
-        batch_size: Changes the speed only, never a number.
-        limit: Only so many data, spread evenly over the split.
-        repeats: Draws of the bound for each datum; None makes a mean of at least 10 000 values,
-            however few data there are.
+        batch_size: Affects the speed only, never a number.
+        limit: Evaluate only this many data, spread evenly over the split.
+        repeats: Draws of the bound for each datum; None takes as many as make the mean one of at
+            least 10 000 values, even for few data.
 
     Returns:
-        Plain numbers by name, in nats per datum unless named otherwise.
+        Plain numbers by name, in nats per datum unless the name says otherwise.
 
     Raises:
-        ConfigurationError: A batch_size or a limit that is not positive.
-        DataError: Data that the model does not take.
+        ConfigurationError: ``batch_size`` or ``limit`` is not positive.
+        DataError: The model cannot take the data.
     """
     require_positive("batch_size", batch_size)
     n = len(split) if limit is None else min(limit, len(split))
@@ -82,6 +83,7 @@ def evaluate(
 
 @contextmanager
 def _evaluating(*modules: nn.Module) -> Iterator[None]:
+    """Put modules in evaluation mode inside the ``with`` block; restore all modes after it."""
     modes = {part: part.training for module in modules for part in module.modules()}
     for module in modules:
         module.eval()

@@ -1,1 +1,1 @@
-"""Which parameters step when."""
+"""Training schemes: which parameters are updated, and when."""

@@ -1,4 +1,4 @@
-"""The encoder to its optimum before every M-step, until the latent carries enough."""
+"""Aggressive inference training: optimise the encoder before every M-step, early in training."""
 
 from typing import Any, Unpack
 
@@ -21,15 +21,20 @@ from vi.schemes.plateau import Plateau
 class Aggressive(GradientScheme):
     """E-steps until the bound stops rising, then one M-step; later joint steps.
 
-    The encoder lags behind the model early in training, and posterior collapse is one of the
-    things that come of it. After every so many M-steps as an epoch has batches the mutual
-    information between x and z under q is measured; when it has stopped growing, joint training
-    goes on.
+    Early in training the encoder lags behind the model, and this lag is one cause of posterior
+    collapse. Many E-steps per M-step remove it. The mutual information between x and z under q is
+    measured on held-out data at the end of an epoch, once the M-steps since the last measurement
+    number at least the batches of an epoch. When it has stopped growing, the scheme changes to
+    joint steps for good.
 
     Args:
-        window: Batches over which the bound is averaged to see whether it rises.
-        max_e_steps: The most E-steps before an M-step.
-        **options: See ``GradientScheme``.
+        window: Number of batches over which the bound is averaged before it is compared with the
+            average of the window before.
+        max_e_steps: Largest number of E-steps before an M-step.
+        **options: ``optimizer``, ``schedule`` and ``gradient_clip_norm`` of ``GradientScheme``.
+
+    Raises:
+        ConfigurationError: ``window`` or ``max_e_steps`` is not positive.
 
     Reference: He, Spokoyny, Neubig and Berg-Kirkpatrick, 2019, https://arxiv.org/abs/1901.05534
     """
@@ -51,7 +56,7 @@ class Aggressive(GradientScheme):
         self.num_batches = 0  # of this epoch so far
 
     def step(self, context: Context, batch: Batch) -> Estimate:
-        """One E-step, one M-step, or one joint step."""
+        """Take one E-step, one M-step, or, after the aggressive phase, one joint step."""
         if not self.aggressive:
             return self._joint(context, batch)
         self.num_batches += 1
@@ -70,13 +75,14 @@ class Aggressive(GradientScheme):
         return estimate
 
     def _joint(self, context: Context, batch: Batch) -> Estimate:
+        """Take one gradient step on phi and theta together."""
         self.enter("joint")
         estimate = context.bound(context.model, batch.x, **batch.given)
         self.descend(loss(estimate), context)
         return estimate
 
     def end_epoch(self, bound: Bound, model: LatentVariableModel, probe: Batch) -> None:
-        """Joint steps from now on, if the mutual information has stopped growing."""
+        """Measure the mutual information when due; change to joint steps if it no longer grows."""
         num_batches, self.num_batches = self.num_batches, 0
         if not self.aggressive or self.m_steps < num_batches:
             return
@@ -86,11 +92,11 @@ class Aggressive(GradientScheme):
         self.information = information
 
     def state_dict(self) -> dict[str, Any]:
-        """Where it stands."""
+        """Return the phase, the counters and the last measured mutual information (nats)."""
         names = ("aggressive", "e_phase", "information", "m_steps", "num_batches")
         return {k: getattr(self, k) for k in names} | {"rising": self.plateau.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from there."""
+        """Restore the phase, the counters and the window of the plateau test."""
         self.plateau.load_state_dict(state["rising"])
         super().load_state_dict({k: v for k, v in state.items() if k != "rising"})

@@ -1,4 +1,4 @@
-"""E-steps and M-steps in turn, by gradients."""
+"""Gradient steps on q and on theta in turn."""
 
 from typing import Any, Unpack
 
@@ -17,16 +17,21 @@ from vi.schemes.plateau import Plateau
 
 
 class Alternating(GradientScheme):
-    """Some E-steps, which climb the bound in phi, then some M-steps, which climb it in theta.
+    """E-steps that raise the bound in phi, then M-steps that raise it in theta, in a cycle.
 
-    Every step has a batch of its own.
+    Every step uses a new batch. The parameters that do not move are frozen, so that their
+    gradients are not computed.
 
     Args:
-        e_steps: E-steps in a cycle; None goes on until the bound stops rising.
-        m_steps: M-steps in a cycle; None goes on until the bound stops rising.
-        window: Batches over which the bound is averaged to see whether it rises.
-        max_steps: The most steps of a phase that has no number.
-        **options: See ``GradientScheme``.
+        e_steps: Number of E-steps in a cycle; None continues until the bound stops rising.
+        m_steps: Number of M-steps in a cycle; None continues until the bound stops rising.
+        window: Number of batches over which the bound is averaged before it is compared with the
+            average of the window before.
+        max_steps: Largest number of steps of a phase whose length is None.
+        **options: ``optimizer``, ``schedule`` and ``gradient_clip_norm`` of ``GradientScheme``.
+
+    Raises:
+        ConfigurationError: A number of steps or ``window`` is not positive.
 
     Reference: Neal and Hinton, 1998, https://doi.org/10.1007/978-94-011-5014-9_12
     """
@@ -51,7 +56,7 @@ class Alternating(GradientScheme):
         self.taken = 0  # steps of this phase
 
     def step(self, context: Context, batch: Batch) -> Estimate:
-        """One E-step or one M-step."""
+        """Take one E-step or one M-step, whichever is due."""
         self.enter("m" if self.turn else "e")
         with frozen(parameters_of(context.optimizers[1 - self.turn])):
             estimate = context.bound(context.model, batch.x, **batch.given)
@@ -60,6 +65,7 @@ class Alternating(GradientScheme):
         return estimate
 
     def _count(self, estimate: Estimate) -> None:
+        """Count the step, and change the phase when this one is complete."""
         self.taken += 1
         length = self.lengths[self.turn]
         over = self.taken == length if length else self.plateau.stopped(estimate.value.mean())
@@ -68,10 +74,10 @@ class Alternating(GradientScheme):
             self.plateau.reset()
 
     def state_dict(self) -> dict[str, Any]:
-        """Where in the cycle it stands."""
+        """Return the position in the cycle."""
         return {"turn": self.turn, "taken": self.taken, "rising": self.plateau.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from there."""
+        """Restore the position in the cycle."""
         self.turn, self.taken = state["turn"], state["taken"]
         self.plateau.load_state_dict(state["rising"])

@@ -1,4 +1,4 @@
-"""The role of a scheme: it owns the optimisers, the stepping, the clipping and the schedules."""
+"""The interface of training schemes: optimisers, steps, gradient clipping and schedules."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -19,13 +19,14 @@ from vi.schemes.ledger import Ledger, Phase
 
 @dataclass(frozen=True)
 class Context:
-    """What a step works with.
+    """The objects that one training step needs.
 
     Args:
-        model: What is trained.
-        bound: What is climbed.
-        optimizers: Those that ``configure`` made.
-        backward: Computes the gradient of a loss.
+        model: The model to train.
+        bound: The bound to maximise.
+        optimizers: The optimisers that ``Scheme.configure`` returned, in its order.
+        backward: Computes the gradients of a scalar loss; the trainer may scale or synchronise
+            them.
     """
 
     model: LatentVariableModel
@@ -35,53 +36,70 @@ class Context:
 
 
 class Scheme(Configurable, ABC):
-    """A way to take turns between q and theta.
+    """A training scheme: which parameters are updated, and when.
 
-    An implementer writes ``configure`` and ``step``, and calls ``enter`` before steps of another
-    phase. The other methods have defaults that suit a scheme without memory.
+    An implementer writes ``configure`` and ``step``, and calls ``enter`` before the steps of
+    another phase, so that a ledger can credit each phase with the nats it gains. The remaining
+    methods have defaults that suit a scheme without state of its own. The class attributes
+    describe the scheme to the trainer; set those that differ.
     """
 
     repeats: bool = False
-    """Whether every step is the same work on the device, so that a recording of it will do."""
+    """Whether every step does the same device work, so that a recorded step can be replayed."""
     averages_gradients: bool = False
-    """Whether processes that average their gradients compute together what one would alone."""
+    """Whether gradients averaged over processes equal those of one process on all the data."""
     fixed_data: bool = False
-    """Whether every epoch must see the same data in the same batches."""
+    """Whether every epoch must present the same data in the same batches."""
     keeps_last: bool = False
-    """Whether the result is where training ends, and not where the validation bound was best."""
+    """Whether the result is the last model, not the one with the best validation bound."""
     has_split: bool = True
-    """Whether there are E-steps and M-steps, and not only steps that are both."""
+    """Whether E-steps and M-steps are separate steps."""
     converged: bool = False
-    """Set when nothing can be won any more: training ends after this epoch."""
+    """Set by a scheme that can gain nothing more: training ends after this epoch."""
     ledger: Ledger | None = None
-    """Told which phase wins what, if anybody asks."""
+    """Credits each phase with the nats it gains; None records nothing."""
     num_data: int = 0
-    """Of the training data; set before the first step."""
+    """Number of training data N; set before the first step."""
 
     @abstractmethod
     def configure(
         self, model: LatentVariableModel, bound: Bound
     ) -> tuple[list[Optimizer], list[LRScheduler]]:
-        """The optimisers, and the schedules that step once an epoch.
+        """Create the optimisers, and the schedules that step once per epoch.
+
+        Args:
+            model: The model to train.
+            bound: The bound to maximise; it may have parameters, such as baselines.
+
+        Returns:
+            The optimisers and the learning-rate schedules; both may be empty.
 
         Raises:
             ConfigurationError: The scheme cannot train this model.
         """
 
     def initialize(self, model: LatentVariableModel, x: Tensor, **given: Tensor) -> None:
-        """Start a model from training data (N, *event), before the first step of a fresh run."""
+        """Initialise a model from training data x (N, *event), before the first step of a run."""
         model.initialize(x, **given)
 
     @abstractmethod
     def step(self, context: Context, batch: Batch) -> Estimate:
-        """Take one step on a batch and return its estimate."""
-
-    def end_epoch(self, bound: Bound, model: LatentVariableModel, probe: Batch) -> None:
-        """Told after the last step of every epoch.
+        """Take one training step.
 
         Args:
-            bound: What is climbed.
-            model: What is trained.
+            context: The model, the bound and the optimisers.
+            batch: Data x (B, *event), what the model conditions on, and the rows of the data.
+
+        Returns:
+            The estimate of the bound before the update, with values (B,) in nats per datum.
+        """
+
+    def end_epoch(self, bound: Bound, model: LatentVariableModel, probe: Batch) -> None:
+        """Act at the end of an epoch, after its last step. The default does nothing.
+
+        Args:
+            bound: The bound to maximise.
+            model: The model to train.
             probe: Held-out data, the same in every epoch.
         """
 
@@ -91,26 +109,26 @@ class Scheme(Configurable, ABC):
         bound: Bound,
         index: Integer[Tensor, " B"] | None = None,
     ) -> LatentVariableModel:
-        """The model with the q(z|x) that belongs to this scheme; most train the model's own.
+        """Return the model with the q(z|x) that this scheme trains; by default the model's own.
 
         Args:
-            model: What is trained.
-            bound: What q is fitted to.
-            index: Where the data stand in the training data; None for unseen data.
+            model: The model to train.
+            bound: The bound to which q is fitted.
+            index: Rows of the data in the training data, (B,); None for unseen data.
         """
         del bound, index
         return model
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed run has to know: plain values and tensors."""
+        """Return the state that a resumed run needs, as plain values and tensors."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from ``state_dict``."""
+        """Restore the state that ``state_dict`` returned."""
         for name, value in state.items():
             setattr(self, name, value)
 
     def enter(self, phase: Phase) -> None:
-        """Say that what follows is of this phase."""
+        """Record in the ledger, if there is one, the phase of the steps that follow."""
         if self.ledger is not None:
             self.ledger.enter(phase)

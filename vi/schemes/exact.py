@@ -1,4 +1,4 @@
-"""What all schemes of closed-form steps share."""
+"""The base of the schemes with closed-form E- and M-steps."""
 
 from torch.distributions import Distribution
 from torch.optim import Optimizer
@@ -18,23 +18,25 @@ _PLATEAU = 1e-6  # nats per datum
 
 
 class ExactScheme(Scheme):
-    """No optimiser and no learning rate; the objective F(q, theta) + log p(theta) is watched.
+    """A scheme of closed-form steps, without optimiser or learning rate.
 
-    An implementer writes ``step``, records every half step in ``account``, and calls ``reached``
-    with the objective once an epoch.
+    The objective F(q, theta) + log p(theta) is recorded after every half step. An implementer
+    writes ``step``, records every half step with ``monitor.record``, and calls ``reached`` with
+    the objective once per epoch. Comes for free: convergence by ``tolerance``, and an error if the
+    objective falls where it must not.
 
     Args:
-        tolerance: Training ends when an epoch wins less than this, in nats per datum; 0 goes on
+        tolerance: Training ends when an epoch gains less than this, in nats per datum; 0 continues
             until ``trainer.max_epochs``.
 
     Raises:
-        ConfigurationError: A negative tolerance.
+        ConfigurationError: ``tolerance`` is negative.
     """
 
     fixed_data = True
     keeps_last = True
     monotone: bool = True
-    """Whether the objective never falls."""
+    """Whether the objective can never fall."""
 
     def __init__(self, tolerance: float = 1e-6) -> None:
         if tolerance < 0:
@@ -48,15 +50,24 @@ class ExactScheme(Scheme):
     def configure(
         self, model: LatentVariableModel, bound: Bound
     ) -> tuple[list[Optimizer], list[LRScheduler]]:
-        """Nothing to step."""
+        """Return no optimisers and no schedules.
+
+        Raises:
+            ConfigurationError: The model has no exact E-step.
+        """
         require_exact(model)
         return [], []
 
     def reached(self, level: float) -> bool:
-        """Take the objective, in nats per datum, and whether it has risen enough to go on.
+        """Store the objective of an epoch, set ``converged``, and test for a plateau.
+
+        Args:
+            level: The objective in nats per datum.
 
         Returns:
-            Whether it stands on a plateau, an optimum or a saddle, be the tolerance 0 or not.
+            Whether the epoch gained less than max(tolerance, 1e-6) nats per datum. The model is
+            then at an optimum or at a saddle point, even if ``tolerance`` is 0 and training
+            continues.
         """
         rise, self.level = level - self.level, level
         self.converged = 0 < self.tolerance > rise
@@ -66,17 +77,28 @@ class ExactScheme(Scheme):
 def free_energy_estimate(
     model: ExactModel, q: Distribution, statistics: Statistics, batch: Batch
 ) -> Estimate:
-    """F(q, theta) of a batch, as the mean over its data, with the terms of a bound."""
+    """Return F(q, theta) of a batch as an ``Estimate``.
+
+    Args:
+        model: A model with an exact E-step.
+        q: q(z|x) of the batch, batch_shape (B,).
+        statistics: The sufficient statistics of the batch under q.
+        batch: The data.
+
+    Returns:
+        The mean of F over the batch as the value of each datum, (B,), in nats, with the terms
+        ``elbo``, ``kl`` and ``reconstruction``.
+    """
     elbo = (model.free_energy(statistics) / statistics["count"]).expand(len(batch.x))
     kl = closed_form_kl(q, model.prior(**batch.given))
     return Estimate(elbo, elbo, {"elbo": elbo, "kl": kl, "reconstruction": elbo + kl})
 
 
 def require_exact(model: LatentVariableModel) -> ExactModel:
-    """The model, if its E-step is exact.
+    """Return the model if its E-step is exact.
 
     Raises:
-        ConfigurationError: It is not.
+        ConfigurationError: Its E-step is not exact.
     """
     exact = model.exact()
     if exact is None:

@@ -1,4 +1,4 @@
-"""What the schemes of exact E- and M-steps over the whole data share."""
+"""The base of the EM schemes with exact steps over the whole data set."""
 
 from abc import abstractmethod
 from typing import Any
@@ -14,19 +14,23 @@ from vi.models.statistics import Statistics
 from vi.schemes.base import Context
 from vi.schemes.exact import ExactScheme, free_energy_estimate, require_exact
 
-_SPARE = "spare_"  # before the names of what is spared, among the sums of a state
+_SPARE = "spare_"  # prefix of the names of the data kept for refilling, in a state's sums
 
 
 class ExpectationMaximization(ExactScheme):
-    """Closed-form steps: no optimiser, no learning rate.
+    """EM with closed-form steps over the whole data set, without optimiser or learning rate.
 
-    An implementer writes ``complete``, which makes the q of the E-step from the posterior. One
-    iteration is one epoch: the statistics of its batches add up, then comes the M-step. The
-    objective F(q, theta) + log p(theta) is watched after every half step.
+    One iteration is one epoch: the E-step adds up the sufficient statistics of its batches, and
+    the M-step at its end maximises F(q, theta) + log p(theta) in theta. This objective is recorded
+    after every half step. An implementer writes ``complete``, which makes the q of the E-step from
+    the posterior: the posterior itself, its mode, or a draw.
 
     Args:
-        tolerance: Training ends when an iteration wins less than this, in nats per datum; 0 goes
-            on until ``trainer.max_epochs``.
+        tolerance: Training ends when an iteration gains less than this, in nats per datum; 0
+            continues until ``trainer.max_epochs``.
+
+    Raises:
+        ConfigurationError: ``tolerance`` is negative.
     """
 
     def __init__(self, tolerance: float = 1e-6) -> None:
@@ -36,11 +40,11 @@ class ExpectationMaximization(ExactScheme):
 
     @abstractmethod
     def complete(self, posterior: Distribution) -> Distribution:
-        """The q of the E-step, batch_shape (B,)."""
+        """Return the q of the E-step, batch_shape (B,), given the posterior p(z|x) of a batch."""
 
     @torch.no_grad()
     def step(self, context: Context, batch: Batch) -> Estimate:
-        """The E-step of one batch."""
+        """Do the E-step of one batch: add its sufficient statistics under q."""
         exact = require_exact(context.model)
         q = self.complete(exact.posterior(batch.x, **batch.given))
         statistics = exact.statistics(batch.x, q, **batch.given)
@@ -50,7 +54,12 @@ class ExpectationMaximization(ExactScheme):
 
     @torch.no_grad()
     def end_epoch(self, bound: Bound, model: LatentVariableModel, probe: Batch) -> None:
-        """The M-step; on a plateau a step off it instead, if the model knows one."""
+        """Do the M-step.
+
+        On a plateau, a model that can leave a saddle point does so instead, and training
+        continues. Components without data are refilled first, from data that the model describes
+        badly.
+        """
         exact, statistics = require_exact(model), self.statistics
         assert statistics is not None  # an epoch has a batch
         plateau = self.reached(self.monitor.record("e", exact, statistics, self.ledger))
@@ -64,14 +73,14 @@ class ExpectationMaximization(ExactScheme):
         self.monitor.record("m", exact, statistics, self.ledger)
 
     def state_dict(self) -> dict[str, Any]:
-        """The sums so far, what could be spared, and the objective."""
+        """Return the statistics so far, the data kept for refilling, and the objective."""
         sums = self.statistics.sums if self.statistics else None
         if sums and self.spare:
             sums = sums | {_SPARE + name: value for name, value in self.spare.tensors().items()}
         return {"sums": sums, "level": self.level, "account": self.monitor.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from there."""
+        """Restore the statistics, the data kept for refilling, and the objective."""
         sums = dict(state["sums"] or {})
         spared = {k.removeprefix(_SPARE): sums.pop(k) for k in list(sums) if k.startswith(_SPARE)}
         self.statistics = Statistics(sums) if sums else None

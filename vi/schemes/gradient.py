@@ -1,4 +1,4 @@
-"""What all schemes of gradient steps share."""
+"""The base of the schemes with gradient steps."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,11 +21,11 @@ from vi.schemes.base import Context, Scheme
 OptimizerFactory = Callable[..., Optimizer]
 ScheduleFactory = Callable[[Optimizer], LRScheduler]
 FUSED_ADAM = partial(Adam, fused=True)
-"""One pass over the parameters a step, where torch's default makes a dozen."""
+"""Adam in one pass over the parameters per step; torch's default makes about twelve."""
 
 
 class GradientOptions(TypedDict, total=False):
-    """What every scheme of gradient steps takes by name: see ``GradientScheme``."""
+    """The keyword arguments of every gradient scheme; ``GradientScheme`` documents them."""
 
     optimizer: OptimizerFactory
     schedule: ScheduleFactory | None
@@ -33,16 +33,21 @@ class GradientOptions(TypedDict, total=False):
 
 
 class GradientScheme(Scheme):
-    """Optimisers of torch, one for each group of parameters.
+    """A scheme of gradient steps, with one torch optimiser for each group of parameters.
 
-    An implementer writes ``step``, which calls ``descend``; and ``parameter_groups`` where it is
-    not one optimiser for phi and one for theta. One with options of its own hands
+    An implementer writes ``step``, which computes an estimate and calls ``descend`` on its loss.
+    The default groups are phi (the parameters of q and of the bound) and theta (the parameters of
+    p); override ``parameter_groups`` for others. A subclass with options of its own passes
     ``**options: Unpack[GradientOptions]`` on.
 
     Args:
-        optimizer: Makes an optimiser from parameters, for each group.
-        schedule: Makes the learning-rate schedule from an optimiser; constant if not given.
-        gradient_clip_norm: The norm of the gradient of a group is clipped to this; None leaves it.
+        optimizer: Makes an optimiser from the parameters of a group.
+        schedule: Makes the learning-rate schedule of an optimiser; None keeps the rate constant.
+        gradient_clip_norm: Largest norm of the gradient of a group; larger ones are scaled down to
+            it. None does not clip.
+
+    Raises:
+        ConfigurationError: ``gradient_clip_norm`` is not positive.
     """
 
     needs_encoder: bool = True
@@ -61,20 +66,26 @@ class GradientScheme(Scheme):
         self.gradient_clip_norm = gradient_clip_norm
 
     def parameter_groups(self, model: LatentVariableModel, bound: Bound) -> list[list[Parameter]]:
-        """The parameters of each optimiser: phi and theta."""
+        """Return the parameters of each optimiser; the default is [phi, theta]."""
         return inference_and_generative(model, bound)
 
     def configure(
         self, model: LatentVariableModel, bound: Bound
     ) -> tuple[list[Optimizer], list[LRScheduler]]:
-        """See ``Scheme``."""
+        """Create one optimiser, and one schedule if any, for each group of parameters."""
         optimizers = [self.optimizer(group) for group in self.parameter_groups(model, bound)]
         return optimizers, [self.schedule(o) for o in optimizers] if self.schedule else []
 
     def descend(
         self, loss: Tensor, context: Context, optimizers: Sequence[Optimizer] | None = None
     ) -> None:
-        """One step of every optimiser, or of these."""
+        """Compute the gradient of a loss, clip it, and step the optimisers.
+
+        Args:
+            loss: A scalar, in nats per datum.
+            context: The model, the bound and the optimisers.
+            optimizers: The optimisers that step; all of the context if not given.
+        """
         optimizers = context.optimizers if optimizers is None else optimizers
         for p in chain.from_iterable(map(parameters_of, optimizers)):
             p.grad = None  # what zero_grad() does, at a fifth of its time
@@ -86,12 +97,12 @@ class GradientScheme(Scheme):
 
 
 def loss(estimate: Estimate) -> Tensor:
-    """What is minimised: minus the batch mean of the surrogate."""
+    """Return the quantity to minimise: minus the batch mean of the surrogate."""
     return -estimate.surrogate.mean()
 
 
 def inference_and_generative(model: LatentVariableModel, bound: Bound) -> list[list[Parameter]]:
-    """[phi, theta]; the parameters of the bound (baselines) go with phi.
+    """Return [phi, theta]; the parameters of the bound (baselines) belong to phi.
 
     Raises:
         ConfigurationError: The model has no q(z|x) to train.
@@ -106,13 +117,13 @@ def inference_and_generative(model: LatentVariableModel, bound: Bound) -> list[l
 
 
 def parameters_of(optimizer: Optimizer) -> list[Parameter]:
-    """What an optimiser moves."""
+    """Return the parameters that an optimiser updates."""
     return [p for group in optimizer.param_groups for p in group["params"]]
 
 
 @contextmanager
 def frozen(parameters: Iterable[Parameter]) -> Iterator[None]:
-    """Within this block no gradient is computed for these parameters."""
+    """Compute no gradients for these parameters inside the ``with`` block."""
     held: Sequence[Parameter] = [p for p in parameters if p.requires_grad]
     for p in held:
         p.requires_grad_(False)

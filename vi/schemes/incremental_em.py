@@ -1,4 +1,4 @@
-"""An M-step after every batch."""
+"""EM with an M-step after every batch."""
 
 from functools import reduce
 from operator import add
@@ -15,15 +15,18 @@ from vi.schemes.exact import ExactScheme, free_energy_estimate, require_exact
 
 
 class IncrementalEM(ExactScheme):
-    """Every batch replaces its own part of the statistics, and an M-step follows at once.
+    """EM that replaces one batch's part of the sufficient statistics, then does an M-step.
 
-    The first epoch is an iteration of ordinary EM; from then on F(q, theta) + log p(theta) never
-    falls, and is watched after every half step. The parts of all batches are kept, so the memory
-    grows with their number, not with that of the data.
+    The first epoch is one iteration of ordinary EM. From then on F(q, theta) + log p(theta) never
+    falls; it is recorded after every half step. The statistics of every batch are stored, so the
+    memory grows with the number of batches and not with the number of data.
 
     Args:
-        tolerance: Training ends when an epoch wins less than this, in nats per datum; 0 goes on
+        tolerance: Training ends when an epoch gains less than this, in nats per datum; 0 continues
             until ``trainer.max_epochs``.
+
+    Raises:
+        ConfigurationError: ``tolerance`` is negative.
 
     Reference: Neal and Hinton, 1998, https://doi.org/10.1007/978-94-011-5014-9_12
     """
@@ -36,7 +39,7 @@ class IncrementalEM(ExactScheme):
 
     @torch.no_grad()
     def step(self, context: Context, batch: Batch) -> Estimate:
-        """The E-step of one batch, and an M-step."""
+        """Do the E-step of one batch and, after the first epoch, an M-step."""
         exact = require_exact(context.model)
         q = exact.posterior(batch.x, **batch.given)
         part = exact.statistics(batch.x, q, **batch.given)
@@ -54,7 +57,7 @@ class IncrementalEM(ExactScheme):
 
     @torch.no_grad()
     def end_epoch(self, bound: Bound, model: LatentVariableModel, probe: Batch) -> None:
-        """Add the parts up anew, so that rounding does not; the M-step of the first epoch."""
+        """Sum all parts anew, which discards rounding errors; in the first epoch do the M-step."""
         exact, first = require_exact(model), self.whole is None
         self.whole, self.position = reduce(add, self.parts), 0
         if first:
@@ -65,7 +68,7 @@ class IncrementalEM(ExactScheme):
         self.reached(self.monitor.objective / float(self.whole["count"]))
 
     def state_dict(self) -> dict[str, Any]:
-        """The parts and the objective."""
+        """Return the statistics of every batch, the position in the epoch, and the objective."""
         return {
             "parts": [part.sums for part in self.parts],
             "whole": self.whole.sums if self.whole else None,
@@ -75,7 +78,7 @@ class IncrementalEM(ExactScheme):
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from there."""
+        """Restore the statistics of every batch, the position in the epoch, and the objective."""
         self.parts = [Statistics(sums) for sums in state["parts"]]
         self.whole = Statistics(state["whole"]) if state["whole"] else None
         self.position, self.level = state["position"], state["level"]

@@ -1,4 +1,4 @@
-"""E and M in one gradient step."""
+"""Gradient steps on q and theta together."""
 
 from torch.nn import Parameter
 
@@ -10,7 +10,15 @@ from vi.schemes.gradient import GradientScheme, loss
 
 
 class Joint(GradientScheme):
-    """One optimiser climbs the bound in theta and phi at once."""
+    """One optimiser that maximises the bound in theta and phi together, as for a VAE.
+
+    Args:
+        optimizer: Makes the optimiser from all parameters.
+        schedule: Makes the learning-rate schedule; None keeps the rate constant.
+        gradient_clip_norm: Largest norm of the gradient; None does not clip.
+
+    Reference: Kingma and Welling, 2014, https://arxiv.org/abs/1312.6114
+    """
 
     repeats = True
     has_split = False
@@ -18,11 +26,11 @@ class Joint(GradientScheme):
     averages_gradients = True
 
     def parameter_groups(self, model: LatentVariableModel, bound: Bound) -> list[list[Parameter]]:
-        """All in one."""
+        """Return all parameters of the model and of the bound as one group."""
         return [[*model.parameters(), *bound.parameters()]]
 
     def step(self, context: Context, batch: Batch) -> Estimate:
-        """See ``Scheme``."""
+        """Take one gradient step on the bound."""
         self.enter("joint")
         estimate = context.bound(context.model, batch.x, **batch.given)
         self.descend(loss(estimate), context)

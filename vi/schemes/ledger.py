@@ -1,4 +1,4 @@
-"""Who won how much: E-steps, M-steps, or both at once."""
+"""The ledger: how many nats E-steps, M-steps and joint steps gain."""
 
 from collections.abc import Callable
 from typing import Any, Literal
@@ -7,14 +7,14 @@ Phase = Literal["e", "m", "joint"]
 
 
 class Ledger:
-    """Keeps account of the nats per datum that each phase wins, so that they add up.
+    """Credits each phase with the nats per datum that it gains, so that the gains add up.
 
-    A phase wins what the ELBO of a fixed set of data gains, under common noise, from the moment it
-    is entered until the next one is. At fixed theta the gain of an E-step is the fall of
-    KL(q(z|x) || p(z|x)).
+    The gain of a phase is the change of the ELBO of a fixed set of data, under common noise, from
+    the moment the phase is entered until the next one is. At fixed theta the gain of an E-step is
+    the decrease of KL(q(z|x) || p(z|x)).
 
     Args:
-        measure: The ELBO of the fixed data now, in nats per datum.
+        measure: Returns the current ELBO of the fixed data, in nats per datum.
 
     >>> elbo = iter([-9.0, -7.0, -6.5])
     >>> ledger = Ledger(lambda: next(elbo))
@@ -29,32 +29,33 @@ class Ledger:
         self.won = _nothing()
 
     def enter(self, phase: Phase) -> None:
-        """The steps that follow are of this phase."""
+        """Start a phase; the one before it, if another, is measured and credited."""
         if phase == self.phase:
             return
         self._settle()
         self.phase = phase
 
     def add(self, phase: Phase, nats: float) -> None:
-        """A phase that knows what it won; no measurement is made."""
+        """Credit a phase with a known gain, in nats per datum, without a measurement."""
         self.won[phase] += nats
 
     def close(self) -> dict[Phase, float]:
-        """What every phase won since the last call."""
+        """Return the gain of every phase since the last call, in nats per datum, and reset it."""
         if self.phase is not None:
             self._settle()
         won, self.won = self.won, _nothing()
         return won
 
     def state_dict(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return the present phase, the ELBO at its start, and the gains so far."""
         return {"phase": self.phase, "level": self.level, "won": dict(self.won)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from ``state_dict``."""
+        """Restore what ``state_dict`` returned."""
         self.phase, self.level, self.won = state["phase"], state["level"], dict(state["won"])
 
     def _settle(self) -> None:
+        """Measure the ELBO and credit the present phase with its change."""
         level = self.measure()
         if self.phase is not None and self.level is not None:
             self.won[self.phase] += level - self.level

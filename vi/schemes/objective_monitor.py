@@ -1,4 +1,4 @@
-"""The objective of exact steps, watched while they run."""
+"""A monitor of the objective of exact EM steps."""
 
 from collections.abc import Callable
 
@@ -7,14 +7,17 @@ from vi.models.exact import ExactModel
 from vi.models.statistics import Statistics
 from vi.schemes.ledger import Ledger, Phase
 
-_ROUNDING = 1e-9  # a fall by less than this part of the objective is rounding
+_ROUNDING = 1e-9  # a smaller relative fall of the objective counts as rounding
 
 
 class ObjectiveMonitor:
-    """F(q, theta) and F(q, theta) + log p(theta) after every half step.
+    """Records F(q, theta) and F(q, theta) + log p(theta) after every half step.
+
+    The sum is the objective of EM. A fall of it beyond rounding means an error in the model, or
+    data that changed between epochs, and is reported at once.
 
     Args:
-        monotone: Whether the second may never fall.
+        monotone: Whether the objective may never fall.
     """
 
     def __init__(self, *, monotone: bool = True) -> None:
@@ -26,10 +29,16 @@ class ObjectiveMonitor:
     def record(
         self, phase: Phase, model: ExactModel, statistics: Statistics, ledger: Ledger | None
     ) -> float:
-        """Take the numbers after a half step and tell the ledger what it won.
+        """Evaluate and check the objective after a half step; credit the gain of F to the ledger.
+
+        Args:
+            phase: The phase of the half step.
+            model: A model with an exact E-step.
+            statistics: The sufficient statistics of all data.
+            ledger: Receives the gain of F in nats per datum; None records nothing.
 
         Returns:
-            The objective per datum.
+            The objective per datum, in nats.
 
         Raises:
             NumericsError: The objective fell by more than rounding, or is not finite.
@@ -51,6 +60,7 @@ class ObjectiveMonitor:
         count: float,
         rounding: Callable[[], float] = lambda: 0.0,
     ) -> None:
+        """Refuse an objective that is not finite, or that fell by more than rounding."""
         before = self.objective
         where = f"in {phase.upper()}-step {(self.half_steps + 1) // 2}"
         if objective - objective != 0:
@@ -69,10 +79,10 @@ class ObjectiveMonitor:
             )
 
     def state_dict(self) -> dict[str, float | None]:
-        """Plain values."""
+        """Return the number of half steps and the last values, in nats."""
         names = ("half_steps", "free_energy", "objective")
         return {name: getattr(self, name) for name in names}
 
     def load_state_dict(self, state: dict[str, float | None]) -> None:
-        """Go on from ``state_dict``."""
+        """Restore what ``state_dict`` returned."""
         vars(self).update(state)

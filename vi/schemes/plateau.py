@@ -1,14 +1,17 @@
-"""When has a noisy number stopped rising?"""
+"""A test of whether a noisy sequence has stopped rising."""
 
 from torch import Tensor
 
 
 class Plateau:
-    """Compares the mean of every window of values with that of the window before.
+    """Compares the mean of every window of values with the mean of the window before.
+
+    The sum is kept on the device of the values and read only at the end of a window, so that most
+    calls do not wait for the device.
 
     Args:
-        window: Values in a window.
-        limit: After so many values it has stopped, whatever they are.
+        window: Number of values in a window.
+        limit: After this many values the sequence counts as stopped, whatever they are.
 
     >>> import torch
     >>> plateau = Plateau(window=1, limit=100)
@@ -22,13 +25,13 @@ class Plateau:
         self.reset()
 
     def reset(self) -> None:
-        """Forget all values."""
+        """Discard all values."""
         self.seen = 0
         self.total: Tensor | float = 0.0
         self.before = float("-inf")
 
     def stopped(self, value: Tensor) -> bool:
-        """Take one more value; only at the end of a window is it read."""
+        """Add a value, a scalar tensor; return whether the sequence has stopped rising."""
         self.seen += 1
         self.total = self.total + value.detach()
         if self.seen >= self.limit:
@@ -40,10 +43,10 @@ class Plateau:
         return not rose
 
     def state_dict(self) -> dict[str, float]:
-        """Plain values."""
+        """Return the count, the sum of the present window, and the mean of the one before."""
         return {"seen": self.seen, "total": float(self.total), "before": self.before}
 
     def load_state_dict(self, state: dict[str, float]) -> None:
-        """Go on from ``state_dict``."""
+        """Restore what ``state_dict`` returned."""
         self.seen = int(state["seen"])
         self.total, self.before = state["total"], state["before"]

@@ -1,4 +1,4 @@
-"""Start at the encoder's answer, refine it, and learn from where that ends."""
+"""Semi-amortised inference: refine the encoder's q for each datum, and train through it."""
 
 from typing import Unpack
 
@@ -25,16 +25,17 @@ from vi.schemes.gradient import (
 
 
 class SemiAmortised(GradientScheme):
-    """The bound at lambda_T, which gradient steps on the ELBO reach from lambda_0 = encoder(x).
+    """Maximises the bound at lambda_T, reached by gradient steps on the ELBO from encoder(x).
 
-    With ``through`` the gradient is the total derivative, through every refinement step, for theta
-    and phi. Without it theta climbs the bound at lambda_T, held, and phi the bound at lambda_0.
-    Evaluation refines q as well, and so does the model that is saved.
+    The refinement starts at lambda_0 = encoder(x) and takes T steps for each datum. With
+    ``through`` the gradient is the total derivative in theta and phi, through every refinement
+    step. Without it, theta maximises the bound at the constant lambda_T, and phi maximises the
+    bound at lambda_0. Evaluation and the saved model refine q as well.
 
     Args:
-        refinement: The steps on q.
-        through: Differentiate through them; costs second derivatives.
-        **options: See ``GradientScheme``.
+        refinement: The steps on lambda.
+        through: Whether to differentiate through the steps, which needs second derivatives.
+        **options: ``optimizer``, ``schedule`` and ``gradient_clip_norm`` of ``GradientScheme``.
 
     Reference: Kim, Wiseman, Miller, Sontag and Rush, 2018, https://arxiv.org/abs/1802.02550
     """
@@ -53,12 +54,16 @@ class SemiAmortised(GradientScheme):
         self.through = through
 
     def parameter_groups(self, model: LatentVariableModel, bound: Bound) -> list[list[Parameter]]:
-        """All in one; the model has to have an encoder."""
+        """Return all parameters as one group.
+
+        Raises:
+            ConfigurationError: The model has no encoder.
+        """
         _, theta = inference_and_generative(model, bound)
         return [[*self._family(model).own_parameters(), *theta, *bound.parameters()]]
 
     def step(self, context: Context, batch: Batch) -> Estimate:
-        """See ``Scheme``."""
+        """Refine the encoder's q for the batch and take one gradient step on the bound."""
         self.enter("joint")
         model, bound, x, given = context.model, context.bound, batch.x, batch.given
         family = self._family(model)
@@ -80,7 +85,7 @@ class SemiAmortised(GradientScheme):
         bound: Bound,
         index: Integer[Tensor, " B"] | None = None,
     ) -> LatentVariableModel:
-        """With q refined from the encoder's answer."""
+        """Return the model with q refined from the encoder's output."""
         del bound, index
         return model.with_inference(Refined(self._family(model), self.refinement))
 

@@ -1,4 +1,4 @@
-"""EM with one draw of z in place of all of them."""
+"""EM with one draw of z in place of the posterior."""
 
 from torch.distributions import Distribution
 
@@ -7,9 +7,10 @@ from vi.schemes.expectation_maximization import ExpectationMaximization
 
 
 class StochasticEM(ExpectationMaximization):
-    """q is all mass on one draw from the posterior: a Markov chain that leaves bad optima.
+    """EM with all mass of q on one draw from the posterior.
 
-    Its objective rises and falls, so nothing is watched and nothing ends it early.
+    The parameters form a Markov chain, which can leave poor local optima. The objective both rises
+    and falls, so it is not monitored, and training runs until ``trainer.max_epochs``.
 
     Reference: Celeux and Diebolt, 1985
     """
@@ -20,5 +21,5 @@ class StochasticEM(ExpectationMaximization):
         super().__init__(tolerance=0.0)
 
     def complete(self, posterior: Distribution) -> Distribution:
-        """One draw."""
+        """Return a point mass on one draw z ~ p(z|x)."""
         return Delta(posterior.sample())

@@ -1,4 +1,4 @@
-"""One free q for every training datum."""
+"""Stochastic variational inference: a free q for every training datum."""
 
 from typing import Any, Unpack
 
@@ -24,17 +24,22 @@ from vi.schemes.gradient import (
 
 
 class SVI(GradientScheme):
-    """E-step: refine the batch's own lambda_n, where it was left. M-step: one step of theta.
+    """Refines a stored lambda_n of each datum (E-step), then takes one step on theta (M-step).
 
-    The only place for inference that is not amortised: the encoder is neither trained nor asked,
-    except once for the shape of lambda. What the q of all data share beside lambda, such as the
-    networks of a flow, steps with theta. Unseen data are fitted from where the training data
-    began, and so does the model that is saved.
+    This inference is not amortised: the encoder is not trained, and is evaluated only once, for
+    the shape of lambda. The parameters that the q of all data share, such as the networks of a
+    flow, are updated together with theta. For unseen data, and in the saved model, lambda is
+    fitted from the same start as for the training data.
+
+    The table of lambda_n takes N times the size of one lambda.
 
     Args:
-        refinement: The steps on the q of the training data, at every visit.
-        fit_factor: Unseen data get so many times as many steps as a visit.
-        **options: See ``GradientScheme``.
+        refinement: The steps on lambda_n at every visit of datum n.
+        fit_factor: For unseen data the number of steps is multiplied by this.
+        **options: ``optimizer``, ``schedule`` and ``gradient_clip_norm`` of ``GradientScheme``.
+
+    Raises:
+        ConfigurationError: ``fit_factor`` is not positive.
 
     Reference: Hoffman, Blei, Wang and Paisley, 2013, https://jmlr.org/papers/v14/hoffman13a.html
     """
@@ -52,15 +57,15 @@ class SVI(GradientScheme):
         self.table: Tensor | None = None
 
     def parameter_groups(self, model: LatentVariableModel, bound: Bound) -> list[list[Parameter]]:
-        """Theta, what the q of all data share, and the parameters of the bound."""
+        """Return theta, the shared parameters of q, and those of the bound as one group."""
         theta = inference_and_generative(model, bound)[1]
         return [[*theta, *self._per_datum(model).shared_parameters(), *bound.parameters()]]
 
     def step(self, context: Context, batch: Batch) -> Estimate:
-        """An E-step for the data of the batch and an M-step."""
+        """Do the E-step for the data of the batch, then an M-step."""
         model, bound = context.model, context.bound
         x, given, index = batch.x, batch.given, batch.index
-        assert index is not None  # training data have one
+        assert index is not None  # batches of training data have one
         q = self._per_datum(model)
         if self.table is None:
             self.table = q.table = q.open(model, x, self.num_data, **given)
@@ -77,7 +82,7 @@ class SVI(GradientScheme):
         bound: Bound,
         index: Integer[Tensor, " B"] | None = None,
     ) -> LatentVariableModel:
-        """With the q of these training data, or with one fitted to unseen data."""
+        """Return the model with the stored q of training data, or with a new q for unseen data."""
         del bound
         q = self._per_datum(model)
         if index is None or self.table is None:
@@ -85,12 +90,12 @@ class SVI(GradientScheme):
         return with_q(model, q.at(model, self.table[index]))
 
     def _per_datum(self, model: LatentVariableModel) -> PerDatum:
-        """The family of the model's q, with the table of this scheme."""
+        """Return the family of the model's q with the table of this scheme."""
         family = require_parametric(model.inference, type(self).__name__).family
         q = PerDatum(family, self.refinement, self.fit_factor)
         q.table = self.table
         return q
 
     def state_dict(self) -> dict[str, Any]:
-        """lambda of every training datum."""
+        """Return lambda of every training datum, (N, *P)."""
         return {"table": self.table}
