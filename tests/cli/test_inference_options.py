@@ -75,10 +75,10 @@ def test_an_older_name_gives_the_same_numbers_and_a_warning(tmp_path, capsys, ol
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["inference=exact"], "VAE knows no exact"),
+        (["inference=exact"], "VAE has no exact"),
         (["model=ppca", "scheme=svi"], "PPCA has no encoder"),
         (["model=ppca", "inference=amortized", "scheme=exact_em"], "no exact E-step with Amort"),
-        (["inference=ladder"], "VAE has no way down"),
+        (["inference=ladder"], "VAE has no layers of z"),
         (["inference=ensemble", "bound=elbo"], "has no closed form"),
         (["inference=exact", "posterior=flow"], "posterior=flow has no effect"),
     ],

@@ -1,1 +1,1 @@
-"""Ways to infer z from x: modules that are handed a model and x, and give q(z|x)."""
+"""Inference: modules that map a model and x to q(z|x)."""

@@ -1,4 +1,4 @@
-"""The role of an inference: a model and x go in, q(z|x) comes out."""
+"""The interface of inference: a model and x in, q(z|x) out."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -15,48 +15,55 @@ from vi.evaluations import tallying
 from vi.options import Configurable
 
 Generative = Any
-"""p(x, z), a ``LatentVariableModel``: asked for ``prior``, ``likelihood``, ``log_joint`` and
-``encoder_input``. Its class stands on a higher floor."""
+"""A ``LatentVariableModel``, whose class is defined on a higher floor. Inference uses its
+``prior``, ``likelihood``, ``log_joint`` and ``encoder_input``.
+"""
 
 
 class Inference(Configurable, nn.Module, ABC):
-    """How q(z|x) is found for a model, which is handed in at every call and never kept.
+    """A way to compute q(z|x) for a model, which is passed at every call and never stored.
 
-    An implementer writes ``forward``; ``set_up`` where networks have to be told their sizes,
-    ``own_parameters`` where some belong to the model, and ``first`` where q has a simpler start.
+    An implementer writes ``forward``, and in addition
+
+    * ``set_up`` if networks need sizes from the model;
+    * ``own_parameters`` if some parameters in it belong to the model;
+    * ``first`` if q is refined from a simpler q.
+
+    Comes for free: ``networks``, for precision and compilation.
     """
 
     passes: int = 1
-    """Rows of its networks that one datum costs."""
+    """Number of times that the networks process each datum; ``Evaluations`` counts them."""
 
     def set_up(self, model: Generative, prior: Prior | Distribution) -> None:
-        """Told by the model, once, whose data and latents these are; networks are made here.
+        """Make the networks, once the model has its sizes. The model calls this once.
 
         Args:
-            model: Knows ``data_shape``, ``context_dim`` and ``latent_dtype`` by now.
-            prior: Knows the shape and the support of z.
+            model: Has ``data_shape``, ``context_dim`` and ``latent_dtype`` by now.
+            prior: Has the shape and the support of z.
 
         Raises:
-            ConfigurationError: q lives on another space than p(z), or a network is no recipe.
+            ConfigurationError: q and p(z) have different supports or shapes, or a network is
+                already built where a recipe for one is needed.
         """
 
     @abstractmethod
     def forward(self, model: Generative, x: Tensor, **given: Tensor) -> Distribution:
-        """q(z|x) for x (B, *event), with batch_shape (B,)."""
+        """Return q(z|x) for x (B, *event), with batch_shape (B,)."""
 
     def first(self, model: Generative, x: Tensor, **given: Tensor) -> Distribution:
-        """q(z|x) before anything refines it: what a prior made of posteriors asks for."""
+        """Return q(z|x) before refinement; a prior that mixes posteriors uses it."""
         return self(model, x, **given)
 
     def own_parameters(self) -> list[nn.Parameter]:
-        """phi, the parameters of q(z|x) alone: what an E-step moves. None if q is exact."""
+        """Return phi, the parameters of q(z|x), which an E-step updates; empty if q is exact."""
         return list(self.parameters())
 
     def initialize(self, model: Generative, x: Tensor, **given: Tensor) -> None:
-        """Told training data (N, *event), NaN where x is missing, once the model has started."""
+        """Initialise from training data (N, *event), NaN where missing, after the model."""
 
     def networks(self) -> Iterator[nn.Module]:
-        """The networks in it: its modules with parameters that are no heads."""
+        """Yield the networks: the submodules with parameters that are not heads."""
         for child in self.children():
             if isinstance(child, Inference):
                 yield from child.networks()
@@ -66,10 +73,12 @@ class Inference(Configurable, nn.Module, ABC):
 
 
 class Parametric(Inference):
-    """q(z; lambda) with variational parameters lambda for each datum, which can be moved.
+    """q(z; lambda) with variational parameters lambda for each datum, which can be optimised.
 
-    An implementer writes ``parameters_of`` and ``at``; and ``start`` and ``shared_parameters``
-    where the family of q has its own. Comes for free: ``forward``.
+    An implementer writes ``parameters_of``, which computes lambda(x), and ``at``, which turns
+    lambda into q; also ``start`` and ``shared_parameters`` if the family of q has its own. Comes
+    for free: ``forward``, and use in every scheme and evaluation that refines q (``SVI``,
+    ``SemiAmortised``, ``InferenceGaps``).
     """
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -80,44 +89,44 @@ class Parametric(Inference):
 
     @abstractmethod
     def parameters_of(self, model: Generative, x: Tensor, **given: Tensor) -> Tensor:
-        """lambda(x), (B, *P)."""
+        """Return lambda(x), (B, *P), for x (B, *event)."""
 
     @abstractmethod
     def at(self, model: Generative, parameters: Tensor) -> Distribution:
-        """The q with variational parameters (B, *P)."""
+        """Return q(z; lambda), batch_shape (B,), for lambda (B, *P)."""
 
     def start(self, like: Tensor) -> Tensor:
-        """A lambda that knows nothing of x for each of these (B, *P): where a free q starts."""
+        """Return the start of a free q: a lambda that ignores x, shaped like ``like`` (B, *P)."""
         return torch.zeros_like(like)
 
     def shared_parameters(self) -> list[nn.Parameter]:
-        """Those of phi that ``at`` uses: what the q of all data share beside lambda."""
+        """Return the part of phi that ``at`` uses: the parameters that the q of all data share."""
         return []
 
     @property
     def family(self) -> "Parametric":
-        """The same q(z; lambda) with the lambda of an encoder alone."""
+        """The same family q(z; lambda), with lambda from an encoder and no refinement."""
         return self
 
     def forward(self, model: Generative, x: Tensor, **given: Tensor) -> Distribution:
-        """q(z; lambda(x))."""
+        """Return q(z; lambda(x))."""
         return self.at(model, self.parameters_of(model, x, **given))
 
 
 def require_parametric(inference: Inference, what: str) -> Parametric:
-    """The inference, if its q has variational parameters that can be moved.
+    """Return the inference if its q has variational parameters.
 
     Args:
-        inference: Of a model.
-        what: Asks for them, for the message.
+        inference: The inference of a model.
+        what: Name of the object that needs them, for the message.
 
     Raises:
-        ConfigurationError: It has none.
+        ConfigurationError: It has no variational parameters.
     """
     if not isinstance(inference, Parametric):
         raise ConfigurationError(
-            f"{what} moves the variational parameters of q(z|x), and {type(inference).__name__} "
+            f"{what} needs variational parameters of q(z|x), and {type(inference).__name__} "
             "has none",
-            hint="inference=amortized has some, also beside an exact model",
+            hint="use inference=amortized, which an exact model also accepts",
         )
     return inference

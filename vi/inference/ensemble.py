@@ -1,4 +1,4 @@
-"""Several encoders, whose answers are one q."""
+"""An ensemble of encoders, whose outputs form one mixture q."""
 
 from collections.abc import Iterator
 
@@ -17,18 +17,19 @@ from vi.networks.base import NetworkFactory, conditioned, precision_of
 
 
 class Ensemble(Headed):
-    """q(z|x) = 1/M sum_m q(z; encoder_m(x)): what one encoder misses another may find.
+    """q(z|x) = 1/M sum_m q(z; encoder_m(x)), a mixture of M encoders with one head.
 
-    A bound takes its K draws from each of the encoders, so that none is left to chance, and log q
-    of the whole. The KL has no closed form; with M = 1 all is as of one encoder.
+    Several encoders can cover modes of p(z|x) that a single one misses. A bound takes K draws from
+    each encoder (stratified sampling), and evaluates log q of the whole mixture. The KL has no
+    closed form for M > 1. M = 1 is the same as ``Amortized``.
 
     Args:
-        encoder: Makes each of the networks before the posterior.
-        posterior: The head that they share.
+        encoder: Makes each of the networks x -> lambda.
+        posterior: The head that all encoders share.
         num_encoders: M.
 
     Raises:
-        ConfigurationError: No encoders.
+        ConfigurationError: ``num_encoders`` is not positive.
 
     Reference: Kviman, Molen, Hotti, Kurt, Elvira and Lagergren, 2023,
     https://arxiv.org/abs/2209.15514
@@ -43,11 +44,11 @@ class Ensemble(Headed):
 
     @property
     def passes(self) -> int:
-        """See ``Inference``."""
+        """M: every datum passes through every encoder."""
         return self.num_encoders
 
     def set_up(self, model: Generative, prior: Prior | Distribution) -> None:
-        """See ``Inference``."""
+        """Check that q and p(z) have the same support and shape, and make the M encoders."""
         super().set_up(model, prior)
         self.encoder = nn.ModuleList(self.made(model) for _ in range(self.num_encoders))
 
@@ -59,14 +60,14 @@ class Ensemble(Headed):
         observed: Tensor | None = None,
         **given: Tensor,
     ) -> Tensor:
-        """What each encoder says of x, (B, M, *P)."""
+        """Return lambda_m(x) of every encoder, (B, M, *P)."""
         del given
         seen = model.encoder_input(x, precision_of(self.encoder), observed)
         said = [conditioned(one, seen, context, self.context_dim) for one in self._encoders()]
         return torch.stack(said, 1)
 
     def at(self, model: Generative, parameters: Tensor) -> Distribution:
-        """The mixture of the q of all encoders; of one, its q."""
+        """Return the mixture of the M q's; for M = 1 the only q."""
         if parameters.shape[1] == 1:
             return super().at(model, parameters.squeeze(1))
         q = super().at(model, parameters)
@@ -75,12 +76,12 @@ class Ensemble(Headed):
         )
 
     def start(self, like: Tensor) -> Tensor:
-        """What the head says, for each encoder alike."""
+        """Return the head's start for each encoder, (B, M, *P)."""
         return super().start(like.flatten(0, 1)).unflatten(0, like.shape[:2])
 
     @torch.no_grad()
     def initialize(self, model: Generative, x: Tensor, **given: Tensor) -> None:
-        """Start each encoder within reach of p(z), see ``Amortized``."""
+        """Scale the last layer of each encoder so that its q starts close to p(z)."""
         x, given = some(x, given)
         said = self.parameters_of(model, x, observed=~x.isnan(), **given)
         for number, encoder in enumerate(self._encoders()):

@@ -1,4 +1,4 @@
-"""A q(z|x) that is at hand, for one batch."""
+"""Inference with a fixed q(z|x) for one batch, and with a hand-written ``posterior``."""
 
 from typing import TypeVar
 
@@ -11,11 +11,11 @@ Model = TypeVar("Model")
 
 
 class Given(Inference):
-    """The q that is given, whatever x is.
+    """A fixed q, returned whatever x is.
 
     Args:
-        q: For the data of one batch, batch_shape (B,).
-        other: What the model infers with otherwise; a prior made of posteriors asks it.
+        q: q(z|x) of the data of one batch, batch_shape (B,).
+        other: The inference that the model otherwise uses; a prior that mixes posteriors needs it.
     """
 
     passes = 0
@@ -25,32 +25,32 @@ class Given(Inference):
         self.q, self.other = q, other
 
     def forward(self, model: Generative, x: Tensor, **given: Tensor) -> Distribution:
-        """The q that was given."""
+        """Return the fixed q."""
         del model, x, given
         return self.q
 
     def first(self, model: Generative, x: Tensor, **given: Tensor) -> Distribution:
-        """Of the other."""
+        """Return the unrefined q of the other inference."""
         return self.other.first(model, x, **given)
 
 
 class Written(Inference):
-    """The q(z|x) of a model that writes its own ``posterior``, by hand."""
+    """The inference of a model that implements ``posterior`` itself."""
 
     def forward(self, model: Generative, x: Tensor, **given: Tensor) -> Distribution:
-        """What the model says."""
+        """Return ``model.posterior(x)``."""
         return model.posterior(x, **given)
 
     def own_parameters(self) -> list[nn.Parameter]:
-        """None are known."""
+        """Return an empty list: parameters of a hand-written posterior count as the model's."""
         return []
 
 
 def with_q(model: Generative, q: Distribution) -> Generative:
-    """The model with this q(z|x), for one batch: p(x, z) and its parameters are the same.
+    """Return the model with this q(z|x) for one batch; p(x, z) and its parameters are the same.
 
     Args:
         model: A ``LatentVariableModel``.
-        q: For the data of the batch, batch_shape (B,).
+        q: q(z|x) of the data of the batch, batch_shape (B,).
     """
     return model.with_inference(Given(q, model.inference))

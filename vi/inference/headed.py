@@ -1,4 +1,4 @@
-"""What the inferences have in common whose q is a head behind networks."""
+"""The base of inference with networks followed by a head."""
 
 import torch
 from torch import Tensor, nn
@@ -12,50 +12,54 @@ from vi.networks.base import NetworkFactory, built
 
 
 class Headed(Parametric):
-    """q(z; lambda) of the family of a head; networks say what lambda is.
+    """q(z; lambda) in the family of a head; networks compute lambda.
 
-    Beside an exact model, which computes in double precision, the networks work in the default
-    precision; q and everything after it in double.
+    Exact models compute in double precision. Beside such a model the networks use the default
+    precision, while q and all that follows use double.
 
-    An implementer writes ``parameters_of``, and makes its networks in ``set_up``, after
-    ``super().set_up``: by ``made``, or of ``recipe`` where they read more than x.
+    An implementer writes ``parameters_of``, and makes the networks in ``set_up`` after
+    ``super().set_up``: by ``made``, or from ``recipe`` if they read more than x.
 
     Args:
-        encoder: Makes a network.
-        posterior: The head that gives q.
+        encoder: Makes a network from the shapes of its input and output.
+        posterior: The head that maps lambda to q.
     """
 
     def __init__(self, encoder: NetworkFactory, posterior: ConditionalDistribution) -> None:
         super().__init__()
         self.recipe = encoder
-        self.encoder: nn.Module = nn.Identity()  # until the model tells its sizes
+        self.encoder: nn.Module = nn.Identity()  # until ``set_up``
         self.head = posterior
         self.context_dim = 0
         self.latent_dtype: torch.dtype | None = None
 
     def set_up(self, model: Generative, prior: Prior | Distribution) -> None:
-        """See ``Inference``."""
+        """Check that q and p(z) have the same space; take the model's context and precision.
+
+        Raises:
+            ConfigurationError: The supports or the shapes differ.
+        """
         require_same_latent(self.head, prior)
         self.context_dim, self.latent_dtype = model.context_dim, model.latent_dtype
         self.head.to(self.latent_dtype)
 
     def made(self, model: Generative) -> nn.Module:
-        """A network x -> lambda of the recipe, which sees the context of a model that has one."""
+        """Make a network x -> lambda, with the context as a further input if the model has one."""
         conditional = {"context_dim": self.context_dim} if self.context_dim else {}
         shapes = model.data_shape, self.head.out_shape
         return built("encoder", self.recipe, *shapes, **conditional)
 
     def at(self, model: Generative, parameters: Tensor) -> Distribution:
-        """q(z; lambda)."""
+        """Return q(z; lambda), batch_shape (B,), for lambda (B, *P)."""
         del model
         if self.latent_dtype is not None:
             parameters = parameters.to(self.latent_dtype)
         return self.head(parameters)
 
     def start(self, like: Tensor) -> Tensor:
-        """What the head says."""
+        """Return the head's starting parameters, shaped like ``like``."""
         return self.head.starting_parameters(like)
 
     def shared_parameters(self) -> list[nn.Parameter]:
-        """Of the head."""
+        """Return the head's own parameters, such as the networks of a flow."""
         return list(self.head.parameters())

@@ -1,4 +1,4 @@
-"""A network that improves q step by step, from what the gradient says."""
+"""Iterative amortised inference: a network improves q step by step from its gradient."""
 
 from collections.abc import Callable
 
@@ -14,24 +14,25 @@ from vi.inference.headed import Headed
 from vi.inference.objective import objective
 from vi.networks.base import NetworkFactory, built, precision_of
 
-_CAREFUL = 4.0  # exp(-4) is the length of a step at first
-_MOST = 100.0  # of an entry of the gradient
+_CAREFUL = 4.0  # exp(-4) is the factor of the gradient in a step of an untrained network
+_MOST = 100.0  # largest absolute value of an entry of the gradient
 
 
 class Iterative(Headed):
     """lambda_(t+1) = lambda_t + exp(a - 4) g_t + b, (a, b) = network(x, lambda_t, g_t), T times.
 
-    g_t is the gradient of the ELBO in lambda_t, a constant to what is trained; the network reads
-    it as sign(g) log(1 + |g|). The start is what the family of q says without data.
+    g_t is the gradient of the ELBO in lambda_t and counts as a constant in training. The network
+    reads it as sign(g) log(1 + |g|), which keeps its scale moderate. The factor exp(-4) makes the
+    first steps small. lambda_0 is the head's start, which does not depend on x.
 
     Args:
         encoder: Makes the network, which reads x, lambda and g as one flat vector.
-        posterior: The head that gives q.
+        posterior: The head that maps lambda to q.
         num_steps: T.
-        num_draws: Of each gradient, each of them a pass of the decoder.
+        num_draws: Number of draws for each gradient; each of them evaluates the decoder.
 
     Raises:
-        ConfigurationError: No steps, or no draws.
+        ConfigurationError: ``num_steps`` or ``num_draws`` is not positive.
 
     Reference: Marino, Yue and Mandt, 2018, https://arxiv.org/abs/1807.09356
     """
@@ -50,11 +51,11 @@ class Iterative(Headed):
 
     @property
     def passes(self) -> int:
-        """See ``Inference``."""
+        """T: every datum passes through the network once per step."""
         return self.num_steps
 
     def set_up(self, model: Generative, prior: Prior | Distribution) -> None:
-        """See ``Inference``."""
+        """Check the space of q, and make the network (x, context, lambda, g) -> (a, b)."""
         super().set_up(model, prior)
         size = torch.Size(self.head.out_shape).numel()
         read = torch.Size(model.data_shape).numel() + self.context_dim + 2 * size
@@ -68,7 +69,7 @@ class Iterative(Headed):
         observed: Tensor | None = None,
         **given: Tensor,
     ) -> Tensor:
-        """lambda_T, in the precision of the network."""
+        """Return lambda_T, (B, *P), in the precision of the network."""
         seen = model.encoder_input(x, precision_of(self.encoder), observed).flatten(1)
         if context is not None and self.context_dim:
             seen = torch.cat([seen, context.to(seen)], -1)
@@ -85,7 +86,7 @@ class Iterative(Headed):
 
 
 def _gradient(climbed: Callable[[Tensor], Tensor], at: Tensor) -> Tensor:
-    """Of the objective of each datum, with entries of at most 100; itself a constant."""
+    """Return the gradient of each datum's objective, clamped to [-100, 100] and detached."""
     at = at.detach().requires_grad_()
     with torch.enable_grad():
         (slope,) = torch.autograd.grad(climbed(at).sum(), at)

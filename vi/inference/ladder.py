@@ -1,4 +1,4 @@
-"""The way up of a ladder: what of x says how far q lies from p, layer by layer."""
+"""The bottom-up pass of a ladder VAE: how far q differs from p in each layer, given x."""
 
 import torch
 from torch import Tensor, nn
@@ -10,36 +10,38 @@ from vi.inference.base import Generative, Parametric
 from vi.networks.base import NetworkFactory, built, precision_of
 from vi.networks.mlp import MLP
 
-_MOST = 5.0  # of |log s|
+_MOST = 5.0  # bound of |log s|
 
 
 class LadderInference(Parametric):
     """q(z_l|z_>l, x) = N(m_l + a_l, (s_l b_l)^2), in the layers of a ``Ladder``.
 
-    x is turned into features d_1 .. d_L upwards; (a_l, log b_l) is affine in them and in what the
-    model says on its own way down, which belongs to the model.
+    m_l and s_l are the location and scale of p(z_l|z_>l). A deterministic bottom-up pass turns x
+    into features d_1 .. d_L. (a_l, log b_l) is affine in these features and in what the model
+    computes on its top-down pass, whose networks belong to the model.
 
     Args:
         encoder: Makes the network x -> d_1.
 
-    Reference: Sonderby, Raiko, Maaloe, Sonderby and Winther, 2016, https://arxiv.org/abs/1602.02282
+    Reference: Sonderby, Raiko, Maaloe, Sonderby and Winther, 2016,
+    https://arxiv.org/abs/1602.02282
     """
 
     def __init__(self, encoder: NetworkFactory) -> None:
         super().__init__()
         self.recipe = encoder
-        self.encoder = nn.Identity()  # until the model tells its sizes
+        self.encoder = nn.Identity()  # until ``set_up``
 
     def set_up(self, model: Generative, prior: Prior | Distribution) -> None:
-        """See ``Inference``.
+        """Make the networks of the bottom-up pass and of the differences between q and p.
 
         Raises:
-            ConfigurationError: The model has no way down to share.
+            ConfigurationError: The model has no layers of z.
         """
         del prior
         if not model.layers_down:
             raise ConfigurationError(
-                f"{type(model).__name__} has no way down through layers of z to share",
+                f"{type(model).__name__} has no layers of z for ladder inference",
                 hint="inference=ladder is for model=ladder; inference=amortized takes any model",
             )
         width, sizes = model.width, model.latent_dims[::-1]
@@ -51,7 +53,7 @@ class LadderInference(Parametric):
     def parameters_of(
         self, model: Generative, x: Tensor, observed: Tensor | None = None, **given: Tensor
     ) -> Tensor:
-        """The features d_L, .., d_1 of x, (B, L width)."""
+        """Return the features d_L, .., d_1 of x, (B, L width)."""
         del given
         seen = model.encoder_input(x, precision_of(self.encoder), observed)
         features = [model.activation(self.encoder(seen))]
@@ -60,7 +62,7 @@ class LadderInference(Parametric):
         return torch.cat(features[::-1], -1)
 
     def at(self, model: Generative, parameters: Tensor) -> Distribution:
-        """The q with these features of x."""
+        """Return the q with these features of x, (B, L width)."""
         of_x = parameters.chunk(len(self.differences), -1)
 
         def told(number: int, seen: Tensor) -> Tensor:
@@ -70,11 +72,14 @@ class LadderInference(Parametric):
         return model.descent(told, parameters.shape[:-1])
 
     def shared_parameters(self) -> list[nn.Parameter]:
-        """Of the differences."""
+        """Return the parameters of the affine maps to (a_l, log b_l)."""
         return list(self.differences.parameters())
 
 
 def gentle(params: Tensor) -> Tensor:
-    """(m, log s) with |log s| below 5: what one draw far out does to the next layer must end."""
+    """Return (m, log s) with |log s| bounded by 5.
+
+    Without the bound one extreme draw would change the scale of the next layer without limit.
+    """
     loc, log_scale = params.chunk(2, -1)
     return torch.cat([loc, _MOST * (log_scale / _MOST).tanh()], -1)

@@ -1,4 +1,4 @@
-"""What variational parameters climb: the ELBO of one q, whatever the run is trained by."""
+"""The objective of refinement: the ELBO of one q, whatever bound the model is trained with."""
 
 from collections.abc import Callable, Mapping
 
@@ -18,7 +18,15 @@ def objective(
     given: Mapping[str, Tensor],
     num_draws: int = 1,
 ) -> Callable[[Tensor], Tensor]:
-    """lambda (B, *P) -> an estimate of ELBO(q_lambda) for each datum, (B,), from so many draws."""
+    """Return the function lambda (B, *P) -> an estimate of ELBO(q_lambda), (B,), in nats.
+
+    Args:
+        family: Turns lambda into q.
+        model: Gives p(x, z).
+        x: Data (B, *event).
+        given: What the model conditions on.
+        num_draws: Number of draws in each estimate.
+    """
     return lambda parameters: elbo(model, family.at(model, parameters), x, given, num_draws)
 
 
@@ -29,7 +37,18 @@ def elbo(
     given: Mapping[str, Tensor],
     num_draws: int = 1,
 ) -> Tensor:
-    """E_q[log p(x|z)] - KL(q || p(z)) in nats, (B,); of log-weights where the KL is not known."""
+    """Return E_q[log p(x|z)] - KL(q || p(z)) in nats, (B,).
+
+    If the KL has no closed form, the estimate is the mean of log p(x, z) - log q(z) instead. A
+    discrete z with few states is enumerated, so that the expectation is exact.
+
+    Args:
+        model: Gives p(x, z).
+        q: q(z|x), batch_shape (B,).
+        x: Data (B, *event).
+        given: What the model conditions on.
+        num_draws: Number of draws.
+    """
     try:
         kl = closed_form_kl(q, model.prior(**given))
     except ConfigurationError:

@@ -1,4 +1,4 @@
-"""The encoder's answer, refined for each datum."""
+"""Refined inference: the encoder's q, improved for each datum."""
 
 from collections.abc import Mapping
 
@@ -13,14 +13,17 @@ from vi.refinement.base import Refinement
 
 
 class Refined(Parametric):
-    """q(z; lambda_T): gradient steps on the ELBO of each datum, from what another inference says.
+    """q(z; lambda_T): T gradient steps on the ELBO of each datum, from another inference's lambda.
 
-    No gradient flows through it to the other's parameters.
+    No gradient flows back to the parameters of the other inference.
 
     Args:
-        inference: Gives the start, and q for variational parameters.
+        inference: Gives the start lambda_0 and the family of q.
         refinement: The steps.
-        factor: So many times as many steps as the refinement says.
+        factor: The number of steps of the refinement is multiplied by this.
+
+    Raises:
+        ConfigurationError: q(z|x) of the other inference has no variational parameters.
 
     Reference: Kim, Wiseman, Miller, Sontag and Rush, 2018, https://arxiv.org/abs/1802.02550
     """
@@ -32,17 +35,17 @@ class Refined(Parametric):
         self.factor = factor
 
     def set_up(self, model: Generative, prior: Prior | Distribution) -> None:
-        """See ``Inference``."""
+        """Set up the other inference."""
         self.inference.set_up(model, prior)
 
     def parameters_of(self, model: Generative, x: Tensor, **given: Tensor) -> Tensor:
-        """lambda_T."""
+        """Return lambda_T, (B, *P)."""
         with torch.no_grad():
             start = self.inference.parameters_of(model, x, **given)
         return self.refined(model, x, self.begin(start), given, self.factor)
 
     def begin(self, said: Tensor) -> Tensor:
-        """lambda_0 from what the other says: just that."""
+        """Return lambda_0, given the other inference's lambda; here that lambda itself."""
         return said
 
     def refined(
@@ -53,36 +56,44 @@ class Refined(Parametric):
         given: Mapping[str, Tensor],
         factor: int = 1,
     ) -> Tensor:
-        """What these variational parameters become by so many times the steps."""
+        """Return lambda after the refinement, (B, *P).
+
+        Args:
+            model: Gives p(x, z).
+            x: Data (B, *event).
+            start: lambda_0, (B, *P).
+            given: What the model conditions on.
+            factor: The number of steps of the refinement is multiplied by this.
+        """
         draws = self.refinement.num_draws
         climbed = objective(self.inference, model, x, given, draws)
         return self.refinement(climbed, start, factor=factor)
 
     def at(self, model: Generative, parameters: Tensor) -> Distribution:
-        """That of the other."""
+        """Return q(z; lambda) of the other inference."""
         return self.inference.at(model, parameters)
 
     def first(self, model: Generative, x: Tensor, **given: Tensor) -> Distribution:
-        """What the other says."""
+        """Return the unrefined q of the other inference."""
         return self.inference.first(model, x, **given)
 
     def start(self, like: Tensor) -> Tensor:
-        """That of the other."""
+        """Return the start of the other inference."""
         return self.inference.start(like)
 
     def shared_parameters(self) -> list[nn.Parameter]:
-        """Those of the other."""
+        """Return the shared parameters of the other inference."""
         return self.inference.shared_parameters()
 
     def own_parameters(self) -> list[nn.Parameter]:
-        """Those of the other."""
+        """Return phi of the other inference; the refinement has no parameters."""
         return self.inference.own_parameters()
 
     @property
     def family(self) -> Parametric:
-        """That of the other."""
+        """The family of the other inference, without refinement."""
         return self.inference.family
 
     def initialize(self, model: Generative, x: Tensor, **given: Tensor) -> None:
-        """Start the other."""
+        """Initialise the other inference."""
         self.inference.initialize(model, x, **given)

@@ -1,1 +1,1 @@
-"""Optimisers of torch, with less to do between two steps."""
+"""Optimisers of torch with less overhead between steps."""

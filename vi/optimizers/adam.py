@@ -1,4 +1,4 @@
-"""Adam of torch, without what its fused step looks up anew every time."""
+"""torch's Adam, without the work that its fused step repeats every time."""
 
 import inspect
 from collections.abc import Callable
@@ -14,18 +14,24 @@ _ONE = torch.ones(())
 
 
 class Adam(TorchAdam):
-    """``torch.optim.Adam``, to the bit: a fused step on the processor goes straight to its kernel.
+    """``torch.optim.Adam``, identical to the bit, that calls its fused CPU kernel directly.
 
-    torch first sorts the parameters by device and type, and makes tensors for every counter: half
-    a millisecond, where a step of a small network takes ten. What is out of the ordinary is left
-    to torch: another device, a closure, a parameter without gradient, the first step.
+    In every step torch sorts the parameters by device and type, and makes a tensor for every
+    counter. This takes half a millisecond, while a training step of a small network takes ten.
+    Unusual cases are passed to torch: another device, a closure, a parameter without gradient, the
+    first step.
+
+    Without weight decay, with g the gradient, m and v its averages and t the step,
+
+        m <- beta1 m + (1 - beta1) g,    v <- beta2 v + (1 - beta2) g^2,
+        theta <- theta - lr (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + eps).
 
     Reference: Kingma and Ba, 2015, https://arxiv.org/abs/1412.6980
     """
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """One step of all groups; the value of the closure."""
+        """Take one step of all groups; return the value of the closure, if there is one."""
         value, ordinary = None, closure is None and all(map(self._is_ordinary, self.param_groups))
         if ordinary:
             for group in self.param_groups:
@@ -37,6 +43,7 @@ class Adam(TorchAdam):
         return value
 
     def _is_ordinary(self, group: dict[str, Any]) -> bool:
+        """Whether the direct call of the kernel does what torch's step would for this group."""
         params: list[Tensor] = group["params"]
         return (
             bool(group["fused"])
@@ -45,7 +52,7 @@ class Adam(TorchAdam):
         )
 
     def _counters(self, group: dict[str, Any]) -> Tensor:
-        """How many steps each parameter has taken, in one tensor that the states have views of."""
+        """Return the step counts of all parameters as one tensor; the states hold views of it."""
         states = [self.state[p] for p in group["params"]]
         counters: Tensor | None = states[0]["step"]._base
         if (
@@ -59,6 +66,7 @@ class Adam(TorchAdam):
         return counters
 
     def _step(self, group: dict[str, Any]) -> None:
+        """Step one group: increment the counters and call the fused kernel."""
         params: list[Tensor] = group["params"]
         states = [self.state[p] for p in params]
         beta1, beta2 = group["betas"]
@@ -82,5 +90,5 @@ class Adam(TorchAdam):
 
 
 def _torchs_step() -> Callable[..., Any]:
-    """Without the hooks around it: they are around the step that calls it."""
+    """Return torch's step without its hooks, which already surround the step that calls it."""
     return inspect.unwrap(TorchAdam.step, stop=lambda f: not hasattr(f, "hooked"))

@@ -1,4 +1,4 @@
-"""Adam with the decay of the weights apart from the gradient."""
+"""Adam with decoupled weight decay."""
 
 from torch.optim import AdamW as TorchAdamW
 
@@ -6,7 +6,10 @@ from vi.optimizers.adam import Adam
 
 
 class AdamW(Adam, TorchAdamW):
-    """``torch.optim.AdamW``, to the bit, with the step of ``Adam``.
+    """``torch.optim.AdamW``, identical to the bit, with the faster step of ``Adam``.
+
+    The decay theta <- theta - lr weight_decay theta is separate from the gradient, so that Adam's
+    normalisation does not scale it.
 
     Reference: Loshchilov and Hutter, 2019, https://arxiv.org/abs/1711.05101
     """

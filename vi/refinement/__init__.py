@@ -1,1 +1,1 @@
-"""Per-datum optimisation of q for a given bound."""
+"""Refinement: optimisation of q for each datum."""

@@ -1,4 +1,4 @@
-"""The role of a refinement: steps on the variational parameters of each datum."""
+"""The interface of refinement: steps on the variational parameters of each datum."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -11,13 +11,18 @@ from vi.options import Configurable
 
 
 class Refinement(Configurable, ABC):
-    """Climbs an objective in the lambda of each datum, which never disturbs another.
+    """Maximises an objective in lambda, independently for each datum.
 
-    An implementer writes ``ascend``, and calls ``super().__init__`` with the numbers.
+    An implementer writes ``ascend``, and calls ``super().__init__`` with the numbers below. Comes
+    for free: the gradient of the objective, differentiable or not. The steps on one datum must not
+    depend on the other data of the batch.
 
     Args:
         num_steps: T.
-        num_draws: Of each gradient, where the objective takes draws.
+        num_draws: Number of draws for each gradient, if the objective is estimated from draws.
+
+    Raises:
+        ConfigurationError: ``num_steps`` or ``num_draws`` is not positive.
     """
 
     def __init__(self, num_steps: int, num_draws: int = 1) -> None:
@@ -32,9 +37,12 @@ class Refinement(Configurable, ABC):
         """Take the steps.
 
         Args:
-            gradient: lambda (B, *P) -> the gradient of each datum's objective (B, *P).
-            parameters: The start.
-            num_steps: How many.
+            gradient: lambda (B, *P) -> the gradient of each datum's objective, (B, *P).
+            parameters: The start, (B, *P).
+            num_steps: Number of steps.
+
+        Returns:
+            The refined lambda, (B, *P).
         """
 
     def __call__(
@@ -48,14 +56,14 @@ class Refinement(Configurable, ABC):
         """Refine variational parameters.
 
         Args:
-            objective: What is climbed: lambda (B, *P) -> a value for each datum, (B,).
+            objective: The function to maximise: lambda (B, *P) -> a value for each datum, (B,).
             parameters: The start, (B, *P).
-            factor: So many times as many steps.
-            differentiable: Whether the result keeps the graph through all steps; else it is cut
-                off from everything.
+            factor: The number of steps is multiplied by this.
+            differentiable: Whether the result keeps the graph through all steps; otherwise it is
+                detached.
 
         Returns:
-            (B, *P).
+            The refined lambda, (B, *P).
         """
 
         def gradient(at: Tensor) -> Tensor:
