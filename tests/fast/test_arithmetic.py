@@ -49,7 +49,7 @@ def change(path, **arithmetic):
 def test_another_processor_is_said_and_stays_said(last, tmp_path):
     """In one line; also of the run that goes on from there. Caught: a mark that is forgotten."""
     change(last, machine="of another maker")
-    with pytest.warns(UserWarning, match="not to the last bit.*of another maker") as said:
+    with pytest.warns(UserWarning, match="not bit-identical.*of another maker") as said:
         result = fit(tmp_path, epochs=2, ckpt_path=last)
     assert result.metrics["resume/bit_equal"] is False
     assert [str(w.message).count("\n") for w in said] == [0]

@@ -118,7 +118,7 @@ def test_what_depends_on_more_than_tensors_is_found_out():
         return [likes_counting(weight)]
 
     noise = torch.get_rng_state()
-    with pytest.raises(RuntimeError, match="they depend on more than data, weights and noise"):
+    with pytest.raises(RuntimeError, match="a step depends on more than data, weights and noise"):
         Tapes().record(work, [torch.ones(2)])
     assert torch.equal(weight, torch.zeros(2))
     assert torch.equal(torch.get_rng_state(), noise)
@@ -127,7 +127,7 @@ def test_what_depends_on_more_than_tensors_is_found_out():
 def test_what_looks_at_its_numbers_is_taken_step_by_step(tmp_path, replays):
     """torch's own Adam reads its count of steps. Caught: the count of the attempt kept."""
     one, other = network(), network()
-    with pytest.warns(UserWarning, match="not replayed: they look at a number") as said:
+    with pytest.warns(UserWarning, match="not replayed: a step reads a value") as said:
         fitted(tmp_path / "tried", one, optimizer=Adam)
     assert len([w for w in said if "not replayed" in str(w.message)]) == 1
     assert not replays

@@ -57,7 +57,7 @@ def test_tf32_is_refused_where_it_changes_nothing(monkeypatch):
     """Caught: a run in single precision that says tf32."""
     given = run(precision="tf32")
     monkeypatch.setattr(module, "_by_tensor_cores", torch.mm)
-    with pytest.raises(vi.ConfigurationError, match="tf32 changes nothing") as refused:
+    with pytest.raises(vi.ConfigurationError, match="tf32 has no effect") as refused:
         rounding(given, CPU).__enter__()
     assert refused.value.hint == "trainer.precision=float32"
     monkeypatch.setattr(module, "_by_tensor_cores", lambda a, b: to_bits(a, 11) @ to_bits(b, 11))

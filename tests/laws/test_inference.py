@@ -163,7 +163,7 @@ def test_what_moves_lambda_refuses_a_q_without_one(ask, x):
     model = model_with("exact")
     with pytest.raises(vi.ConfigurationError, match="has no encoder"):
         ask(vi.AdamAscent()).configure(model, vi.ELBO())
-    with pytest.raises(vi.ConfigurationError, match="SVI moves .* Exact has none") as refusal:
+    with pytest.raises(vi.ConfigurationError, match="SVI needs .* Exact has none") as refusal:
         require_parametric(model.inference, "SVI")
     assert "inference=amortized" in refusal.value.hint
     with pytest.raises(vi.ConfigurationError, match="InferenceGaps needs"):

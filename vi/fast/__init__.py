@@ -1,4 +1,4 @@
-"""Everything that exists for speed, behind one door."""
+"""Everything that exists for speed; other packages use ``session`` only."""
 
 from vi.fast.session import session
 

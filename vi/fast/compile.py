@@ -1,4 +1,4 @@
-"""Networks translated into kernels of their own by torch.compile."""
+"""Networks compiled by ``torch.compile``."""
 
 import os
 import shutil
@@ -14,18 +14,24 @@ from vi.models.base import LatentVariableModel
 
 @contextmanager
 def compiled(choice: str, model: LatentVariableModel, device: torch.device) -> Iterator[None]:
-    """Within this block the networks of a model are compiled, each by itself.
+    """Compile each network of a model separately inside the ``with`` block.
 
-    auto compiles on a GPU, where it can. On the processor it gains a few per cent after some
-    seconds of translation, so it has to be asked for.
+    ``auto`` compiles on a GPU if the compilers are installed. On a processor compilation gains
+    only a few per cent after several seconds of translation, so there it must be requested with
+    ``on``.
+
+    Args:
+        choice: "auto", "on" or "off", from ``trainer.compile``.
+        model: The model whose networks are compiled.
+        device: Where the model will compute.
 
     Raises:
-        ConfigurationError: A compiler is missing that was asked for.
+        ConfigurationError: ``on`` is set and a compiler is missing.
     """
     missing = _missing(device)
     if choice == "on" and missing:
         raise ConfigurationError(
-            f"trainer.compile=on needs {missing}, and there is none",
+            f"trainer.compile=on needs {missing}, which is not installed",
             hint=f"install {missing}, or choose trainer.compile=off",
         )
     if choice == "off" or (choice == "auto" and (missing or device.type == "cpu")):
@@ -42,7 +48,7 @@ def compiled(choice: str, model: LatentVariableModel, device: torch.device) -> I
 
 
 def _missing(device: torch.device) -> str | None:
-    """What torch.compile needs beside torch and does not find."""
+    """Return the compiler that torch.compile needs and that is not installed, or None."""
     if device.type == "cpu":
         return None if shutil.which(os.environ.get("CXX", "g++")) else "a C++ compiler (g++)"
     if find_spec("triton") is None:

@@ -1,4 +1,4 @@
-"""An image enlarged to twice its size and convolved, computed from the small image."""
+"""Doubling the size of an image and convolving it, computed from the small image."""
 
 import torch
 from torch import Tensor, nn
@@ -8,7 +8,13 @@ from vi.networks.images import Resize
 
 
 def is_doubling(resize: nn.Module, convolution: nn.Module, x: Tensor) -> bool:
-    """Whether ``doubled`` computes what these two layers make of images x (N, C, h, w)."""
+    """Whether ``doubled`` can replace two layers for images x (N, C, h, w).
+
+    Args:
+        resize: The layer that enlarges; must double height and width.
+        convolution: The layer that follows; must be a plain 3x3 convolution with padding 1.
+        x: The small images, on a processor.
+    """
     return (
         type(resize) is Resize
         and _is_of_three(convolution)
@@ -28,11 +34,20 @@ def _is_of_three(layer: nn.Module) -> bool:
 
 
 def doubled(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """(N, C, h, w) -> (N, O, 2h, 2w): every pixel fourfold, then a 3x3 convolution.
+    """Enlarge images to twice their size and convolve with a 3x3 kernel, in one step.
 
-    Of the nine pixels that an entry sees at most four differ, so it is a transposed convolution of
-    stride 2 whose 4x4 weights are sums of the 3x3 ones: 4/9 of the products, and the large image
-    is never made. The order of the sums differs: by about 1e-6 of the result.
+    Enlarging repeats every pixel in a 2x2 square, so that at most four of the nine pixels under
+    the kernel differ. The two layers are thus a transposed convolution of stride 2, whose 4x4
+    weights are sums of the 3x3 ones. It needs 4/9 of the multiplications and never stores the
+    large image. The order of the sums differs, which changes the result by about 1e-6 of its size.
+
+    Args:
+        x: The small images, (N, C, h, w).
+        weight: Kernel of the convolution, (O, C, 3, 3).
+        bias: (O,), or None.
+
+    Returns:
+        (N, O, 2h, 2w).
 
     >>> doubled(torch.ones(1, 1, 2, 2), torch.ones(1, 1, 3, 3), None)[0, 0, 0].tolist()
     [4.0, 6.0, 6.0, 4.0]
@@ -43,6 +58,6 @@ def doubled(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 
 def _summed(weight: Tensor, dim: int) -> Tensor:
-    """Three taps on an enlarged line as the four of a transposed convolution on the small one."""
+    """Turn the three weights along an axis into the four of the transposed convolution."""
     before, here, after = weight.unbind(dim)
     return torch.stack((after, here + after, before + here, before), dim)

@@ -1,4 +1,4 @@
-"""The weights of convolutions laid out as the processor reads them fastest."""
+"""The memory layout of convolution weights that is fastest on a processor."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -9,10 +9,14 @@ from torch import Tensor, nn
 
 @contextmanager
 def channels_last(modules: Iterable[nn.Module]) -> Iterator[None]:
-    """Within this block images on the processor have their channels innermost.
+    """Store images with their channels innermost inside the ``with`` block, on a processor.
 
-    torch lays out what a convolution gives as its weights are, and layers after it keep that. The
-    parameters are the same objects; afterwards they are laid out as files expect them.
+    torch gives the output of a convolution the layout of its weights, and later layers keep it. So
+    it suffices to change the weights. The parameters remain the same objects, and on exit get back
+    the layout in which files store them.
+
+    Args:
+        modules: Modules whose 2-D convolutions are changed.
     """
     layers = {id(part): part for module in modules for part in module.modules()}.values()
     weights = [part.weight for part in layers if type(part) is nn.Conv2d]
@@ -25,12 +29,16 @@ def channels_last(modules: Iterable[nn.Module]) -> Iterator[None]:
 
 
 def _is_by_planes(weight: Tensor) -> bool:
-    """And not both, as with one channel, or with one entry for each."""
+    """Whether a weight is stored plane by plane only.
+
+    With one channel, or 1x1 kernels, both layouts are the same and nothing has to change.
+    """
     last = weight.is_contiguous(memory_format=torch.channels_last)
     return weight.is_contiguous() and not last
 
 
 def _lay_out(weights: Iterable[Tensor], layout: torch.memory_format) -> None:
+    """Change the layout of weights and of their gradients."""
     for weight in weights:
         weight.data = weight.detach().contiguous(memory_format=layout)
         if weight.grad is not None:

@@ -1,14 +1,14 @@
-"""The products of linear layers in the fastest of three ways, found out once for each size.
+"""Linear layers on the processor by the fastest of three kernels, measured for each size.
 
-torch multiplies single-precision matrices on the processor with MKL. oneDNN comes along with torch
-and is up to twice as fast where MKL does not use what the processor can do, and slower elsewhere.
-MKL itself takes up to a sixth less time where the result is laid out by columns, which nobody sees
-between the layers of a network. Which way wins is measured when a product of that size is first
-asked for; see ``plans``.
+torch multiplies single-precision matrices on the processor with MKL. oneDNN is part of torch too;
+it is up to twice as fast where MKL does not use all instructions of the processor, and slower
+elsewhere. MKL itself takes up to a sixth less time if the result is stored by columns, which
+makes no difference between the layers of a network. The fastest way is measured when a product of
+a size is first computed; see ``plans``.
 
-Within ``torch.autocast`` to bf16 torch computes, unless oneDNN is asked to round the factors of
-large products while it reads them. What comes out then has single precision, and no weight and no
-gradient is copied; but a permission to round is no order, and not every processor makes use of it.
+Within ``torch.autocast`` to bf16 torch computes, unless oneDNN is requested to round the factors
+of large products while it reads them. The result is then in single precision, and no weight or
+gradient is copied. oneDNN treats the request as a permission, and not every processor uses it.
 """
 
 import math
@@ -29,10 +29,10 @@ _oneDNN = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
 
 
 class Kernels:
-    """What computes the linear layers of a session.
+    """The kernels of the linear layers of a session.
 
     Args:
-        choosing: Whether each product is computed in the fastest way, or as torch does itself.
+        choosing: Whether each product uses the fastest way; otherwise torch's own.
     """
 
     def __init__(self, *, choosing: bool = True) -> None:
@@ -42,7 +42,11 @@ class Kernels:
         """Whether oneDNN rounds the factors of large products where autocast is on."""
 
     def applies(self, x: Tensor, *weights: Tensor) -> bool:
-        """Whether there is a choice to make when vectors x (.., D) meet these weights."""
+        """Whether there is a choice of kernels for vectors x (.., D) and these weights (H, D).
+
+        False for small products, for other types than single precision on a processor, and under
+        compilation or function transforms, which cannot trace the choice.
+        """
         return (
             self.choosing
             and not torch.compiler.is_compiling()
@@ -54,13 +58,13 @@ class Kernels:
         )
 
     def factors(self) -> torch.dtype:
-        """What the factors of large products are rounded to: bf16, or not at all."""
+        """Return the type to which the factors of large products are rounded; float32 for none."""
         on = self.round_by_onednn and torch.is_autocast_enabled("cpu")
         return torch.get_autocast_dtype("cpu") if on else torch.float32
 
     @contextmanager
     def rounding(self, *, by_onednn: bool) -> Iterator[None]:
-        """Within this block oneDNN rounds the factors of large products in autocast, or not."""
+        """Set whether oneDNN rounds the factors of large products, in the ``with`` block."""
         before, self.round_by_onednn = self.round_by_onednn, by_onednn
         try:
             yield
@@ -68,7 +72,15 @@ class Kernels:
             self.round_by_onednn = before
 
     def linear(self, layer: nn.Linear, input: Tensor) -> Tensor:
-        """y = x W' + b, forward and backward in the fastest way."""
+        """Return y = x W' + b, computed forward and backward in the fastest way.
+
+        Args:
+            layer: The layer with W (H, D) and b (H,).
+            input: x, (.., D).
+
+        Returns:
+            (.., H).
+        """
         if not self.applies(input, layer.weight):
             return linear(input, layer.weight, layer.bias)
         x = input.flatten(0, -2)
@@ -84,13 +96,25 @@ class Kernels:
         return y.view(*input.shape[:-1], layer.out_features)
 
     def layers(self, x: Float[Tensor, "N D"], *parameters: Tensor | None) -> Float[Tensor, "N H"]:
-        """y = W_n r(.. r(W_1 x + b_1) ..) + b_n of x, W_1, b_1, .., with r(a) = max(a, 0)."""
+        """Return W_n r(.. r(W_1 x + b_1) ..) + b_n for x, W_1, b_1, .., with r(a) = max(a, 0).
+
+        The layers form a single node of the autograd graph, which saves the overhead of a node for
+        each layer and each rectifier.
+        """
         factors = self.factors()
         with _own_precision():
             return _Layers.apply(self.plans, factors, x, *parameters)
 
 
 class _Layers(torch.autograd.Function):
+    """Linear layers with rectifiers between them, as one node of the autograd graph.
+
+    In the forward pass the rectified inputs of the layers are stored, in place. In the backward
+    pass the gradient of a layer's output gives those of its bias (a sum), its weight and its input
+    (a product each). If the gradient is itself differentiated, it is computed by torch's own
+    layers.
+    """
+
     @staticmethod
     def forward(
         ctx: Any, plans: Plans, factors: torch.dtype, x: Tensor, *parameters: Tensor | None
@@ -111,7 +135,7 @@ class _Layers(torch.autograd.Function):
         (of_y,), plans, saved, factors = grads, ctx.plans, ctx.saved_tensors, ctx.factors
         needed = ctx.needs_input_grad[2:]
         inputs, parameters = saved[: len(plans)], saved[len(plans) :]
-        if torch.is_grad_enabled():  # someone asks for a derivative of what is computed here
+        if torch.is_grad_enabled():  # the gradient itself will be differentiated
             return None, None, *_differentiable_backward(of_y, needed, inputs[0], *parameters)
         of_y, of_all = of_y.contiguous(), []
         for i in reversed(range(len(plans))):
@@ -124,7 +148,7 @@ class _Layers(torch.autograd.Function):
                 else None
             )
             if i or needed[0]:
-                columns = i > 0 and plans[i - 1].columns  # as what goes into this layer
+                columns = i > 0 and plans[i - 1].columns  # the layout of this layer's input
                 by_onednn = plan.of_input
                 of_y = _product(
                     of_y, weight.t(), by_onednn=by_onednn, columns=columns, factors=factors
@@ -137,6 +161,7 @@ class _Layers(torch.autograd.Function):
 def _differentiable_backward(
     of_y: Tensor, needed: tuple[bool, ...], *arguments: Tensor
 ) -> tuple[Tensor | None, ...]:
+    """Return the gradients as differentiable functions, by torch's own layers."""
     y, *parameters = arguments
     for i in range(0, len(parameters), 2):
         y = linear(y.relu() if i else y, *parameters[i : i + 2])
@@ -154,48 +179,60 @@ def _product(
     columns: bool = False,
     factors: torch.dtype = torch.float32,
 ) -> Float[Tensor, "M N"]:
-    """a b' + bias."""
+    """Return a b' + bias.
+
+    Args:
+        a: (M, K).
+        b: (N, K).
+        bias: (N,).
+        by_onednn: Whether oneDNN computes it; otherwise MKL.
+        columns: Whether the result is stored by columns; then MKL computes it.
+        factors: Type to which the factors of large products are rounded.
+    """
     multiply: Callable[[Tensor, Tensor], Tensor] = torch.mm
     if factors == torch.bfloat16 and len(a) * b.numel() >= SMALL:
         multiply = mm_of_bf16
     elif by_onednn and _oneDNN is not None and not columns:
         return _oneDNN(a, b, bias, "none", [], "")
     y = multiply(b, a.t()).t() if columns else multiply(a, b.t())
-    return y if bias is None else y.add_(bias)  # torch would first fill y with the bias
+    return y if bias is None else y.add_(bias)  # torch.addmm would first fill y with the bias
 
 
 def _own_precision() -> AbstractContextManager[Any]:
-    """Within this block nothing is cast: what is to be rounded is told apart."""
+    """Disable autocast inside the ``with`` block, as the kernels round explicitly."""
     on = torch.is_autocast_enabled("cpu")
     return torch.autocast("cpu", enabled=False) if on else nullcontext()
 
 
 def can_be_asked_to_round() -> bool:
-    """Whether oneDNN can be; whether it then does is another question."""
+    """Whether oneDNN accepts the request to round to bf16; ``rounding`` checks that it does."""
     return hasattr(_ROUNDING, "fp32_precision") and torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 class FactorsOfBF16:
-    """Within this block oneDNN rounds the factors of single-precision products."""
+    """Requests oneDNN to round the factors of single-precision products to bf16, as a context."""
 
     def __enter__(self) -> None:
+        """Make the request."""
         self.before, _ROUNDING.fp32_precision = _ROUNDING.fp32_precision, "bf16"
 
     def __exit__(self, *_: Any) -> None:
+        """Restore the setting."""
         _ROUNDING.fp32_precision = self.before
 
 
 def are_factors_rounded() -> bool:
-    """Whether oneDNN is asked to, here and now."""
+    """Whether the request is in force now."""
     return getattr(_ROUNDING, "fp32_precision", "none") == "bf16"
 
 
 def mm_of_bf16(a: Float[Tensor, "M K"], b: Float[Tensor, "K N"]) -> Float[Tensor, "M N"]:
-    """a b, of factors that oneDNN was asked to round."""
+    """Return a b, with the request that oneDNN round the factors to bf16."""
     with FactorsOfBF16():
         return torch.mm(a, b)
 
 
 def _single(a: Tensor, b: Tensor, *, by_onednn: bool, columns: bool = False) -> Tensor:
+    """Return a b' in single precision, in one of the three ways; ``Plans`` measures it."""
     with _own_precision():
         return _product(a, b, by_onednn=by_onednn, columns=columns)

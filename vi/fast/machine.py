@@ -1,4 +1,4 @@
-"""The name of what computes: two machines of one name take the same time, and round alike."""
+"""A name of the machine: machines of the same name have the same speed and the same rounding."""
 
 import contextlib
 import os
@@ -8,12 +8,15 @@ from pathlib import Path
 
 import torch
 
-# What keeps the libraries from using all that the processor can do.
+# Environment variables that restrict the instructions which the libraries use.
 _LIMITS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "MKL_ENABLE_INSTRUCTIONS", "MKL_CBWR")
 
 
 def machine() -> str:
-    """Processor, as far as it decides what is fast, and version of torch; fit for a file."""
+    """Return a file name for the processor, its instruction set and the version of torch.
+
+    Environment variables that restrict the instructions of oneDNN and MKL are part of the name.
+    """
     limits = [f"{name}={os.environ[name]}" for name in _LIMITS if os.environ.get(name)]
     used = torch.backends.cpu.get_cpu_capability()
     name = "-".join([_processor(), used, *limits, f"torch{torch.__version__}"])
@@ -21,6 +24,7 @@ def machine() -> str:
 
 
 def _processor() -> str:
+    """Return model, family and stepping of the processor."""
     fields = ("model name", "cpu family", "model", "stepping")
     with contextlib.suppress(OSError):
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n")[0].splitlines()

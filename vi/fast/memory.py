@@ -1,4 +1,4 @@
-"""Whether the C library keeps the memory that tensors leave, or gives it back at once."""
+"""Memory of freed tensors: kept by the C library for reuse, or returned to the system."""
 
 import ctypes
 import sys
@@ -7,14 +7,14 @@ from contextlib import contextmanager
 
 _MMAP_THRESHOLD, _TRIM_THRESHOLD, _TOP_PAD = -3, -1, -2  # parameters of mallopt(3)
 _KEPT = {_MMAP_THRESHOLD: 1 << 30, _TRIM_THRESHOLD: (1 << 31) - 1, _TOP_PAD: 64 << 20}
-# Where glibc's own thresholds, which move, come to rest once large blocks have been freed; what
-# stands there before cannot be asked for.
+# glibc adapts its thresholds and cannot report them. These are the values that they reach once
+# large blocks have been freed.
 _OWN = {_MMAP_THRESHOLD: 32 << 20, _TRIM_THRESHOLD: 64 << 20, _TOP_PAD: 128 << 10}
 
 
 @contextmanager
 def freed_memory_kept() -> Iterator[None]:
-    """Within this block freed memory is kept; then it is given back. See ``keep_freed_memory``."""
+    """Keep freed memory inside the ``with`` block, and return it afterwards."""
     kept = keep_freed_memory()
     try:
         yield
@@ -25,18 +25,19 @@ def freed_memory_kept() -> Iterator[None]:
 
 
 def keep_freed_memory() -> bool:
-    """Let glibc keep freed blocks for the next step, in which the same sizes are asked for again.
+    """Make glibc keep freed blocks for the next step, which allocates the same sizes again.
 
-    Its default hands large blocks back to the kernel, which clears every page anew: up to a
-    thousand page faults a step. Does nothing where there is no glibc.
+    By default glibc returns large blocks to the kernel, which clears every page when it is used
+    again: up to a thousand page faults per step. Does nothing with other C libraries.
 
     Returns:
-        Whether it holds.
+        Whether the setting was accepted.
     """
     return _set(_KEPT)
 
 
 def _set(values: dict[int, int]) -> bool:
+    """Set parameters of ``mallopt``; return whether all were accepted."""
     if not sys.platform.startswith("linux"):
         return False
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)

@@ -1,4 +1,4 @@
-"""Which way the products of a linear layer take: measured for each size, and kept for a week."""
+"""The kernel of each product of a linear layer: measured for each size, kept for a week."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -15,30 +15,36 @@ from vi.fast.machine import machine
 from vi.fast.settled import settled
 
 Product = Callable[..., Tensor]
-"""a (M, K), b (N, K), by_onednn=, columns= -> a b' (M, N) in one of the ways."""
+"""(a (M, K), b (N, K), by_onednn=, columns=) -> a b' (M, N), in one of three ways."""
 
 SMALL = 1 << 22
-"""Multiplications below which choosing would cost more than it could win."""
+"""Number of multiplications below which choosing costs more than it can gain."""
 
-_MARGIN = 0.97  # of the time of torch that another way may take at most
-_OVERHEAD = 50e-6  # seconds that an own backward costs a layer in each step
+_MARGIN = 0.97  # another way is chosen if it takes less than this part of torch's time
+_OVERHEAD = 50e-6  # seconds per step that an own backward pass costs a layer
 
 
 class Plan(NamedTuple):
-    """Which products of a linear layer oneDNN computes, and how those of torch are laid out."""
+    """The kernels of the products of a linear layer of one size.
+
+    Each of the first four fields is True if oneDNN computes the product: ``inference`` is the
+    forward product without a gradient, ``forward`` the one with a gradient, ``of_input`` and
+    ``of_weight`` those of the backward pass. ``columns`` stores the output by columns when it is
+    the input of another layer; oneDNN then does not compute it.
+    """
 
     inference: bool = False
     forward: bool = False
     of_input: bool = False
     of_weight: bool = False
-    columns: bool = False  # what goes on into another layer, which oneDNN then does not compute
+    columns: bool = False
 
 
 _SIZE_OF = ("rows", "inputs", "outputs", "threads")
 
 
 class Plans:
-    """What was chosen for the sizes met so far.
+    """The plans of the sizes met so far.
 
     Args:
         product: Computes a product in each of the ways.
@@ -49,7 +55,11 @@ class Plans:
         self.by_size: dict[tuple[int, ...], Plan] = {}
 
     def of(self, rows: int, weight: Float[Tensor, "H D"]) -> Plan:
-        """For a layer and batch of this size: as measured here this week, or measured now."""
+        """Return the plan of a layer with this weight (H, D) for so many rows.
+
+        It is the one measured on this machine within the last week, or else is measured now. Small
+        products are left to torch.
+        """
         if rows * weight.numel() < SMALL:
             return Plan()
         size = (rows, *reversed(weight.shape), torch.get_num_threads())
@@ -61,21 +71,24 @@ class Plans:
         return self.by_size[size]
 
     def state_dict(self) -> dict[str, list[bool]]:
-        """Plain values."""
+        """Return the plans as plain values, by the name of the size."""
         return {_name(size): list(plan) for size, plan in self.by_size.items()}
 
     def described(self) -> dict[str, str]:
-        """The same for people: the products of each size that torch does not compute itself."""
+        """Return, by size, the products that torch does not compute itself, in words."""
         return {
             _name(size): ", ".join(k for k, on in plan._asdict().items() if on) or "torch"
             for size, plan in self.by_size.items()
         }
 
     def adopt(self, plans: Mapping[str, Sequence[bool]]) -> None:
-        """Choose as another process did: a resumed run computes what it would have computed.
+        """Use the plans of another process, so that a resumed run computes the same bits.
+
+        Args:
+            plans: What ``state_dict`` returned there.
 
         Raises:
-            CheckpointError: They are no plans.
+            CheckpointError: The values are not plans.
         """
         found: dict[tuple[int, ...], Plan | None] = {
             _size(name): _plan(list(plan)) for name, plan in plans.items()
@@ -86,12 +99,14 @@ class Plans:
                 whole[size] = plan
         if len(whole) < len(plans):
             raise CheckpointError(
-                f"these are no plans of products: {dict(plans)}", hint="give a file of a run"
+                f"the plans of linear products are invalid: {dict(plans)}",
+                hint="resume from a checkpoint that vi wrote",
             )
         self.by_size.update(whole)
 
 
 def _plan(kept: Any) -> Plan | None:
+    """Return the plan with these fields, or None if the values are not those of a plan."""
     whole = isinstance(kept, list) and len(kept) == len(Plan._fields)
     return Plan(*kept) if whole and all(isinstance(one, bool) for one in kept) else None
 
@@ -99,6 +114,7 @@ def _plan(kept: Any) -> Plan | None:
 def _measured_and_kept(
     name: str, rows: int, weight: Float[Tensor, "H D"], product: Product
 ) -> Plan:
+    """Measure a plan, and remember it for a week if the measurement was stable."""
     plan, is_settled = measured(rows, weight, product)
     if is_settled:
         memory().keep(name, list(plan))
@@ -107,10 +123,19 @@ def _measured_and_kept(
 
 @torch.no_grad()
 def measured(rows: int, weight: Float[Tensor, "H D"], product: Product) -> tuple[Plan, bool]:
-    """oneDNN wherever it wins, if that is worth an own backward; columns where they win more.
+    """Measure the plan of a size.
+
+    oneDNN computes a product if it is at least 3 % faster. The products of a training step change
+    only if together they gain more than an own backward pass costs, 50 microseconds. The output
+    is stored by columns if MKL is then at least 3 % faster than the better of the other two.
+
+    Args:
+        rows: Number of rows of the input.
+        weight: The weight of the layer, (H, D).
+        product: Computes a product in each of the ways.
 
     Returns:
-        The plan, and whether every order was stable; torch computes a product whose was not.
+        The plan, and whether every comparison was stable; where one was not, torch's way is used.
     """
     x, of_y = (torch.linspace(-1, 1, rows * n).view(rows, n) for n in reversed(weight.shape))
 
@@ -138,13 +163,15 @@ def measured(rows: int, weight: Float[Tensor, "H D"], product: Product) -> tuple
 
 @cache
 def memory() -> Measured:
-    """Of this processor and this version of torch; the threads are part of a size."""
+    """Return the measurements of this processor and torch version; sizes include the threads."""
     return Measured(machine())
 
 
 def _name(size: tuple[int, ...]) -> str:
+    """Return the name under which a size is stored."""
     return "{}x{}x{}, {} threads".format(*size)
 
 
 def _size(name: str) -> tuple[int, ...]:
+    """Return the size that ``_name`` named."""
     return tuple(map(int, re.findall(r"\d+", name)))

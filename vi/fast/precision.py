@@ -1,4 +1,4 @@
-"""How precisely networks compute; what comes out of them, and the bound, stay as they are."""
+"""The precision of the networks' products; the bound and the parameters keep theirs."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -13,10 +13,12 @@ from vi.models.base import LatentVariableModel
 
 
 class _Rounding(Swapped):
+    """A network that computes its products in a lower precision."""
+
     precision: ClassVar[str]
 
     def __call__(self, *args: Any, **kwargs: Any) -> Tensor:
-        """What the network computes, in the precision of its parameters."""
+        """Return the output of the network, in the precision of its parameters."""
         like = next(self.parameters())
         with _within(self.precision, like.device):
             output = super().__call__(*args, **kwargs)
@@ -25,12 +27,18 @@ class _Rounding(Swapped):
 
 @contextmanager
 def computing_in(precision: str, model: LatentVariableModel) -> Iterator[None]:
-    """Within this block the networks of a model compute their products like this.
+    """Compute the products of a model's networks in this precision inside the ``with`` block.
 
-    bf16 rounds the inputs of every product to 8 bits, and the results that autocast rounds; tf32
-    the inputs to 11; sums have 24. Whether a device does so, ``rounding`` finds out. Parameters,
-    the networks' outputs and all that follows (log-weights, the bound, its mean) keep their
-    precision.
+    * float32: 24 bits; nothing changes.
+    * tf32: the factors of every product are rounded to 11 bits, the sums are not.
+    * bf16: the factors are rounded to 8 bits, and so are the results that autocast rounds.
+
+    Whether the device really rounds is checked by ``rounding``. Parameters, the outputs of the
+    networks and all that follows (log-weights, the bound, its mean) keep their precision.
+
+    Args:
+        precision: One of float32, tf32 and bf16.
+        model: The model whose networks are affected.
 
     Raises:
         ConfigurationError: The model has no networks.
@@ -49,12 +57,13 @@ def computing_in(precision: str, model: LatentVariableModel) -> Iterator[None]:
 
 
 def _within(precision: str, device: torch.device) -> AbstractContextManager[Any]:
+    """Return the context of autocast to bf16, or of tensor cores."""
     return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else tensor_cores()
 
 
 @contextmanager
 def tensor_cores() -> Iterator[None]:
-    """Within this block single-precision products may use TF32."""
+    """Allow TF32 for single-precision products inside the ``with`` block."""
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("high")
     try:

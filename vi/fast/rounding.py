@@ -1,4 +1,4 @@
-"""A precision does what it says, or is refused: found out by value, and by the clock."""
+"""Check that a precision is really used and really faster, by its errors and by timing."""
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
@@ -20,33 +20,33 @@ from vi.models.base import LatentVariableModel
 
 Multiply = Callable[[Tensor, Tensor], Tensor]
 
-_ERRORS = 1e-4, 1e-2  # of a product of rounded factors, of the norm of the product
+_ERRORS = 1e-4, 1e-2  # bounds of the relative error of a product of rounded factors
 _BY = "precision/rounded_by"
-_WORTH = 1.25  # times a step in single precision
+_WORTH = 1.25  # required speedup over a step in single precision
 _SIZE = (256, 256, 256)
 
 
 @runtime_checkable
 class Trial(Protocol):
-    """An optimiser step that can be taken as often as one likes, on copies of the parts."""
+    """An optimiser step on copies of the parts, which can be repeated at will."""
 
     @property
     def model(self) -> LatentVariableModel:
-        """The copy."""
+        """The copy of the model."""
         ...
 
     @property
     def step(self) -> Callable[[], object]:
-        """Takes it."""
+        """Takes the step."""
         ...
 
 
 class Timed(NamedTuple):
-    """What a way to round is timed by.
+    """The step by which precisions are timed.
 
     Args:
-        trial: Makes a new one.
-        batch_size: Data of a step.
+        trial: Makes a new trial.
+        batch_size: Number of data in a step.
         kind: What its time depends on beside the sizes and the networks of the model.
     """
 
@@ -56,18 +56,20 @@ class Timed(NamedTuple):
 
 
 class Way(NamedTuple):
-    """How products round their factors: by oneDNN while it reads them, or before."""
+    """A way to round the factors of products: by oneDNN as it reads them, or by autocast."""
 
     multiply: Multiply
     by_onednn: bool
 
 
 def _by_autocast(a: Tensor, b: Tensor) -> Tensor:
+    """Return a b, rounded by autocast to bf16."""
     with torch.autocast(a.device.type, torch.bfloat16):
         return torch.mm(a, b)
 
 
 def _by_tensor_cores(a: Tensor, b: Tensor) -> Tensor:
+    """Return a b, with TF32 allowed."""
     with tensor_cores():
         return torch.mm(a, b)
 
@@ -88,25 +90,27 @@ def rounding(
     *,
     choose: bool = True,
 ) -> Iterator[dict[str, Any]]:
-    """Within this block the networks of a model compute in a precision.
+    """Compute the networks of a model in a precision inside the ``with`` block.
 
-    On a processor bf16 is rounded by oneDNN while it reads, if it does so, or by autocast:
-    whichever takes the shorter step, which has to be worth it.
+    On a processor there are two ways to bf16: autocast, and oneDNN if its products have the error
+    of bf16 factors. The way with the shorter optimiser step is used, and it must be at least 1.25
+    times as fast as float32.
 
     Args:
         precision: One of float32, tf32 and bf16.
-        model: Whose networks.
-        kernels: What computes their linear layers.
+        model: The model whose networks are affected.
+        kernels: The kernels of their linear layers.
         device: Where they will compute.
-        timed: What is timed.
-        choose: Else another process has chosen: one of the same run, or that of a checkpoint.
+        timed: The step to time.
+        choose: Whether to measure; otherwise the choice of another process of the run, or of a
+            checkpoint, is used.
 
     Yields:
         What was found, for ``metrics.json``.
 
     Raises:
-        ConfigurationError: The device does not round, or bf16 is not 1.25 times as fast as single
-            precision.
+        ConfigurationError: The device does not round, or bf16 is less than 1.25 times as fast as
+            float32.
     """
     if precision == "tf32":
         _require_tensor_cores(device)
@@ -115,19 +119,22 @@ def rounding(
         facts |= _chosen(timed, model, kernels, device, choose=choose)
     with kernels.rounding(by_onednn=facts.get(_BY) == "onednn"), computing_in(precision, model):
         yield facts
-        if precision == "bf16":  # a checkpoint may have said something else
+        if precision == "bf16":  # a checkpoint may have changed it
             facts[_BY] = "onednn" if kernels.round_by_onednn else "autocast"
 
 
 def rounds(
     multiply: Multiply, sizes: Sequence[tuple[int, int, int]] = (_SIZE,), device: Any = "cpu"
 ) -> bool:
-    """Whether products have the error of rounded factors, in every layout a layer needs.
+    """Whether products have the error of rounded factors, in every layout that a layer needs.
+
+    The relative error of the Frobenius norm, against double precision, must lie between 1e-4 and
+    1e-2: float32 is below, and a wrong product above.
 
     Args:
-        multiply: a, b -> a b.
+        multiply: (a, b) -> a b.
         sizes: (rows, inputs, outputs) of the layers.
-        device: Of the products.
+        device: Device of the products.
 
     >>> rounds(torch.mm)
     False
@@ -138,6 +145,7 @@ def rounds(
 
 
 def _factors(size: tuple[int, int, int], device: Any) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield the factors of the three products of a layer: forward, of the input, of the weight."""
     rows, inputs, outputs = size
     noise = torch.Generator().manual_seed(0)
     x, weight, of_y = (
@@ -149,19 +157,22 @@ def _factors(size: tuple[int, int, int], device: Any) -> Iterator[tuple[Tensor, 
 
 @torch.no_grad()
 def _error(multiply: Multiply, a: Float[Tensor, "M K"], b: Float[Tensor, "K N"]) -> float:
+    """Return the relative error of a product in the Frobenius norm, against double precision."""
     exact = a.double() @ b.double()
     return ((multiply(a, b).double() - exact).norm() / exact.norm()).item()
 
 
 def _require_tensor_cores(device: torch.device) -> None:
+    """Refuse tf32 on a device that does not round products to it."""
     if not rounds(_by_tensor_cores, device=device):
         raise ConfigurationError(
-            f"trainer.precision=tf32 changes nothing: this {_kind(device)} has no such products",
+            f"trainer.precision=tf32 has no effect: this {_kind(device)} has no TF32 products",
             hint="trainer.precision=float32",
         )
 
 
 def _kind(device: torch.device) -> str:
+    """Return the word for the device in messages."""
     return "processor" if device.type == "cpu" else "GPU"
 
 
@@ -173,6 +184,7 @@ def _chosen(
     *,
     choose: bool,
 ) -> dict[str, Any]:
+    """Return the way to bf16 and its speedup: remembered, measured now, or chosen elsewhere."""
     if device.type != "cpu":
         return {_BY: "autocast"}
     name = _name(timed, model)
@@ -183,13 +195,14 @@ def _chosen(
     if speedup < _WORTH:
         raise ConfigurationError(
             "trainer.precision=bf16 is no gain here: a step takes "
-            f"{1 / speedup:.2f} times as long as in float32, and at most {1 / _WORTH} is worth it",
-            hint="trainer.precision=float32 (python -m vi forget has it measured again)",
+            f"{1 / speedup:.2f} times as long as in float32, and at most {1 / _WORTH} is accepted",
+            hint="trainer.precision=float32 (after python -m vi forget it is measured again)",
         )
     return {_BY: by, "precision/speedup": speedup}
 
 
 def _recalled(name: str) -> tuple[str, float] | None:
+    """Return the remembered way and speedup, or None."""
     kept = memory().recall(name)
     whole = isinstance(kept, list) and len(kept) == 2 and kept[0] in _WAYS
     return (kept[0], kept[1]) if whole and isinstance(kept[1], float) else None
@@ -198,7 +211,7 @@ def _recalled(name: str) -> tuple[str, float] | None:
 def _measured(
     timed: Timed, model: LatentVariableModel, kernels: Kernels, name: str
 ) -> tuple[str, float]:
-    """The fastest way that rounds, and how many times as fast as single precision it is."""
+    """Return the fastest way that rounds, and its speedup over single precision."""
 
     def decide(seconds: Sequence[float]) -> tuple[int, bool]:
         fastest = min(seconds[1:])
@@ -209,7 +222,7 @@ def _measured(
         steps = [_step(timed, kernels, way, stack) for way in (None, *ways.values())]
         decision, seconds = settled(steps, decide)
     fastest = min(range(1, len(steps)), key=seconds.__getitem__)
-    if decision is None:  # too close for this moment: not refused, and not remembered
+    if decision is None:  # no stable order now: neither refuse nor remember
         return [*ways][fastest - 1], max(_WORTH, seconds[0] / seconds[fastest])
     chosen = decision[0]
     speedup = seconds[0] / seconds[chosen]
@@ -219,13 +232,14 @@ def _measured(
 
 
 def _rounding_ways(timed: Timed, model: LatentVariableModel, kernels: Kernels) -> list[str]:
-    """Autocast, and oneDNN where its products of the sizes of this model are rounded."""
+    """Return the ways to try: autocast, and oneDNN if it rounds products of this model's sizes."""
     sizes = _sizes(timed, model)
     asked = linear.can_be_asked_to_round() and kernels.choosing and sizes
     return ["autocast", *(["onednn"] if asked and rounds(_WAYS["onednn"].multiply, sizes) else [])]
 
 
 def _sizes(timed: Timed, model: LatentVariableModel) -> list[tuple[int, int, int]]:
+    """Return (rows, inputs, outputs) of the linear layers that are large enough for a choice."""
     rows = timed.batch_size
     layers = (m for network in model.networks() for m in network.modules())
     shapes = {tuple(m.weight.shape) for m in layers if isinstance(m, nn.Linear)}
@@ -233,6 +247,7 @@ def _sizes(timed: Timed, model: LatentVariableModel) -> list[tuple[int, int, int
 
 
 def _step(timed: Timed, kernels: Kernels, way: Way | None, stack: ExitStack) -> Callable[[], None]:
+    """Return a trial step in one way; None is single precision."""
     trial = timed.trial()
     stack.enter_context(in_class(swaps(kernels, [trial.model])))
     stack.enter_context(computing_in("bf16" if way else "float32", trial.model))
@@ -246,7 +261,7 @@ def _step(timed: Timed, kernels: Kernels, way: Way | None, stack: ExitStack) -> 
 
 
 def _name(timed: Timed, model: LatentVariableModel) -> str:
-    """Of a step, as far as its time depends on it."""
+    """Return the name under which the choice is remembered, from all that the time depends on."""
     shapes = [tuple(p.shape) for p in model.parameters()]
     said = repr((timed.kind, shapes, str(model)))
     digest = hashlib.sha256(said.encode()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""Which way is faster, on a machine that does other things meanwhile."""
+"""Decide which function is faster on a machine that does other work at the same time."""
 
 import math
 import time
@@ -7,27 +7,28 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-_REPEATS = 3  # of every way in a round
-_SLOW = 0.1  # seconds of all ways above which one of each is enough
-_AGREEING = 4  # rounds
-_ROUNDS = 20  # at most
-_PATIENCE = 20.0  # seconds
+_REPEATS = 3  # calls of every way in a round
+_SLOW = 0.1  # seconds of all ways together above which one call of each is enough
+_AGREEING = 4  # consecutive rounds that must agree
+_ROUNDS = 20  # largest number of rounds
+_PATIENCE = 20.0  # seconds after which no further round begins
 
 
 def settled(
     ways: Sequence[Callable[[], object]], decide: Callable[[Sequence[float]], T]
 ) -> tuple[T | None, list[float]]:
-    """Decide by the seconds that each way takes, once four rounds in a row decide the same.
+    """Decide by the seconds that each way takes, once four rounds in a row agree.
 
-    A round takes the ways in turn, three times unless they are slow, and the shortest time of
-    each: others can only disturb. What a busy moment decided does not survive the next round.
+    A round runs the ways in turn, three times unless they are slow, and takes the shortest time of
+    each: other work can only lengthen a time. A decision caused by a busy moment does not survive
+    the next rounds. After 20 rounds or 20 seconds without agreement there is no decision.
 
     Args:
-        ways: What is timed.
-        decide: Of the seconds of each, in their order.
+        ways: The functions to time.
+        decide: Maps the seconds of each, in their order, to a decision.
 
     Returns:
-        The decision, or None where it kept changing, and the shortest seconds of each way.
+        The decision, or None if it kept changing, and the shortest seconds of each way.
 
     >>> settled([lambda: sum(range(10)), lambda: sum(range(100_000))], lambda t: t[0] < t[1])[0]
     True
@@ -44,6 +45,7 @@ def settled(
 
 
 def _shortest(ways: Sequence[Callable[[], object]]) -> list[float]:
+    """Return the shortest seconds of each way in one round."""
     seconds = [math.inf] * len(ways)
     for _ in range(_REPEATS):
         if _SLOW < sum(seconds) < math.inf:

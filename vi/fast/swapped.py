@@ -1,4 +1,4 @@
-"""Modules that compute otherwise while a session is open, and are the same objects."""
+"""Modules whose ``forward`` is replaced while a session is open, without copying them."""
 
 import copyreg
 from collections.abc import Iterable, Iterator
@@ -14,14 +14,16 @@ from vi.networks.images import Resize
 
 
 class Swapped(nn.Module):
-    """The same object with another ``forward``: its class is derived from its own for a while.
+    """A module with another ``forward``, by a temporary change of its class to a derived one.
 
-    So its parameters, hooks and keys stay as they are. A copy of it, or a file, has its own class.
+    The module remains the same object, with its parameters, hooks and keys. Copying or pickling it
+    gives its original class.
     """
 
     plain: ClassVar[type[nn.Module]]
 
     def __reduce_ex__(self, protocol: Any) -> Any:
+        """Pickle and copy as the original class."""
         _, _, *state = super().__reduce_ex__(protocol)
         return copyreg._reconstructor, (self.plain, object, None), *state  # pyright: ignore
 
@@ -29,7 +31,7 @@ class Swapped(nn.Module):
 class _Linear(Swapped):
     """y = x W' + b, forward and backward in the fastest way.
 
-    The ways differ in the order of their sums: by about 1e-6 of the result.
+    The ways differ in the order of their sums, which changes the result by about 1e-6 of its size.
     """
 
     kernels: ClassVar[Kernels]
@@ -40,10 +42,11 @@ class _Linear(Swapped):
 
 
 class _Rectified(Swapped):
-    """Linear, ReLU, Linear, .., ReLU, Linear: what ``nn.Sequential`` computes, up to rounding.
+    """Linear, ReLU, Linear, .., ReLU, Linear: the result of ``nn.Sequential``, up to rounding.
 
-    Large layers are one function to autograd, where each layer and each rectifier would be a node:
-    that is a twentieth of a step of ten milliseconds. A layer with hooks is called as it expects.
+    Large layers are one node of the autograd graph, instead of a node for each layer and each
+    rectifier, which saves a twentieth of a step of ten milliseconds. Layers with hooks are called
+    one by one, so that their hooks run.
     """
 
     kernels: ClassVar[Kernels]
@@ -61,13 +64,13 @@ class _Rectified(Swapped):
 
 
 class _Enlarging(Swapped):
-    """Layers in order, of which some enlarge an image that a convolution reads.
+    """Layers in sequence, some of which enlarge an image for the convolution that follows.
 
-    Where the size is doubled, both are one layer (see ``doubled``).
+    If the size is doubled, ``doubled`` computes both layers at once.
     """
 
     def forward(self, input: Tensor) -> Tensor:
-        """What ``nn.Sequential`` computes, up to rounding."""
+        """Return the result of ``nn.Sequential``, up to rounding."""
         layers = [part for part in self._modules.values() if part is not None]
         while layers:
             first, *rest = layers
@@ -83,9 +86,14 @@ class _Enlarging(Swapped):
 def swaps(
     kernels: Kernels, modules: Iterable[nn.Module]
 ) -> "list[tuple[nn.Module, type[Swapped], dict[str, Any]]]":
-    """What ``in_class`` needs so that modules compute by these kernels.
+    """Return the arguments with which ``in_class`` makes modules compute by these kernels.
 
-    Classes derived from torch's, and modules with a ``forward`` of their own, are left alone.
+    Subclasses of torch's layers, and modules with their own ``forward`` attribute, are left
+    unchanged.
+
+    Args:
+        kernels: The kernels of linear layers.
+        modules: Modules whose submodules are searched.
     """
     found = {id(part): part for module in modules for part in module.modules()}.values()
     kinds = [(part, _kind(part)) for part in found]
@@ -96,7 +104,11 @@ def swaps(
 def in_class(
     others: "Iterable[tuple[nn.Module, type[Swapped], dict[str, Any]]]",
 ) -> Iterator[None]:
-    """Within this block each module is also of this class, with these attributes of the class."""
+    """Give each module a class derived from its own and from this one, inside the ``with`` block.
+
+    Args:
+        others: Triples of a module, a class, and class attributes.
+    """
     made: dict[Any, type[nn.Module]] = {}
     before: list[tuple[nn.Module, type[nn.Module], type[nn.Module]]] = []
     try:
@@ -108,20 +120,21 @@ def in_class(
         yield
     finally:
         for part, own, ours in reversed(before):
-            if type(part) is ours:  # else somebody else has given it another meanwhile
+            if type(part) is ours:  # otherwise other code has changed the class meanwhile
                 part.__class__ = own
 
 
 def _derived(
     own: type[nn.Module], kind: type[Swapped], attributes: dict[str, Any]
 ) -> type[nn.Module]:
-    """By the same name: what is printed of a module does not change."""
+    """Make the derived class, with the name of the original, so that printing shows no change."""
     plain = own.plain if issubclass(own, Swapped) else own
     names = {"__module__": own.__module__, "__qualname__": own.__qualname__}
     return type(own.__name__, (kind, own), {"plain": plain, **names, **attributes})
 
 
 def _kind(part: nn.Module) -> type[Swapped] | None:
+    """Return the class that speeds up a module, or None."""
     if _is_plain(part, nn.Linear):
         return _Linear
     if not _is_plain(part, nn.Sequential):
@@ -133,14 +146,17 @@ def _kind(part: nn.Module) -> type[Swapped] | None:
 
 
 def _is_rectified(layers: list[nn.Module]) -> bool:
+    """Whether the layers alternate between Linear and ReLU, from Linear to Linear."""
     kinds = [nn.Linear, nn.ReLU]
     alternate = all(_is_plain(layer, kinds[i % 2]) for i, layer in enumerate(layers))
     return alternate and len(layers) % 2 == 1
 
 
 def _is_hooked(*parts: nn.Module) -> bool:
+    """Whether a module has hooks, which would not run if its work were done elsewhere."""
     return any(m._forward_hooks or m._forward_pre_hooks or m._backward_hooks for m in parts)
 
 
 def _is_plain(part: nn.Module, kind: type[nn.Module]) -> bool:
+    """Whether a module is of exactly this class, with its ``forward``."""
     return type(part) is kind and "forward" not in vars(part)

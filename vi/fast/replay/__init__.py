@@ -1,1 +1,1 @@
-"""Steps recorded once and made again: as a CUDA graph, or as one function of Python."""
+"""Optimiser steps recorded once and replayed: as a CUDA graph, or as one Python function."""

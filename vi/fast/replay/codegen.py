@@ -1,4 +1,4 @@
-"""Recorded operations as one flat function of Python that keeps what it can between its calls."""
+"""Compile a recorded graph into one Python function with preallocated outputs."""
 
 from collections import ChainMap, defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -14,15 +14,15 @@ _ELEMENTWISE = {torch.Tag.pointwise, getattr(torch.Tag, "reduction", torch.Tag.p
 
 @dataclass(frozen=True)
 class Operation:
-    """What is known of a recorded operation.
+    """What the compiler knows of a recorded operation.
 
     Args:
-        call: What makes it.
+        call: The function that performs it.
         views: Whether its results are views of its arguments.
         storage: A number that its result shares with views of it, and with nothing else.
-        layout: Shape, strides, type and bytes of its result, if that can lie anywhere.
-        fills: Whether ``call`` takes that place as ``out``; else its numbers are not yet set.
-        within: The context that it needs, which changes no elementwise operation.
+        layout: Shape, strides, type and bytes of its result, if that can be placed anywhere.
+        fills: Whether ``call`` takes the place as ``out``; otherwise its values are not yet set.
+        within: The context that it needs; elementwise operations are the same inside and outside.
     """
 
     call: Callable[..., Any]
@@ -36,15 +36,19 @@ class Operation:
 def straight_line(
     graph: fx.Graph, given: dict[fx.Node, Tensor]
 ) -> Callable[[Sequence[Tensor]], list[Tensor]]:
-    """The graph as a function of its inputs.
+    """Compile a graph into a function of its inputs.
 
-    A result that can lie anywhere lies in the same place in every call, so that nothing is
-    allocated and no view is made again; results needed at different times share a place. What the
-    function returns is new in every call. Other tensors are let go of after their last use.
+    A result that can be placed anywhere has the same place in every call, so that nothing is
+    allocated and views are not made again. Results with disjoint lifetimes share a place. The
+    tensors that the function returns are new in every call. Other tensors are freed after their
+    last use.
 
     Args:
-        graph: Calls that have an ``Operation`` each as ``meta["operation"]``, and placeholders.
+        graph: Calls, each with an ``Operation`` as ``meta["operation"]``, and placeholders.
         given: The placeholders that are always the same tensor; the others are the inputs.
+
+    Returns:
+        A function from the inputs, in the order of their placeholders, to the outputs.
     """
     kept = given | _kept(graph, given)
     names: dict[str, Any] = {}
@@ -81,24 +85,29 @@ def straight_line(
 
 
 def _operation(node: fx.Node) -> Operation:
+    """Return what is known of the operation of a node."""
     return node.meta["operation"]
 
 
 def _is_made(node: fx.Node, kept: dict[fx.Node, Any]) -> bool:
-    """Whether there is anything to do for it in a call."""
+    """Whether a call of the compiled function has to perform this node."""
     return node.op == "call_function" and (node not in kept or _operation(node).fills)
 
 
 def _kept(graph: fx.Graph, given: dict[fx.Node, Tensor]) -> dict[fx.Node, Any]:
-    """What is the same tensor in every call, beside what is given."""
+    """Return the results that are the same tensor in every call, in addition to ``given``.
+
+    Places are assigned in one pass over the graph. When a result was used for the last time, its
+    place is free for later results of the same number of bytes.
+    """
     calls = [node for node in graph.nodes if node.op == "call_function"]
     storages = {node: _operation(node).storage for node in calls}
     returned = {storages.get(node) for node in graph.output_node().all_input_nodes}
     last_use = {storages[n]: node for node in calls for n in node.all_input_nodes if n in storages}
     kept: dict[fx.Node, Any] = {}
     there = ChainMap(kept, given)
-    free: dict[int, list[Tensor]] = defaultdict(list)  # by their bytes
-    lent: dict[fx.Node, list[Tensor]] = defaultdict(list)  # until this operation is made
+    free: dict[int, list[Tensor]] = defaultdict(list)  # free places by their bytes
+    lent: dict[fx.Node, list[Tensor]] = defaultdict(list)  # places in use until this operation
     for node in calls:
         operation = _operation(node)
         if operation.views and all(n in there for n in node.all_input_nodes):
@@ -118,7 +127,11 @@ def _kept(graph: fx.Graph, given: dict[fx.Node, Tensor]) -> dict[fx.Node, Any]:
 def _in_contexts(
     nodes: Iterable[fx.Node],
 ) -> list[tuple[AbstractContextManager[Any] | None, list[fx.Node]]]:
-    """Neighbours in one context, and elementwise operations between them."""
+    """Group consecutive operations by the context that they need.
+
+    Elementwise operations between two operations of the same context join them, as the context
+    does not affect them. This saves leaving and entering it.
+    """
     groups: list[tuple[AbstractContextManager[Any] | None, list[fx.Node]]] = [(None, [])]
     between: list[fx.Node] = []
     for node in nodes:
@@ -135,6 +148,7 @@ def _in_contexts(
 
 
 def _is_elementwise(node: fx.Node) -> bool:
+    """Whether an operation is a view, or computes entry by entry or by reductions."""
     if _operation(node).views:
         return True
     packet: Any = node.target.overloadpacket  # pyright: ignore

@@ -1,4 +1,4 @@
-"""An optimiser step written down as the list of torch's operations it makes, and made again."""
+"""Record an optimiser step on the processor as a list of torch operations, and replay it."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext, suppress
@@ -24,30 +24,35 @@ _UNKNOWN = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape}
 
 
 class Tapes:
-    """Records on the processor: between two operations there is no module, object or autograd.
+    """Records steps on the processor; a replay calls torch's kernels without modules or autograd.
 
-    A replay computes what the recorded work computes, to the bit, from whatever stands in the same
-    tensors then, with new draws; that is tried on other inputs and draws before a recording is
-    used. It leaves gradients nowhere.
+    A replay computes what the recorded function would, to the bit, from the present values of the
+    same tensors and with new random draws. This is checked with other inputs and draws before a
+    recording is used. A replay does not set gradients.
 
     Args:
-        optimizers: Those that step.
+        optimizers: The optimisers that step in it.
     """
 
-    patience = 50  # a recording costs as much as a hundred steps of a small network can win
+    patience = 50  # a recording costs as much as a hundred steps of a small network can gain
 
     def __init__(self, optimizers: Sequence[Optimizer] = ()) -> None:
         self.optimizers = optimizers
 
     def warm(self, work: Callable[[], Columns]) -> Columns:
-        """See ``Recorder``."""
+        """Do the work; on a processor there is nothing to prepare."""
         return work()
 
     def record(self, work: Work, inputs: Sequence[Tensor]) -> Replay:
-        """See ``Recorder``.
+        """Record the work and check the replay; parameters and noise are left unchanged.
+
+        Args:
+            work: A function from the inputs to results of one size.
+            inputs: Tensors; a replay takes others of the same sizes.
 
         Raises:
-            RuntimeError: What the work does depends on what it computes.
+            RuntimeError: The operations depend on values that they compute, or on more than data,
+                weights and noise.
         """
         tape, noise = _Tape(inputs), torch.get_rng_state()
         try:
@@ -60,43 +65,48 @@ class Tapes:
             tape.rewind()
             torch.set_rng_state(other_noise)
             if not all(map(_same, expected, [*replay(others), *tape.reached()])):
-                raise RuntimeError("they depend on more than data, weights and noise")
+                raise RuntimeError("a step depends on more than data, weights and noise")
         finally:
             tape.rewind()
             torch.set_rng_state(noise)
             for optimizer in self.optimizers:
-                optimizer.zero_grad()  # whose gradients would be those of this step for ever
+                optimizer.zero_grad()  # else the gradients of this step would stay for ever
         return replay
 
 
 class _Tape(TorchDispatchMode):
-    """Within this block every operation is made and written down."""
+    """Performs and records every torch operation inside the ``with`` block.
+
+    Tensors are identified by their place in memory, since autograd and views create many Python
+    objects for the same values. A storage is *given* if it existed before, or *moving* if it was
+    created here or belongs to an input.
+    """
 
     def __init__(self, inputs: Sequence[Tensor]) -> None:
         super().__init__()
         self.graph = fx.Graph()
-        # by the place of a tensor in memory
+        # the node of each tensor, by its place in memory
         self.nodes = {
             _place(x): self.graph.placeholder(f"input_{i}") for i, x in enumerate(inputs)
         }
-        self.given: dict[fx.Node, Tensor] = {}  # what was there before, and is the same tensor
-        # Storages that were made here, or are inputs. A weak reference lets their memory go, and
-        # keeps their place from being another's.
+        self.given: dict[fx.Node, Tensor] = {}  # tensors that existed before
+        # Storages that were created here or are inputs. Weak references free the memory but
+        # reserve the address.
         self.moving = {_storage(x): StorageWeakRef(x.untyped_storage()) for x in inputs}
-        self.before: dict[int, tuple[Tensor, Tensor]] = {}  # storages given and overwritten
-        self.constants: dict[fx.Node, Tensor] = {}  # the same in every replay
+        self.before: dict[int, tuple[Tensor, Tensor]] = {}  # given storages and their old values
+        self.constants: dict[fx.Node, Tensor] = {}  # results that are equal in every replay
         self.overwritten: set[int] = set()
-        self.rounded = FactorsOfBF16()  # one, so that neighbours can share it
+        self.rounded = FactorsOfBF16()  # one object, so that consecutive operations share it
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        """Make the operation."""
+        """Perform an operation and record it."""
         kwargs = kwargs or {}
         ours = [t for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)]
         by_number = func is torch.ops.aten.index.Tensor and not any(map(_is_mask, ours[1:]))
         if not (by_number or _UNKNOWN.isdisjoint(func.tags)):
-            raise RuntimeError(f"they look at a number that they compute ({func})")
+            raise RuntimeError(f"a step reads a value that it computes ({func})")
         there = {_storage(tensor) for tensor in ours}
         for tensor in _overwritten(func, args, kwargs):
             self._keep(tensor)
@@ -105,8 +115,8 @@ class _Tape(TorchDispatchMode):
             operation = replace(operation, within=self.rounded)
         made = [t for t in tree_leaves(result) if isinstance(t, Tensor)]
         of_given = bool(made) and all(_storage(t) in there - self.moving.keys() for t in made)
-        told = func.namespace == "profiler"  # that an optimiser steps; nothing is computed
-        if not (told or of_given and not func._schema.is_mutable):  # a view is a given tensor too
+        told = func.namespace == "profiler"  # announces an optimiser's step; computes nothing
+        if not (told or of_given and not func._schema.is_mutable):  # views of given are given too
             written = tree_map_only(Tensor, self._node, (args, kwargs))
             node = self.graph.call_function(func, *written)
             if isinstance(result, Tensor) and self._is_constant(func, node):
@@ -118,24 +128,31 @@ class _Tape(TorchDispatchMode):
         return result
 
     def _node(self, tensor: Tensor) -> fx.Node:
+        """Return the graph's node of a tensor; a tensor not seen before becomes a placeholder."""
         place = _place(tensor)
         if place not in self.nodes:
             self.nodes[place] = self._placeholder(tensor)
         return self.nodes[place]
 
     def _placeholder(self, tensor: Tensor) -> fx.Node:
+        """Add a placeholder for a tensor that existed before."""
         with self.graph.inserting_before(None):
             node = self.graph.placeholder(f"given_{len(self.given)}")
         self.given[node] = tensor
         return node
 
     def _is_constant(self, func: Any, node: fx.Node) -> bool:
-        """It looks at no number, or at constants only, as where a gradient starts with 1."""
+        """Whether the result is the same in every replay.
+
+        This holds if it depends on no values, such as the 1 with which a gradient starts, or on
+        constants only.
+        """
         of = node.all_input_nodes
         pure = not func._schema.is_mutable and torch.Tag.nondeterministic_seeded not in func.tags
         return func in _FILLS or pure and bool(of) and all(n in self.constants for n in of)
 
     def _name(self, result: Any, node: fx.Node, there: set[int], operation: Operation) -> None:
+        """Register the result of an operation under its place in memory."""
         if isinstance(result, Tensor):
             operation = replace(operation, storage=_storage(result))
             self.nodes.setdefault(_place(result), node)
@@ -148,7 +165,7 @@ class _Tape(TorchDispatchMode):
         node.meta["operation"] = operation
 
     def _keep(self, tensor: Tensor) -> None:
-        """What stands where it will be overwritten."""
+        """Save a given storage before it is first overwritten."""
         storage = _storage(tensor)
         self.overwritten.add(storage)
         if storage not in self.moving and storage not in self.before:
@@ -156,16 +173,16 @@ class _Tape(TorchDispatchMode):
             self.before[storage] = whole, whole.clone()
 
     def reached(self) -> list[Tensor]:
-        """What now stands where something was overwritten."""
+        """Return the present values of the storages that were overwritten."""
         return [whole.clone() for whole, _ in self.before.values()]
 
     def rewind(self) -> None:
-        """Undo what was overwritten."""
+        """Restore the storages that were overwritten."""
         for whole, before in self.before.values():
             whole.copy_(before)
 
     def compiled(self, results: Sequence[Tensor]) -> Replay:
-        """What makes the operations again, on other inputs, and gives the results."""
+        """Return a function that performs the recorded operations on other inputs."""
         nodes = [self.nodes[_place(result)] for result in results]
         self.graph.output([self._fresh(node) if node in self.given else node for node in nodes])
         for node, constant in self.constants.items():
@@ -175,17 +192,18 @@ class _Tape(TorchDispatchMode):
         return straight_line(self.graph, self.given)
 
     def _fresh(self, node: fx.Node) -> fx.Node:
-        """A copy, where others may overwrite it."""
+        """Return a node that copies a given tensor, which others may overwrite later."""
         copy = self.graph.call_function(torch.ops.aten.clone.default, (node,))
         copy.meta["operation"] = Operation(torch.clone)
         return copy
 
 
 def _made(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Operation, Any]:
-    """The operation made, and what makes it again: torch's own function if that takes all of it.
+    """Perform an operation; return the fastest function that repeats it, and the result.
 
-    This finds its way to the kernel in a third of the time; an operation itself in two thirds,
-    without the checks of its ``__call__``.
+    torch's own Python function reaches the kernel in a third of the time, if it accepts the
+    arguments. Otherwise the operation's implementation, without the checks of ``__call__``, takes
+    two thirds.
     """
     name = func._schema.name.removeprefix("aten::")
     ours = getattr(torch, name, None) or getattr(Tensor, name, None)
@@ -199,7 +217,7 @@ def _made(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Ope
 def _anywhere(
     func: Any, operation: Operation, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any
 ) -> Operation:
-    """The same, and whether its result can be written to a given place."""
+    """Return the operation, with the layout of its result if that can have a given place."""
     if func._schema.is_mutable or not isinstance(result, Tensor) or result.storage_offset():
         return operation
     size = result.untyped_storage().nbytes()
@@ -218,20 +236,23 @@ def _anywhere(
 
 
 def _place(tensor: Tensor) -> Any:
-    """What all names of the same numbers in memory have in common."""
+    """Return a key that is equal for all tensor objects of the same values in memory."""
     shape = tuple(tensor.shape), tensor.stride(), tensor.dtype
     return _storage(tensor), tensor.storage_offset(), *shape
 
 
 def _is_mask(tensor: Tensor) -> bool:
+    """Whether indexing with this tensor gives a result whose size depends on values."""
     return tensor.dtype in (torch.bool, torch.uint8)
 
 
 def _storage(tensor: Tensor) -> int:
+    """Return the address of a tensor's storage object."""
     return tensor.untyped_storage()._cdata
 
 
 def _overwritten(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[Tensor]:
+    """Yield the arguments that an operation writes to."""
     for position, argument in enumerate(func._schema.arguments):
         if argument.alias_info is not None and argument.alias_info.is_write:
             value = args[position] if position < len(args) else kwargs.get(argument.name)
@@ -239,4 +260,5 @@ def _overwritten(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> It
 
 
 def _same(a: Tensor, b: Tensor) -> bool:
+    """Whether two tensors are equal to the bit, with NaN equal to NaN."""
     return torch.allclose(a, b, rtol=0, atol=0, equal_nan=True)

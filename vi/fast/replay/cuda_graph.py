@@ -1,4 +1,4 @@
-"""An optimiser step as a CUDA graph."""
+"""Record an optimiser step as a CUDA graph."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,22 +11,22 @@ from vi.fast.replay.replay import Columns, Replay, Work
 
 
 class CudaGraphs:
-    """Records on the current CUDA device.
+    """Records steps on the current CUDA device.
 
-    Draws are new in every replay, and those that the same seed would have given without a graph:
-    a graph reads the state of torch's default generator when it is replayed.
+    Every replay makes new random draws, the same as without a graph for the same seed: a graph
+    reads the state of torch's default generator when it is replayed.
 
     Args:
-        optimizers: Those that step in it.
+        optimizers: The optimisers that step in it.
     """
 
-    patience = 3  # in which libraries choose their algorithms
+    patience = 3  # steps in which libraries choose their algorithms
 
     def __init__(self, optimizers: Sequence[Optimizer] = ()) -> None:
         self.optimizers = optimizers
 
     def warm(self, work: Callable[[], Columns]) -> Columns:
-        """On a stream of its own, so that nothing is left waiting on the default one."""
+        """Do the work on a separate stream, so that no work is pending on the default stream."""
         stream, current = torch.cuda.Stream(), torch.cuda.current_stream()
         stream.wait_stream(current)
         with torch.cuda.stream(stream):
@@ -35,7 +35,15 @@ class CudaGraphs:
         return columns
 
     def record(self, work: Work, inputs: Sequence[Tensor]) -> Replay:
-        """See ``Recorder``."""
+        """Capture the work in a graph.
+
+        Args:
+            work: A function from the inputs to results of one size.
+            inputs: Tensors; a replay copies others of the same sizes into their place.
+
+        Raises:
+            RuntimeError: The work waits for the device.
+        """
         graph, places = torch.cuda.CUDAGraph(), [x.clone() for x in inputs]
         with _capturable(self.optimizers), torch.cuda.graph(graph):
             results = torch.stack(work(*places))
@@ -51,7 +59,7 @@ class CudaGraphs:
 
 @contextmanager
 def _capturable(optimizers: Sequence[Optimizer]) -> Iterator[None]:
-    """Within this block Adam allows itself to be recorded; outside it would complain."""
+    """Set ``capturable``, which Adam needs under capture and warns about elsewhere."""
     groups = [g for o in optimizers for g in o.param_groups if "capturable" in g]
     before = [group["capturable"] for group in groups]
     for group in groups:

@@ -1,4 +1,4 @@
-"""An optimiser step recorded once and replayed, however a recorder writes it down."""
+"""Optimiser steps that are recorded once and replayed, by any recorder."""
 
 import warnings
 from collections import Counter
@@ -23,47 +23,52 @@ _NO_RATES = ("params", "capturable")
 
 @runtime_checkable
 class Recorder(Protocol):
-    """How the work of a function on the device is written down."""
+    """Records the work of a function on a device.
+
+    An implementer writes ``patience``, ``warm`` and ``record``.
+    """
 
     patience: int
-    """Steps of a size, at the same learning rates, before one is recorded."""
+    """Number of steps of a size, at constant learning rates, before one is recorded."""
 
     def warm(self, work: Callable[[], Columns]) -> Columns:
-        """Do the work, as it has to be done before it is recorded."""
+        """Do the work without recording, in the way that a later recording requires."""
         ...
 
     def record(self, work: Work, inputs: Sequence[Tensor]) -> Replay:
-        """What does the work again, and gives its results; nothing is done yet.
+        """Return a function that does the work and returns its results; nothing is done yet.
 
         Args:
-            work: From these inputs, which stay as they are; results of one size.
-            inputs: A replay takes others, of the same sizes.
+            work: A function from these inputs, which it does not change, to results of one size.
+            inputs: Tensors; a replay takes others of the same sizes.
 
         Raises:
-            RuntimeError: The work waits for the device, or depends on what it computes.
+            RuntimeError: The work waits for the device, or depends on values that it computes.
         """
         ...
 
 
 @dataclass
 class _Recording:
+    """A recorded step: the names of its columns, its replay, and its cost."""
+
     names: tuple[str, ...]
-    replay: Replay  # gives their columns
-    evaluations: Evaluations  # of one step
+    replay: Replay  # returns their columns
+    evaluations: Evaluations  # the rows of one step
 
 
 class ReplayedSteps:
-    """Takes steps by replaying a recording of one.
+    """Takes steps by replaying a recorded step.
 
-    A recording holds for one batch size and for the learning rates of its time. What cannot be
-    recorded is said once and taken step by step.
+    A recording is valid for one batch size and for the learning rates at its time. If a step
+    cannot be recorded, one warning is issued and every step is computed anew.
 
     Args:
-        inputs: What a block of indices stands for, as tensors; not recorded.
-        take: One optimiser step from these inputs; returns its terms.
-        optimizers: Those that it steps.
-        evaluations: The account that it adds to.
-        recorder: Of the device.
+        inputs: Turns a block of indices into tensors; not recorded.
+        take: Takes one optimiser step from these inputs and returns its terms.
+        optimizers: The optimisers that step in it.
+        evaluations: The counts to which each step adds its rows.
+        recorder: The recorder of the device.
     """
 
     def __init__(
@@ -85,7 +90,7 @@ class ReplayedSteps:
         self.works = True
 
     def __call__(self, index: Integer[Tensor, " B"]) -> Columns:
-        """One step."""
+        """Take one step on the data at ``index`` (B,) and return its terms."""
         self._forget_other_rates()
         size, inputs = len(index), self.inputs(index)
         patience = self.recorder.patience
@@ -102,6 +107,7 @@ class ReplayedSteps:
         return dict(zip(recording.names, columns, strict=True))
 
     def _record(self, size: int, inputs: Sequence[Tensor]) -> None:
+        """Record a step for a batch size; if that fails, warn and stop trying."""
         before, names, spent = replace(self.evaluations), dict[str, None](), Evaluations()
 
         def work(*inputs: Tensor) -> list[Tensor]:
@@ -120,7 +126,7 @@ class ReplayedSteps:
             self.works = False
             warnings.warn(
                 f"steps are not replayed: {str(error).splitlines()[0]} "
-                "(trainer.replay=false says so beforehand)",
+                "(trainer.replay=false avoids this warning)",
                 stacklevel=2,
             )
             return
@@ -129,6 +135,7 @@ class ReplayedSteps:
         self.recordings[size] = _Recording(tuple(names), replay, spent)
 
     def _forget_other_rates(self) -> None:
+        """Discard all recordings if a number of an optimiser has changed."""
         rates = self._rates()
         if rates != self.rates:
             self.rates = rates
@@ -136,7 +143,7 @@ class ReplayedSteps:
             self.taken.clear()
 
     def _rates(self) -> list[tuple[Any, ...]]:
-        """All numbers of the optimisers, and which parameters they move."""
+        """Return all numbers of the optimisers, and which parameters they update."""
         groups = [group for o in self.optimizers for group in o.param_groups]
         rates = [tuple(v for k, v in g.items() if k not in _NO_RATES) for g in groups]
         return [*rates, *[tuple(p.requires_grad for p in g["params"]) for g in groups]]
