@@ -263,7 +263,7 @@ BAD_YAML = [
     ("seed: !!python/name:os.system", "holds the tag"),
     ("[" * 5000, "nests deeper"),
     (b"seed: \xff", "is not UTF-8"),
-    ("seed: [", "is no yaml"),
+    ("seed: [", "is not yaml"),
     ("".join(f"l{i}: '${{l{i + 1}}}${{l{i + 1}}}'\n" for i in range(40)), "refer to other values"),
 ]
 

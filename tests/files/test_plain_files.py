@@ -21,12 +21,12 @@ BAD_YAML = {
     "- !!python/object/apply:os.system ['true']": "holds the tag",
     "- !!set {a, b}": "holds the tag",
     "- !mine 5": "holds the tag",
-    "a: 2020-99-99": "is no yaml of plain values",
-    "? [a]\n: b": "is no yaml of plain values",
-    "a: b: c": "is no yaml",
-    "a: \x00": "is no yaml",
-    "a\n--- b": "is no yaml",
-    "[a": "is no yaml",
+    "a: 2020-99-99": "is not yaml of plain values",
+    "? [a]\n: b": "is not yaml of plain values",
+    "a: b: c": "is not yaml",
+    "a: \x00": "is not yaml",
+    "a\n--- b": "is not yaml",
+    "[a": "is not yaml",
 }
 BAD_JSON = {
     "[" * 100_000: "nests deeper than",
@@ -35,10 +35,10 @@ BAD_JSON = {
     '{"seed": -Infinity}': "holds -Infinity",
     '{"seed": 1e999}': "holds 1e999",
     '{"a": 1, "a": 2}': "holds the key 'a' twice",
-    "1" * 5000: "is no JSON",
+    "1" * 5000: "is not JSON",
     r'"\ud800"': "half a surrogate pair",
-    "": "is no JSON",
-    "{}{}": "is no JSON",
+    "": "is not JSON",
+    "{}{}": "is not JSON",
 }
 
 
@@ -69,10 +69,10 @@ def test_what_is_no_file_says_so(read, tmp_path):
     """Caught: a device that never ends."""
     with pytest.raises(Unreadable, match="is missing"):
         read(tmp_path / "nowhere")
-    with pytest.raises(Unreadable, match="is no file"):
+    with pytest.raises(Unreadable, match="is not a file"):
         read(tmp_path)
     (tmp_path / "endless").symlink_to("/dev/zero")
-    with pytest.raises(Unreadable, match="is no file"):
+    with pytest.raises(Unreadable, match="is not a file"):
         read(tmp_path / "endless")
 
 

@@ -1,1 +1,1 @@
-"""Options by name: what may be chosen, how it is checked, built and described."""
+"""Options by name: which exist, how they are checked, and how parts are built and saved."""

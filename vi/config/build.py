@@ -1,4 +1,4 @@
-"""A composed node becomes a part: checked against its class, then made with all parts in it."""
+"""Build a part from a node of a configuration: check it against its class, then construct it."""
 
 import functools
 from collections.abc import Iterable, Mapping
@@ -22,17 +22,24 @@ def build(
     """Make the part that a node describes.
 
     A parameter of the class that the node does not set is taken from ``defaults``: a fact of the
-    data (``data_shape``) as it is, another group's node by building it. Optimisers and schedules
-    need what only the scheme has, so they come back as factories.
+    data (``data_shape``) as it is, and the node of another group after building it. Optimisers and
+    schedules need arguments that only the scheme has, so they are returned as factories.
 
     Args:
-        group: The group that the node plays in.
-        node: Plain values and ``_target_``; a value that has a ``_target_`` is built first, in the
-            group that its name says. A list called like a group, with an s, holds parts of that
-            group: such nodes, names of options, or {option: name, ...}.
+        group: The group of the node, such as "model".
+        node: Plain values and ``_target_``. A value with a ``_target_`` of its own is built first,
+            in the group that its name states. A list with the name of a group and an s contains
+            parts of that group: such nodes, names of options, or {option: name, ...}.
         defaults: Nodes by group, and facts by name.
-        plugins: Packages beside vi whose classes are welcome.
-        path: Where the node stands, for messages; the group if not given.
+        plugins: Packages beside vi whose classes are allowed.
+        path: Position of the node in the configuration, for messages; the group if not given.
+
+    Returns:
+        The part; for an optimiser or a schedule, a factory.
+
+    Raises:
+        ConfigurationError: An unknown option, a value of the wrong type, a class that is not
+            allowed, parts that do not fit together, or an argument that the class refuses.
     """
     path = path or group
     defaults = defaults or {}
@@ -67,7 +74,7 @@ def build(
 
 
 def _on_one_support(mismatch: SupportMismatch, plugins: Iterable[str]) -> str:
-    """The options that would fit the posterior, and those that would fit the prior."""
+    """Return a hint with the options that fit the posterior and those that fit the prior."""
     of_q, of_p = mismatch.supports
     fits = {"prior": (of_q, "posterior"), "posterior": (of_p, "prior")}
     return ", or ".join(
@@ -78,6 +85,7 @@ def _on_one_support(mismatch: SupportMismatch, plugins: Iterable[str]) -> str:
 
 
 def _living_on(support: str, group: str, plugins: Iterable[str]) -> list[str]:
+    """Return the options of a group whose support has this name."""
     from vi.distributions.support import support_name  # torch is slow to import
 
     classes = {o: resolve(target_of(group, o, plugins), group, plugins) for o in options(group)}
@@ -87,7 +95,17 @@ def _living_on(support: str, group: str, plugins: Iterable[str]) -> list[str]:
 def check(
     group: str, node: Mapping[str, Any], *, plugins: Iterable[str] = (), path: str = ""
 ) -> None:
-    """Everything that ``build`` checks, without making anything."""
+    """Check everything that ``build`` checks without constructing anything.
+
+    Args:
+        group: The group of the node.
+        node: Plain values and ``_target_``.
+        plugins: Packages beside vi whose classes are allowed.
+        path: Position of the node in the configuration, for messages.
+
+    Raises:
+        ConfigurationError: See ``build``.
+    """
     path = path or group
     cls = resolve(str(node.get("_target_", "")), group, plugins)
     node = _with_lists(node, plugins)
@@ -106,7 +124,10 @@ def used_groups(
     defaults: Mapping[str, Any],
     plugins: Iterable[str] = (),
 ) -> set[str]:
-    """The groups of ``defaults`` that ``build`` would take a part from, for this node."""
+    """Return the groups of ``defaults`` from which ``build`` would take a part for this node.
+
+    An option of a group that is not used has no effect, which the caller can refuse.
+    """
     cls = resolve(str(node.get("_target_", "")), group, plugins)
     within = {name: value for name, value in node.items() if _is_node(value)}
     missing = {k: defaults[k] for k in parameters(cls) if k not in node and k in defaults}
@@ -117,7 +138,7 @@ def used_groups(
 
 
 def _with_lists(node: Mapping[str, Any], plugins: Iterable[str]) -> dict[str, Any]:
-    """The node with the lists of parts in it written out."""
+    """Return the node with the parts in its lists as full nodes."""
     return {
         name: [_part(item_group(name), item, plugins) for item in value]
         if isinstance(value, list) and item_group(name) in ROLES
@@ -127,7 +148,7 @@ def _with_lists(node: Mapping[str, Any], plugins: Iterable[str]) -> dict[str, An
 
 
 def _part(group: str, item: Any, plugins: Iterable[str]) -> Any:
-    """A node from an option's name, or from {option: name, ...}: as its yaml, unless changed."""
+    """Return the node for an option's name, or for {option: name, ...}, which changes values."""
     if isinstance(item, str):
         return packaged(group, item, plugins)
     if isinstance(item, Mapping) and "option" in item:
@@ -137,4 +158,5 @@ def _part(group: str, item: Any, plugins: Iterable[str]) -> Any:
 
 
 def _is_node(value: Any) -> bool:
+    """Whether a value describes a part."""
     return isinstance(value, Mapping) and "_target_" in value

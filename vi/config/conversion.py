@@ -1,4 +1,8 @@
-"""A part as option names and plain values, and back: what travels with weights, never code."""
+"""Convert a part to option names and plain values, and back.
+
+Saved weights are accompanied by this form. It never contains the path of a class, so that loading
+a file runs no code of its author.
+"""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -10,15 +14,20 @@ from vi.options import Configurable
 
 
 def to_config(group: str, part: Any, plugins: Iterable[str] = ()) -> dict[str, Any]:
-    """A part as option names and plain values: what ``config.json`` holds.
+    """Return a part as option names and plain values: the content of ``config.json``.
+
+    Args:
+        group: The group of the part.
+        part: The part, with the arguments that it was made with.
+        plugins: Packages beside vi whose options may be named.
 
     Raises:
-        ConfigurationError: The part, or one within it, is no option.
+        ConfigurationError: The part, or one inside it, is not an option.
     """
     if not isinstance(part, Configurable) and not hasattr(part, "parameters"):
         raise ConfigurationError(
             f"{group} is {part!r}, which cannot be saved by name",
-            hint="a part that is an option (a class with a yaml) can",
+            hint="only parts that are options (a class with a yaml) can be saved by name",
         )
     arguments = part.arguments if isinstance(part, Configurable) else _attributes(part)
     return {"option": option_of(group, type(part), plugins)} | {
@@ -27,11 +36,12 @@ def to_config(group: str, part: Any, plugins: Iterable[str] = ()) -> dict[str, A
 
 
 def _attributes(module: Any) -> dict[str, Any]:
-    """The arguments of a module of torch.nn, which keeps them as attributes."""
+    """Return the arguments of a module of torch.nn, which stores them as attributes."""
     return {k: getattr(module, k) for k in parameters(type(module)) if hasattr(module, k)}
 
 
 def _plain(name: str, value: Any, plugins: Iterable[str]) -> Any:
+    """Return an argument as a plain value, or a part in it by its option's name."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, list | tuple):
@@ -42,10 +52,15 @@ def _plain(name: str, value: Any, plugins: Iterable[str]) -> Any:
 def from_config(
     group: str, described: Mapping[str, Any], plugins: Iterable[str] = ()
 ) -> dict[str, Any]:
-    """The node with ``_target_`` for what ``describe`` gave.
+    """Return the node with ``_target_`` for the values that ``to_config`` returned.
+
+    Args:
+        group: The group of the part.
+        described: An option name and plain values.
+        plugins: Packages beside vi whose options may be named.
 
     Raises:
-        ConfigurationError: It names a ``_target_`` of its own, or an option that does not exist.
+        ConfigurationError: There is a ``_target_`` in it, or an option that does not exist.
     """
     if "_target_" in described or "option" not in described:
         raise ConfigurationError(
@@ -58,6 +73,7 @@ def from_config(
 
 
 def _undescribed(name: str, value: Any, plugins: Iterable[str]) -> Any:
+    """Return a plain value as it is, and described parts in it as nodes."""
     if isinstance(value, list):
         return [_undescribed(item_group(name), v, plugins) for v in value]
     return from_config(name, value, plugins) if isinstance(value, Mapping) else value

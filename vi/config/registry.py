@@ -1,4 +1,4 @@
-"""Options by name: ``configs/<group>/<option>.yaml`` names a class, and nothing else may."""
+"""The registry of options: ``configs/<group>/<option>.yaml`` names a class; nothing else may."""
 
 import functools
 import importlib
@@ -17,33 +17,33 @@ from vi.config.schema import did_you_mean
 from vi.errors import ConfigurationError
 from vi.startup import startup
 
-# Where a class itself may come from. A prefix of the dotted path alone would be no wall:
-# torch.nn.init.torch.load begins like a module of torch.nn.
+# Modules in which a class may be defined. Checking only the prefix of the dotted path would not
+# be safe: torch.nn.init.torch.load begins like a module of torch.nn.
 _ALLOWED = ("vi.", "torch.optim.", "torch.nn.modules.", "lightning.pytorch.")
 _WRITTEN = ("vi.", "torch.optim.", "torch.nn.", "lightning.pytorch.")
 _NAME = re.compile(r"[a-z0-9_]+")
 
 
 def config_dir() -> Path:
-    """The folder of the yaml files: inside the package when installed, beside it in a checkout."""
+    """Return the folder of the yaml files: in an installed package, beside it in a checkout."""
     package = Path(vi.__file__).parent
     inside = package / "configs"
     return inside if inside.is_dir() else package.parent / "configs"
 
 
 def groups() -> set[str]:
-    """The groups of options: the folders of yaml files."""
+    """Return the names of all groups: the folders of yaml files."""
     return {path.name for path in config_dir().iterdir() if path.is_dir()}
 
 
 def options(group: str, plugins: Iterable[str] = ()) -> dict[str, Path]:
-    """The options of a group and their files; a plugin package brings its own ``configs``."""
+    """Return the options of a group and their files, including those of plugin packages."""
     folders = [config_dir(), *(_package_folder(p) / "configs" for p in plugins)]
     return {p.stem: p for f in folders for p in sorted((f / group).glob("*.yaml"))}
 
 
 def target_of(group: str, option: str, plugins: Iterable[str] = ()) -> str:
-    """The dotted path of the class that an option's packaged yaml names.
+    """Return the dotted path of the class that the packaged yaml of an option names.
 
     Raises:
         ConfigurationError: There is no such option.
@@ -57,18 +57,18 @@ def target_of(group: str, option: str, plugins: Iterable[str] = ()) -> str:
 
 
 def packaged(group: str, option: str, plugins: Iterable[str] = ()) -> dict[str, Any]:
-    """The node of an option as its yaml gives it: ``_target_`` and plain values.
+    """Return the node in the yaml of an option: ``_target_`` and plain values.
 
     Raises:
         ConfigurationError: There is no such option.
     """
-    target_of(group, option, plugins)  # is there one?
+    target_of(group, option, plugins)  # raises if there is none
     node = _node(options(group, plugins)[option], group)
     return {k: v for k, v in node.items() if k != "defaults"}
 
 
 def option_of(group: str, cls: type, plugins: Iterable[str] = ()) -> str:
-    """The name of an option whose yaml names this class.
+    """Return the name of an option whose yaml names this class.
 
     Raises:
         ConfigurationError: No yaml names it.
@@ -85,22 +85,29 @@ def option_of(group: str, cls: type, plugins: Iterable[str] = ()) -> str:
 
 @functools.cache
 def _targets(path: Path, group: str) -> str:
+    """Return the ``_target_`` in a yaml file."""
     return str(_node(path, group).get("_target_", ""))
 
 
 def _node(path: Path, group: str) -> dict[str, Any]:
-    """What a yaml says of its own group; it may set other things beside."""
+    """Return the node in a yaml for its own group; the file may set other values too."""
     node = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     return node if "_target_" in node else node.get(group) or {}
 
 
 def resolve(target: str, group: str, plugins: Iterable[str] = ()) -> type:
-    """The class behind a ``_target_``, if it may stand there.
+    """Return the class of a ``_target_`` if it is allowed in this group.
+
+    Nothing is called, and nothing outside the allowed packages is imported.
+
+    Args:
+        target: A dotted path.
+        group: The group, whose role the class must have.
+        plugins: Packages beside vi whose classes are allowed.
 
     Raises:
-        ConfigurationError: It is no class, its own module is not allowed, or it does not play the
-            role of the group. Nothing is called, and nothing outside the allowed packages is
-            imported.
+        ConfigurationError: It is not a class, its module is not allowed, or it is not a subclass
+            of the role of the group.
     """
     own = tuple(f"{p}." for p in plugins)
     found = _locate(target) if target.startswith(_WRITTEN + own) else None
@@ -114,13 +121,17 @@ def resolve(target: str, group: str, plugins: Iterable[str] = ()) -> type:
             f"{group}._target_={target} is refused: it is not a {role.__name__} of vi, torch.optim"
             ", torch.nn or lightning.pytorch",
             hint=f"choose one of {group}={'|'.join(options(group, plugins))}; "
-            "your own package goes into plugins=[...]",
+            "to use your own package, add it to plugins=[...]",
         )
     return found
 
 
 def role_of(group: str) -> type:
-    """The class that every option of a group has to be a subclass of."""
+    """Return the base class of all options of a group.
+
+    Raises:
+        ConfigurationError: There is no such group.
+    """
     if group not in ROLES:
         raise ConfigurationError(
             f"there is no group {group}", hint=f"groups are {', '.join(ROLES)}"
@@ -129,12 +140,12 @@ def role_of(group: str) -> type:
 
 
 def item_group(name: str) -> str:
-    """The group of the items of a list: ``likelihoods`` holds parts of ``likelihood``."""
+    """Return the group of a list's items: ``likelihoods`` contains parts of ``likelihood``."""
     return name.removesuffix("s")
 
 
 def _locate(target: str) -> Any:
-    """The object of a dotted path, or None."""
+    """Return the object at a dotted path, or None."""
     module, _, name = target.rpartition(".")
     try:
         with startup.part("imports"):
@@ -144,7 +155,7 @@ def _locate(target: str) -> Any:
 
 
 def require_plugins(plugins: Iterable[str]) -> None:
-    """Refuse packages that are not there.
+    """Refuse plugin packages that are not installed.
 
     Raises:
         ConfigurationError: One of them cannot be found.
@@ -154,6 +165,7 @@ def require_plugins(plugins: Iterable[str]) -> None:
 
 
 def _package_folder(plugin: str) -> Path:
+    """Return the folder of a plugin package, without importing the package itself."""
     try:
         spec = importlib.util.find_spec(plugin)
     except (ImportError, ValueError):

@@ -1,18 +1,25 @@
-"""Everything that a training run can be told: the one list of groups and of single values."""
+"""The groups and single values of a training run: the only list of them."""
 
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 Part = dict[str, Any]
-"""``_target_`` and plain values."""
+"""A node: ``_target_`` and plain values."""
 
 
 def _group(role: str, *, of_model: bool = False, several: bool = False) -> Any:
+    """Declare a group with its base class.
+
+    Args:
+        role: Dotted path of the base class of its options.
+        of_model: Whether its part belongs to a model, which may have no place for it.
+        several: Whether a run may have several parts of it, by name.
+    """
     return field(metadata={"role": role, "of_model": of_model, "several": several})
 
 
 def _suggested() -> Any:
-    """By the data option, to every part that takes it from here."""
+    """Declare a value that data options suggest to all parts that refer to it."""
     return field(metadata={"suggested": True})
 
 
@@ -20,8 +27,9 @@ def _suggested() -> Any:
 class Run:
     """A composed configuration: a part of each group, and single values.
 
-    A field with a role is a group: its options are the files of ``configs/<group>``, and every one
-    of them names a subclass of the role. ``callbacks`` and ``logger`` hold several parts, by name.
+    A field with a role is a group: its options are the files of ``configs/<group>``, and each of
+    them names a subclass of the role. ``callbacks`` and ``logger`` contain several parts by name.
+    The suggested fields have values that suit the data set; parts refer to them as ``${name}``.
     """
 
     model: Part = _group("vi.models.base.LatentVariableModel")
@@ -62,21 +70,21 @@ class Run:
     plugins: list[str]
 
     def parts(self) -> dict[str, Part]:
-        """The part of each group that has one."""
+        """Return the part of each group that has one."""
         return {group: vars(self)[group] for group in _GROUPS.keys() - SETS}
 
 
 _GROUPS = {f.name: f.metadata for f in fields(Run) if "role" in f.metadata}
 ROLES: dict[str, str] = {name: group["role"] for name, group in _GROUPS.items()} | {
-    # of parts that stand within others
+    # groups of parts inside other parts
     "activation": "torch.nn.Module",
     "flow": "vi.distributions.flow.FlowRecipe",
     "normalization": "vi.networks.normalization.Normalization",
 }
-"""By group, the class that every option of it is a subclass of."""
+"""The base class of the options of each group, as a dotted path."""
 OF_MODELS = frozenset(name for name, group in _GROUPS.items() if group["of_model"])
-"""The groups of parts that a model may take, or have no place for."""
+"""Groups of parts that a model may take, or for which it may have no place."""
 SETS = frozenset(name for name, group in _GROUPS.items() if group["several"])
-"""The groups of which a run takes any number of parts, each by a name of its own."""
+"""Groups of which a run may have any number of parts, each with a name."""
 SUGGESTED = {f.name for f in fields(Run) if "suggested" in f.metadata}
-"""The single values that data options set, and that options take by ``${name}``."""
+"""Single values that data options set and other options refer to as ``${name}``."""

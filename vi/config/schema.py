@@ -1,4 +1,4 @@
-"""The schema of an option is the signature of its class: names, types, defaults."""
+"""The schema of an option is the signature of its class: names, types and defaults."""
 
 import builtins
 import difflib
@@ -17,12 +17,13 @@ def validate(target: Any, node: Mapping[str, Any], path: str) -> None:
     """Check the plain values of a configuration node against a signature.
 
     Args:
-        target: A class (its ``__init__`` counts) or a function.
+        target: A class (its ``__init__`` is used) or a function.
         node: The values by name; ``_target_`` is skipped.
-        path: Where the node stands, for messages.
+        path: Position of the node in the configuration, for messages.
 
     Raises:
-        ConfigurationError: A name that the signature does not have, or a value of another type.
+        ConfigurationError: A name that the signature does not have, a required value that is not
+            set, or a value of another type.
 
     >>> class Part:
     ...     def __init__(self, num_samples: int = 1): ...
@@ -49,20 +50,21 @@ def validate(target: Any, node: Mapping[str, Any], path: str) -> None:
 
 
 class Unresolved:
-    """Stands for a type that a module imports for type checkers only; any value fits."""
+    """Replaces a type that a module imports for type checkers only; any value conforms to it."""
 
     def __class_getitem__(cls, item: Any) -> type["Unresolved"]:
         return cls
 
 
 class _Names(dict[str, Any]):
-    """Names of a module and of Python, and ``Unresolved`` for every other name."""
+    """The names of a module and of Python, with ``Unresolved`` for every other name."""
 
     def __missing__(self, name: str) -> Any:
         return getattr(builtins, name, Unresolved)
 
 
 def _hints(target: Any) -> dict[str, Any]:
+    """Return the annotations by name; ``**options: Unpack[T]`` counts as the entries of T."""
     function = inspect.unwrap(target.__init__ if inspect.isclass(target) else target)
     if function is object.__init__:  # a class without arguments
         return {}
@@ -72,14 +74,20 @@ def _hints(target: Any) -> dict[str, Any]:
 
 
 def parameters(target: Any) -> dict[str, inspect.Parameter]:
-    """The parameters that a user may set, by name."""
+    """Return the parameters that a user may set, by name.
+
+    >>> class Part:
+    ...     def __init__(self, num_samples: int = 1, *, beta: float = 1.0): ...
+    >>> list(parameters(Part))
+    ['num_samples', 'beta']
+    """
     signature = inspect.signature(target.__init__ if inspect.isclass(target) else target)
     plain = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     return {n: p for n, p in signature.parameters.items() if n != "self" and p.kind in plain}
 
 
 def conforms(value: Any, hint: Any) -> bool:
-    """Whether a plain value (or a node that will become a part) fits an annotation.
+    """Whether a plain value (or a node that will become a part) conforms to an annotation.
 
     >>> conforms(3, float), conforms("abc", int), conforms(True, int), conforms([1, 2], list[int])
     (True, False, False, True)
@@ -101,15 +109,16 @@ def conforms(value: Any, hint: Any) -> bool:
         return isinstance(value, list | tuple) and _elements_conform(value, arguments)
     if inspect.isclass(origin or hint) and issubclass(origin or hint, Mapping):
         return isinstance(value, Mapping)
-    return isinstance(value, Mapping)  # a part of its own, checked where it is built
+    return isinstance(value, Mapping)  # a part, checked when it is built
 
 
 def _is_number(value: Any) -> bool:
-    """Finite: no option means anything by NaN, and no limit is written null."""
+    """Whether a value is a finite number; no option has a use for NaN, and "no limit" is null."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _elements_conform(value: Sequence[Any], arguments: tuple[Any, ...]) -> bool:
+    """Whether all elements of a list conform, also for tuples of fixed length."""
     if not arguments:
         return True
     if arguments[-1] is Ellipsis or len(arguments) == 1:
@@ -122,7 +131,7 @@ def _is_sequence(hint: Any) -> bool:
 
 
 def describe(hint: Any) -> str:
-    """An annotation in words.
+    """Return an annotation in words.
 
     >>> describe(int | None), describe(Literal["a", "b"])
     ('an integer or null', "'a' or 'b'")
@@ -140,6 +149,7 @@ def describe(hint: Any) -> str:
 
 
 def _example(hint: Any, default: Any) -> str:
+    """Return a value for the hint: the default, or one of the right type."""
     if default not in (None, inspect.Parameter.empty):
         return str(default)
     arguments = get_args(hint)
@@ -153,10 +163,12 @@ def _example(hint: Any, default: Any) -> str:
 
 
 def did_you_mean(name: str, known: Collection[str], path: str = "") -> str:
-    """A hint: the nearest known names, or all of them.
+    """Return a hint with the most similar known name, or with all of them.
 
     >>> did_you_mean("num_sample", ["num_samples", "beta"], "bound")
     'did you mean bound.num_samples?'
+    >>> did_you_mean("x", ["num_samples", "beta"])
+    'known here: beta, num_samples'
     """
     prefix = f"{path}." if path else ""
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)

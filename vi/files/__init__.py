@@ -1,1 +1,1 @@
-"""Files of a run: whole, checked, atomic, and locked while somebody writes."""
+"""Files of a run: written atomically, checked when read, and locked while a process writes."""

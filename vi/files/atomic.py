@@ -1,4 +1,4 @@
-"""A file under its final name is whole, whatever happens while it is written."""
+"""Atomic writing: a file under its final name is always complete."""
 
 import contextlib
 import os
@@ -14,13 +14,15 @@ _LEFT_OVER = re.compile(r"\..+\.\d+\.tmp")
 def write_atomically(
     path: Path, content: bytes | memoryview | Callable[[Path], object], *, durable: bool = True
 ) -> None:
-    """Write beside the target, flush to the disk, then rename over it.
+    """Write a file beside the target, flush it to disk, then rename it to the target.
+
+    Readers see the old file or the new one, never a part, even if the process is killed.
 
     Args:
         path: The final name.
-        content: The bytes, or a function that writes them to the path it is given.
-        durable: Wait for the disk, so that the file outlives the end of the machine and not only
-            that of the process.
+        content: The bytes, or a function that writes them to a given path.
+        durable: Whether to wait for the disk, so that the file also survives a crash of the
+            machine.
 
     Raises:
         RunDirectoryError: The disk is full or the folder cannot be written.
@@ -46,7 +48,7 @@ def write_atomically(
 
 
 def append(path: Path, content: bytes) -> None:
-    """Write at the end of a file, which is made if it is missing.
+    """Append bytes to a file, which is created if missing.
 
     Raises:
         RunDirectoryError: The disk is full or the folder cannot be written.
@@ -62,14 +64,15 @@ def append(path: Path, content: bytes) -> None:
 
 
 def _not_written(path: Path, error: OSError) -> RunDirectoryError:
+    """Return the error for a file that cannot be written."""
     told = f"cannot write {path}: {error.strerror or error}"
-    return RunDirectoryError(told, hint="free space, or choose a folder")
+    return RunDirectoryError(told, hint="free space, or choose another folder")
 
 
 def remove_left_over(*folders: Path) -> None:
-    """Take away what a process that was killed had not yet given its final name.
+    """Delete temporary files that a killed process left behind.
 
-    Only for who alone writes there.
+    Call this only from the process that alone writes there.
     """
     for folder in folders:
         for path in folder.glob(".*.tmp"):
@@ -79,10 +82,14 @@ def remove_left_over(*folders: Path) -> None:
 
 
 def require_room(folder: Path, size: int) -> None:
-    """Refuse a folder that cannot be made, or where a file of so many bytes cannot be written.
+    """Refuse a folder in which a file of this size cannot be written.
+
+    Args:
+        folder: Created if missing.
+        size: Number of bytes.
 
     Raises:
-        RunDirectoryError: It is one.
+        RunDirectoryError: The folder cannot be created, or the disk is too full.
     """
     probe = folder / f".room.{os.getpid()}.tmp"
     try:
@@ -92,7 +99,7 @@ def require_room(folder: Path, size: int) -> None:
     except OSError as error:
         raise RunDirectoryError(
             f"cannot write checkpoints to {folder}: {error.strerror or error}",
-            hint="make room or rights there, or choose another hydra.run.dir",
+            hint="free space or change its permissions, or choose another hydra.run.dir",
         ) from error
     finally:
         with contextlib.suppress(OSError):
@@ -100,6 +107,7 @@ def require_room(folder: Path, size: int) -> None:
 
 
 def _reserve(descriptor: int, size: int) -> None:
+    """Allocate the bytes on disk; a sparse file would not show that the disk is full."""
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(descriptor, 0, size)
     else:
@@ -107,6 +115,7 @@ def _reserve(descriptor: int, size: int) -> None:
 
 
 def _flush(path: Path) -> None:
+    """Wait until a file or folder is on disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

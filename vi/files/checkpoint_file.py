@@ -1,8 +1,8 @@
-"""A checkpoint as a file that is whole and checked: torch's own, with its size and sha256 inside.
+"""A checkpoint file with its size and checksum inside: damage is found before it is unpacked.
 
-The size stands where torch pads the header of the first record, the sha256 of everything before
-it in the comment at the end of the archive, so that ``torch.load`` and every reader of zip files
-take the file as it is.
+The size is stored in the padding of the first record's header, and the sha256 of all preceding
+bytes in the comment at the end of the archive. Therefore ``torch.load`` and all readers of zip
+files can still open the file.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ import torch
 from vi.errors import CheckpointError
 from vi.files.places import require_checkpoint
 
-_PADDED = slice(46, 50)  # of the first record: the name of the padding and its length
+_PADDED = slice(46, 50)  # in the first record: the name of the padding and its length
 _PADDING = b"FB\x0e\x00"
 _MARK, _SIZE = slice(50, 56), slice(56, 64)
 _SIZED = b"vi-siz"
@@ -28,10 +28,10 @@ _NO_CHECKPOINT = "is no checkpoint of a run, or damaged"
 
 
 def sealed(checkpoint: Mapping[str, Any]) -> memoryview:
-    """The bytes of the file."""
+    """Return the bytes of a checkpoint file."""
     buffer = io.BytesIO()
     torch.save(checkpoint, buffer)
-    buffer.seek(-2, io.SEEK_END)  # how long the comment of the archive is
+    buffer.seek(-2, io.SEEK_END)  # the length of the archive's comment
     buffer.write(_TAIL.to_bytes(2, "little") + _COMMENT + bytes(_DIGEST))
     content = buffer.getbuffer()
     if content[_PADDED] == _PADDING:
@@ -42,7 +42,7 @@ def sealed(checkpoint: Mapping[str, Any]) -> memoryview:
 
 
 def fault(content: bytes) -> str | None:
-    """What is wrong with the bytes of a file: nothing, or a sentence without its subject."""
+    """Return what is wrong with the bytes of a file, as a clause without subject, or None."""
     if not content:
         return "is empty"
     if b"PK\x03\x04".startswith(content[:4]) and len(content) < _SIZE.stop:
@@ -60,17 +60,17 @@ def fault(content: bytes) -> str | None:
 
 
 def is_sealed(path: Path) -> bool:
-    """Whether a file has a checksum; those of older versions have none."""
+    """Whether a file has a checksum; files of older versions have none."""
     with path.open("rb") as file:
         file.seek(-min(_TAIL, path.stat().st_size), io.SEEK_END)
         return file.read().startswith(_COMMENT)
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """What a file holds: bare data, never code; on the processor.
+    """Return the content of a file, with tensors on the processor; code in the file is never run.
 
     Raises:
-        CheckpointError: It is missing, damaged, or no checkpoint.
+        CheckpointError: It is missing, damaged, or not a checkpoint.
     """
     content = _bytes(path)
     wrong = fault(content)
@@ -80,11 +80,12 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def _unpacked(path: Path, content: bytes) -> dict[str, Any]:
+    """Return the content of a file, if it does not unpack to more bytes than it has."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             whole = sum(record.file_size for record in archive.infolist()) <= len(content)
         loaded = whole and torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged file leads torch's reader anywhere
+    except Exception as error:  # torch's reader can raise any error for a damaged file
         raise _damaged(path, _NO_CHECKPOINT) from error
     if not isinstance(loaded, dict):
         raise _damaged(path, _NO_CHECKPOINT)
@@ -92,16 +93,18 @@ def _unpacked(path: Path, content: bytes) -> dict[str, Any]:
 
 
 def _bytes(path: Path) -> bytes:
+    """Return the bytes of a file."""
     require_checkpoint(path)
     try:
         return path.read_bytes()
     except OSError as error:
         raise CheckpointError(
-            f"{path} cannot be read: {error.strerror or error}", hint="give yourself the right"
+            f"{path} cannot be read: {error.strerror or error}", hint="change its permissions"
         ) from error
 
 
 def _damaged(path: Path, wrong: str) -> CheckpointError:
+    """Return the error for a damaged file, with the newest good checkpoint as a hint."""
     good = newest_good(path.parent, but=path)
     return CheckpointError(
         f"{path} {wrong}" if wrong.startswith("is ") else f"{path}: {wrong}",
@@ -112,7 +115,7 @@ def _damaged(path: Path, wrong: str) -> CheckpointError:
 
 
 def newest_good(folder: Path, but: Path) -> Path | None:
-    """The youngest file of a folder whose checksum is right."""
+    """Return the most recent file of a folder whose checksum is right, or None."""
     others = [path for path in folder.glob("*.ckpt") if path.is_file() and path.name != but.name]
     for path in sorted(others, key=lambda path: path.stat().st_mtime, reverse=True):
         if is_sealed(path) and fault(path.read_bytes()) is None:
@@ -121,4 +124,5 @@ def newest_good(folder: Path, but: Path) -> Path | None:
 
 
 def _sha256(content: bytes | memoryview) -> bytes:
+    """Return the hexadecimal sha256 of the content."""
     return hashlib.sha256(content).hexdigest().encode()

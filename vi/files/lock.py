@@ -1,4 +1,7 @@
-"""One writer in a run directory at a time. Nothing heavy is imported here: it comes first."""
+"""A lock on a run directory, for one writer at a time.
+
+The lock is taken before torch is imported, so this module imports nothing heavy.
+"""
 
 import contextlib
 import fcntl
@@ -19,14 +22,16 @@ _held: Counter[tuple[int, Path]] = Counter()  # by this process and directory
 
 @contextmanager
 def locked(directory: Path, *, first: bool = True) -> Iterator[None]:
-    """Within this block the directory is this process's own, however often it asks.
+    """Reserve a directory for this process inside the ``with`` block; nested calls are allowed.
 
-    ``.lock`` tells host, process and when that began. A process that is no more, or another one
-    under its number, has left it behind, and it is taken over.
+    The file ``.lock`` stores the host, the process and its start. If that process no longer
+    exists, or another one now has its number, the lock was left behind and is taken over.
 
     Args:
-        directory: Of a run; made if missing.
-        first: Of several processes of one run, only the first writes and takes the lock.
+        directory: The directory of a run; created if missing, and removed again if nothing was
+            written.
+        first: Whether this is the first of several processes of a run; only that one writes, and
+            takes the lock.
 
     Raises:
         RunDirectoryError: Another process writes there, or one on another machine may.
@@ -47,20 +52,21 @@ def locked(directory: Path, *, first: bool = True) -> Iterator[None]:
             with contextlib.suppress(OSError):
                 (directory / NAME).unlink()
                 if made:
-                    directory.rmdir()  # where nothing was written
+                    directory.rmdir()  # fails unless nothing was written
 
 
 def require_free(directory: Path) -> None:
-    """Refuse a directory that another process writes to, before anything is made there.
+    """Refuse a directory that another process writes to, before anything is created there.
 
     Raises:
-        RunDirectoryError: It is one.
+        RunDirectoryError: Another process holds the lock.
     """
     if not _held[os.getpid(), directory.resolve()]:
         _refuse_other(directory / NAME)
 
 
 def _take(directory: Path) -> None:
+    """Take the lock, and create the directory if it is missing."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
         with _alone(directory):
@@ -69,13 +75,13 @@ def _take(directory: Path) -> None:
     except OSError as error:
         raise RunDirectoryError(
             f"cannot write to {directory}: {error.strerror or error}",
-            hint="make room or rights there, or choose another hydra.run.dir",
+            hint="free space or change its permissions, or choose another hydra.run.dir",
         ) from error
 
 
 @contextmanager
 def _alone(directory: Path) -> Iterator[None]:
-    """Within this block no other process looks at the lock, where the file system knows how."""
+    """Exclude other processes from the lock inside the ``with`` block, if the file system can."""
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         with contextlib.suppress(OSError):
@@ -86,12 +92,14 @@ def _alone(directory: Path) -> Iterator[None]:
 
 
 def _write(path: Path) -> None:
+    """Write the lock file for this process, atomically."""
     temporary = path.with_name(f"{NAME}.{os.getpid()}.tmp")
     temporary.write_text(json.dumps(_this_process()), encoding="utf-8")
     temporary.replace(path)
 
 
 def _refuse_other(path: Path) -> None:
+    """Refuse a lock whose process is still running, or runs on another machine."""
     try:
         holder = _read(path)
     except FileNotFoundError:
@@ -110,34 +118,41 @@ def _refuse_other(path: Path) -> None:
 
 
 def _read(path: Path) -> dict[str, Any]:
+    """Return host, process number and start of the process in a lock file."""
     try:
         holder = json.loads(path.read_text(encoding="utf-8"))
         pid, known = holder["pid"], {key: holder[key] for key in ("host", "start")}
         return {"pid": int(pid), **known}
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise RunDirectoryError(
-            f"{path} is damaged, so who writes to {path.parent} is unknown",
+            f"{path} is damaged, so it is unknown which process writes to {path.parent}",
             hint=f"if no run writes there, remove {path}",
         ) from error
 
 
 def _this_process() -> dict[str, Any]:
+    """Return host, number and start of this process."""
     pid = os.getpid()
     return {"host": socket.gethostname(), "pid": pid, "start": _start(pid)}
 
 
 def _start(pid: int) -> str | None:
-    """When a process began: of which start of the machine, and after how many ticks."""
+    """Return when a process started: the boot of the machine, and the ticks since then.
+
+    A process number may be reused after a process has ended; together with its start it is unique.
+    None if unknown, or if the process has ended.
+    """
     try:
         after_name = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2]
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
     except OSError:
         return None
     state, *numbers = after_name.split()
-    return None if state in "ZX" else f"{boot} {numbers[18]}"  # ended, and not yet fetched
+    return None if state in "ZX" else f"{boot} {numbers[18]}"  # Z, X: a process that has ended
 
 
 def _lives(pid: int) -> bool:
+    """Whether a process exists."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

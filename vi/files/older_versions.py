@@ -1,7 +1,8 @@
-"""What older versions wrote, brought up to date: names of weights, and the order of parameters.
+"""Convert files of older versions: names of weights, and the order of parameters.
 
-The encoder, and the head after it, belonged to the model itself, and models with another q(z|x)
-were models around models. To be removed with the version that no longer reads format 1.
+In older versions the encoder and its head belonged to the model itself, and a model with another
+q(z|x) was a model around a model. Remove this module with the version that no longer reads format
+1.
 """
 
 import re
@@ -10,17 +11,20 @@ from typing import Any
 
 from torch.nn import Parameter
 
-_MODEL = "model."  # of a training module
+_MODEL = "model."  # prefix of the model's weights in a training module
 _AROUND = re.compile(r"^(?:model|exact)\.")  # a model around a model
 _PLACES = ("", "inference.", "inference.inference.")
 
 
 def present_name(older: str, names: Iterable[str]) -> str:
-    """What a weight is called now.
+    """Return the present name of a weight.
 
     Args:
-        older: As it was called, or as it is.
-        names: Of the weights of the model.
+        older: Its old or present name.
+        names: The names of the model's weights.
+
+    >>> present_name("model.encoder.weight", ["inference.encoder.weight"])
+    'inference.encoder.weight'
     """
     bare = re.sub(r"^posterior_head\.", "head.", _AROUND.sub("", older))
     known = set(names)
@@ -29,15 +33,15 @@ def present_name(older: str, names: Iterable[str]) -> str:
 
 
 def present_weights(weights: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
-    """The weights of a model under the names that they have now."""
+    """Return the weights of a model under their present names."""
     names = set(names)
     return {present_name(name, names): value for name, value in weights.items()}
 
 
 def present_checkpoint(checkpoint: dict[str, Any], module: Any) -> dict[str, Any]:
-    """A checkpoint with the names and the orders of parameters that this version has.
+    """Return a checkpoint with the present names and order of parameters.
 
-    What is no checkpoint of this run stays as it is: ``checkpoint_schema`` tells what is wrong.
+    A checkpoint of another run is returned unchanged; ``checkpoint_schema`` reports what is wrong.
     """
     weights = checkpoint.get("state_dict")
     names = [name.removeprefix(_MODEL) for name in module.state_dict() if name.startswith(_MODEL)]
@@ -56,6 +60,7 @@ def present_checkpoint(checkpoint: dict[str, Any], module: Any) -> dict[str, Any
 
 
 def _in_module(name: str, names: Sequence[str]) -> str:
+    """Return the present name of a weight of a training module."""
     bare = name.removeprefix(_MODEL)
     return _MODEL + present_name(bare, names) if bare != name else name
 
@@ -63,9 +68,10 @@ def _in_module(name: str, names: Sequence[str]) -> str:
 def _in_order(
     state: Any, parameters: Sequence[Parameter], older: Iterable[str], module: Any
 ) -> Any:
-    """The state of an optimiser, whose parameters stood in the order of the older names.
+    """Reorder the state of an optimiser from the order of the old names to the present one.
 
-    That of one for all parameters has changed; one for phi or theta alone has the order it had.
+    Only the order in an optimiser of all parameters has changed; that in one of phi or theta alone
+    is the same.
     """
     named = {id(p): name for name, p in module.named_parameters()}
     ours = [named[id(p)] for p in parameters]

@@ -1,4 +1,4 @@
-"""Where a run keeps its checkpoints. Nothing heavy is imported here."""
+"""The places of checkpoints in a run. This module imports nothing heavy."""
 
 from pathlib import Path
 
@@ -6,10 +6,10 @@ from vi.errors import CheckpointError
 
 
 def require_checkpoint(path: str | Path) -> None:
-    """Refuse a path that is no file.
+    """Refuse a path that is not a file.
 
     Raises:
-        CheckpointError: It is none.
+        CheckpointError: There is no file at the path.
     """
     if not Path(path).is_file():
         raise CheckpointError(

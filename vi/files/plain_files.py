@@ -1,8 +1,8 @@
-"""Files of plain values from outside: bounded, decoded strictly, and never more than values.
+"""Read JSON and yaml files from untrusted sources: bounded in size, and plain values only.
 
-A file of some hundred bytes can ask for hours (aliases within aliases), for the stack of the
-interpreter (brackets without end) or for code (tags). Whatever is read here is checked before
-anything is built from it.
+A file of a few hundred bytes can cost hours (aliases inside aliases), overflow the interpreter's
+stack (unclosed brackets), or run code (tags). Everything read here is checked before any value is
+built from it.
 """
 
 import json
@@ -14,48 +14,52 @@ from typing import Any, NoReturn
 import yaml
 
 _DEPTH = 32
-_VALUES = 100_000  # in all, with every alias written out
-_YAML_BYTES = 1 << 16  # a reader in Python takes a second for this
+_VALUES = 100_000  # largest number of values, with all aliases expanded
+_YAML_BYTES = 1 << 16  # a parser in Python needs a second for this
 _JSON_BYTES = 1 << 24
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class Unreadable(ValueError):
-    """Why a file is not read: a clause that goes on from its name."""
+    """The reason why a file is refused, as a clause to follow the file's name."""
 
 
 def read_json(path: Path, constant: Callable[[str], Any] | None = None) -> Any:
-    """The value of a JSON file, finite numbers and distinct keys only.
+    """Return the value of a JSON file; only finite numbers and distinct keys are accepted.
 
     Args:
         path: The file.
-        constant: What to make of NaN and Infinity, which are no JSON; they are refused if not
+        constant: Converts NaN and Infinity, which are not part of JSON; they are refused if not
             given.
 
+    Returns:
+        Dictionaries, lists, texts, numbers, booleans and None.
+
     Raises:
-        Unreadable: It is missing, no file, too large, not UTF-8, no JSON, nested too deep, has a
-            key twice or a number that is not finite.
+        Unreadable: It is missing, not a file, larger than 16 MiB, not UTF-8, not JSON, nested
+            deeper than 32 levels, or has a duplicate key or a number that is not finite.
     """
     return json_value(_content(path, _JSON_BYTES), constant)
 
 
 def read_yaml(path: Path) -> Any:
-    """The value of a yaml file without tags.
+    """Return the value of a yaml file without tags.
 
     Raises:
-        Unreadable: As ``read_json``, or for a tag, or aliases that stand for too much.
+        Unreadable: It is missing, not a file, larger than 64 KiB, not UTF-8, not yaml, nested
+            deeper than 32 levels, or has a tag or aliases that stand for more than 100 000 values.
     """
     return yaml_value(_content(path, _YAML_BYTES))
 
 
 def json_value(content: bytes, constant: Callable[[str], Any] | None = None) -> Any:
-    """The value of a JSON text; see ``read_json``.
+    """Return the value of a JSON text, under the conditions of ``read_json``.
 
     >>> json_value(b'{"seed": 0}')
     {'seed': 0}
     >>> json_value(b'{"seed": NaN}')
     Traceback (most recent call last):
-    vi.files.plain_files.Unreadable: holds NaN, which is no number
+    vi.files.plain_files.Unreadable: holds NaN, which is not a finite number
     """
     text = _decoded(content)
     try:
@@ -70,7 +74,7 @@ def json_value(content: bytes, constant: Callable[[str], Any] | None = None) -> 
     except Unreadable:
         raise
     except ValueError as error:
-        raise Unreadable(f"is no JSON: {_first_line(error)}") from None
+        raise Unreadable(f"is not JSON: {_first_line(error)}") from None
     _require_shallow(value)
     if "\\ud" in text.lower():
         _require_text(value)
@@ -78,7 +82,7 @@ def json_value(content: bytes, constant: Callable[[str], Any] | None = None) -> 
 
 
 def yaml_value(content: bytes) -> Any:
-    """The value of a yaml text; see ``read_yaml``.
+    """Return the value of a yaml text, under the conditions of ``read_yaml``.
 
     >>> yaml_value(b"- seed=0")
     ['seed=0']
@@ -90,17 +94,17 @@ def yaml_value(content: bytes) -> Any:
     check_yaml(text)
     try:
         return yaml.load(text, Loader=_LOADER)
-    except (yaml.YAMLError, ValueError, TypeError) as error:  # a date that is none; a list as key
-        raise Unreadable(f"is no yaml of plain values: {_first_line(error)}") from None
+    except (yaml.YAMLError, ValueError, TypeError) as error:  # impossible date; list as a key
+        raise Unreadable(f"is not yaml of plain values: {_first_line(error)}") from None
 
 
 def check_yaml(text: str) -> None:
-    """Refuse a yaml text that has tags, nests deep, or whose aliases stand for too much.
+    """Refuse a yaml text with tags, deep nesting, or aliases that stand for too many values.
 
-    Only its events are looked at: nothing is built.
+    Only the parser's events are read; no value is built.
 
     Raises:
-        Unreadable: It does.
+        Unreadable: One of these holds.
     """
     if len(text) > _YAML_BYTES:
         raise Unreadable(f"is larger than {_YAML_BYTES} bytes")
@@ -109,11 +113,11 @@ def check_yaml(text: str) -> None:
         for event in yaml.parse(text, Loader=_LOADER):
             sizes.take(event)
     except yaml.YAMLError as error:
-        raise Unreadable(f"is no yaml: {_first_line(error)}") from None
+        raise Unreadable(f"is not yaml: {_first_line(error)}") from None
 
 
 def checked_yaml_text(path: Path) -> str:
-    """The text of a yaml file that ``check_yaml`` has passed, for another reader.
+    """Return the text of a yaml file that passes ``check_yaml``, for another parser.
 
     Raises:
         Unreadable: See ``read_yaml``.
@@ -124,14 +128,14 @@ def checked_yaml_text(path: Path) -> str:
 
 
 class _Sizes:
-    """How many values a yaml text stands for, counted while its events pass."""
+    """Counts the values that a yaml text stands for, event by event."""
 
     def __init__(self) -> None:
         self.open: list[tuple[str | None, int]] = []  # anchor, and the values within so far
         self.of: dict[str, int] = {}
 
     def take(self, event: yaml.Event) -> None:
-        """Count one event."""
+        """Count one event; refuse tags and deep nesting."""
         tag = getattr(event, "tag", None)
         if tag is not None:
             raise Unreadable(f"holds the tag {tag}")
@@ -141,13 +145,13 @@ class _Sizes:
                 raise Unreadable(f"nests deeper than {_DEPTH}")
         elif isinstance(event, yaml.CollectionEndEvent):
             self.add(*self.open.pop())
-        elif isinstance(event, yaml.AliasEvent):  # of something still open: a circle
+        elif isinstance(event, yaml.AliasEvent):  # unknown if its anchor is still open: a cycle
             self.add(None, self.of.get(event.anchor, _VALUES + 1))
         elif isinstance(event, yaml.ScalarEvent):
             self.add(event.anchor, 1)
 
     def add(self, anchor: str | None, size: int) -> None:
-        """A value is complete; it counts within what holds it."""
+        """Add a complete value to the count of the collection that contains it."""
         if size > _VALUES:
             raise Unreadable(f"unpacks to more than {_VALUES} values")
         if anchor is not None:
@@ -158,13 +162,14 @@ class _Sizes:
 
 
 def _content(path: Path, most: int) -> bytes:
+    """Return the bytes of a file of at most ``most`` bytes."""
     try:
         kind = "file" if path.is_file() else "other" if path.exists() else "nothing"
         content = _first_bytes(path, most + 1) if kind == "file" else b""
     except OSError as error:
         raise Unreadable(f"cannot be read: {error.strerror or error}") from None
     if kind != "file":
-        raise Unreadable("is missing" if kind == "nothing" else "is no file")
+        raise Unreadable("is missing" if kind == "nothing" else "is not a file")
     if len(content) > most:
         raise Unreadable(f"is larger than {most} bytes")
     return content
@@ -183,7 +188,7 @@ def _decoded(content: bytes) -> str:
 
 
 def _require_text(value: Any) -> None:
-    """Half a surrogate pair can be written in JSON, and nowhere else."""
+    """Refuse half a surrogate pair, which JSON can express but no text can contain."""
     try:
         json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError:
@@ -191,6 +196,7 @@ def _require_text(value: Any) -> None:
 
 
 def _require_shallow(value: Any) -> None:
+    """Refuse values nested deeper than 32 levels, without recursion."""
     level = [value]
     for _ in range(_DEPTH):
         level = [inner for outer in level for inner in _within(outer)]
@@ -199,6 +205,7 @@ def _require_shallow(value: Any) -> None:
 
 
 def _within(value: Any) -> Iterator[Any]:
+    """Yield the values inside a dictionary or list."""
     if isinstance(value, dict):
         yield from value.values()
     elif isinstance(value, list):
@@ -206,6 +213,7 @@ def _within(value: Any) -> Iterator[Any]:
 
 
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make a dictionary, and refuse duplicate keys, of which JSON would keep the last."""
     whole = dict(pairs)
     if len(whole) < len(pairs):
         seen: set[str] = set()
@@ -215,12 +223,13 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _finite(text: str) -> float:
+    """Convert a number, and refuse one that overflows to infinity."""
     number = float(text)
     return number if math.isfinite(number) else _no_number(text)
 
 
 def _no_number(text: str) -> NoReturn:
-    raise Unreadable(f"holds {text}, which is no number")
+    raise Unreadable(f"holds {text}, which is not a finite number")
 
 
 def _first_line(error: Exception) -> str:

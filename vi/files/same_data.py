@@ -1,4 +1,4 @@
-"""Whether data are those that a run was trained on, by the checksums of their files."""
+"""Check by checksums that data are those that a run was trained on."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,14 +9,14 @@ _SHA256 = "data/sha256"
 
 
 def require_same_data(trained: Mapping[str, Any], found: Mapping[str, Any]) -> None:
-    """Refuse files that have changed since.
+    """Refuse data files that have changed since training.
 
     Args:
-        trained: The facts of the data of the run.
-        found: Those of the data now.
+        trained: The facts of the data at training.
+        found: The facts of the data now.
 
     Raises:
-        DataError: A checksum differs, or a file is missing among them.
+        DataError: A checksum differs, or a file is missing.
 
     >>> was = {"data/file": "a.csv", "data/sha256": "12"}
     >>> require_same_data(was, was)
@@ -30,5 +30,5 @@ def require_same_data(trained: Mapping[str, Any], found: Mapping[str, Any]) -> N
             name = name or trained.get("data/file") or trained.get("data/name", "the data")
             raise DataError(
                 f"{name} is not the file the run was trained on",
-                hint="give the data back as they were, or begin a new run (init_from=RUN)",
+                hint="restore the data as they were, or start a new run (init_from=RUN)",
             )

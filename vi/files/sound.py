@@ -1,4 +1,4 @@
-"""Whether what stands beside and within saved weights is what a model writes."""
+"""Check that saved weights and their configuration are such as vi writes."""
 
 import re
 from collections.abc import Mapping
@@ -12,23 +12,23 @@ from vi.errors import CheckpointError
 _FLOATING = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _PLAIN = (bool, int, float, str, type(None))
 _SHAPE = re.compile(r"\d{1,9}(x\d{1,9})*|")
-_MOST_ENTRIES = 1 << 31  # of a datum
+_MOST_ENTRIES = 1 << 31  # largest number of entries of a datum
 
 
 def require_sound_weights(
     ours: Mapping[str, torch.Tensor], theirs: Mapping[str, torch.Tensor], source: Path
 ) -> None:
-    """Refuse weights of another type, or that are no numbers.
+    """Refuse weights of another type, or with NaN values.
 
-    The precision may be another one, if it is another for all tensors that have the same in ours.
+    Another precision is accepted if it is the same for all tensors of one precision in the model.
 
     Args:
-        ours: Of the model that they are for, of the same names and shapes.
-        theirs: Of the file.
-        source: The file.
+        ours: The weights of the model; the same names and shapes as in the file.
+        theirs: The weights of the file.
+        source: The file, for messages.
 
     Raises:
-        CheckpointError: They are, with the name of the first.
+        CheckpointError: A type differs or a value is NaN; the message names the first such tensor.
     """
     precisions: dict[torch.dtype, torch.dtype] = {}
     for name, tensor in ours.items():
@@ -43,34 +43,35 @@ def require_sound_weights(
         if other.isnan().any():
             raise CheckpointError(
                 f"{source}: {int(other.isnan().sum())} NaN values in {name}",
-                hint="load another checkpoint; these weights give no numbers",
+                hint="load another checkpoint; with NaN weights every result is NaN",
             )
 
 
 def require_sound_config(config: Mapping[str, Any], source: Path) -> None:
-    """Refuse what ``vi.save`` does not write: other types, a seed or a shape that cannot be.
+    """Refuse a configuration that ``vi.save`` does not write: wrong types, seed or shape.
 
     Args:
-        config: ``config.json``, of the known format.
-        source: The file.
+        config: ``config.json``, of a known format.
+        source: The file, for messages.
 
     Raises:
-        CheckpointError: It is not from there, with what is wrong.
+        CheckpointError: A value is not such as ``vi.save`` writes.
     """
     wrong = _wrong(config)
     if wrong:
         raise CheckpointError(
-            f"{source}: {wrong}", hint="it was changed by hand; save the model again"
+            f"{source}: {wrong}", hint="vi does not write such a file; save the model again"
         )
 
 
 def _wrong(config: Mapping[str, Any]) -> str:
+    """Return what is wrong with a configuration, or an empty text."""
     facts, plugins = config.get("facts"), config.get("plugins", [])
     if not isinstance(facts, Mapping):
         return f"facts must be values by name, got {facts!r}"
     odd = [name for name, value in facts.items() if not isinstance(value, _PLAIN)]
     if odd:
-        return f"facts hold {odd[0]!r}, which is no plain value"
+        return f"facts hold {odd[0]!r}, which is not a plain value"
     if not isinstance(plugins, list) or not all(isinstance(p, str) for p in plugins):
         return "plugins must be a list of packages"
     for group in ("model", *(name for name in ("data", "bound") if name in config)):
@@ -90,4 +91,5 @@ def _wrong(config: Mapping[str, Any]) -> str:
 
 
 def _entries(shape: str) -> int:
+    """Return the number of entries of a shape such as 1x28x28."""
     return torch.Size(int(n) for n in shape.split("x") if n).numel()
