@@ -27,7 +27,7 @@ def refuse(match, data):
 @pytest.mark.parametrize(
     ("data", "match"),
     [
-        (X, r"data is no data set, it is a Tensor of shape \(5, 6\)"),
+        (X, r"data is not a data set: it is a Tensor of shape \(5, 6\)"),
         (X.numpy(), r"it is a ndarray of shape \(5, 6\)"),
         ([1.0, 2.0], "it is a list"),
         ("digits", "it is 'digits'"),
@@ -45,10 +45,10 @@ def test_what_is_no_data_set_is_named(data, match):
 @pytest.mark.parametrize(
     ("parts", "match"),
     [
-        ((X, None, VALUES), r"the train split is no split of data, it is a Tensor of shape"),
-        ((VALUES, X, VALUES), "the val split is no split"),
-        ((VALUES, None, None), "the test split is no split of data, it is None"),
-        ((VALUES, None, [1.0]), "the test split is no split of data, it is a list"),
+        ((X, None, VALUES), r"the train split is not a split of data: it is a Tensor of shape"),
+        ((VALUES, X, VALUES), "the val split is not a split"),
+        ((VALUES, None, None), "the test split is not a split of data: it is None"),
+        ((VALUES, None, [1.0]), "the test split is not a split of data: it is a list"),
     ],
 )
 def test_what_is_no_split_is_named(parts, match):
@@ -73,7 +73,7 @@ def split(stored, **given):
 @pytest.mark.parametrize(
     ("stored", "given", "match"),
     [
-        (np.zeros((5, 6)), {}, r"no split of data, it is a ndarray of shape \(5, 6\)"),
+        (np.zeros((5, 6)), {}, r"not a split of data: it is a ndarray of shape \(5, 6\)"),
         (torch.tensor(1.0), {}, "the train split is a single number"),
         (X, {"context": X[:3]}, r"has 5 items; its 'context' is a Tensor of shape \(3, 6\)"),
         (X, {"context": torch.tensor(1.0)}, r"its 'context' is a Tensor of shape \(\)"),
@@ -97,7 +97,7 @@ def test_a_data_set_is_loaded_and_remembered():
 
 def test_training_asks_before_it_begins(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(DataError, match="data is no data set, it is a Tensor"):
+    with pytest.raises(DataError, match="data is not a data set: it is a Tensor"):
         inspect.unwrap(vi.fit)(vae(), X)
     empty = LoadedData(Values(X[:0]), None, VALUES, (6,))
     with pytest.raises(DataError, match="the train split is empty"):

@@ -1,4 +1,8 @@
-"""Data as it is trained on: one resident tensor per split, a batch is a block of indices."""
+"""Data in memory: one tensor per split, from which a batch is a block of indices.
+
+Data stay on the device for the whole run, as compact as their source stores them. Reading a batch
+is an indexing operation, without worker processes or copies between devices.
+"""
 
 from abc import ABC, abstractmethod
 from copy import copy
@@ -15,9 +19,9 @@ from vi.options import Configurable
 
 
 class Batch(NamedTuple):
-    """What one step sees: ``x`` of shape (B, *event) and what the model conditions on.
+    """The data of one step: ``x`` (B, *event), and what the model conditions on.
 
-    ``index`` (B,) tells where the items stand in their split.
+    ``index`` (B,) contains the rows of the items in their split.
     """
 
     x: Tensor
@@ -26,12 +30,17 @@ class Batch(NamedTuple):
 
 
 class Split(ABC):
-    """One part of a data set, resident on one device.
+    """One part of a data set, on one device.
 
-    An implementer writes ``values``; ``stored`` holds the data as their source gives them (bytes
-    where the source is bytes, doubles where it needs them), ``given`` one tensor of N rows per
-    conditioning variable. Where entries are missing, ``observed`` (N, *event) is False; a batch
-    has 0 there, and ``given["observed"]`` beside it.
+    An implementer writes ``values``. ``stored`` contains the data as their source gives them
+    (bytes if the source has bytes, doubles if it needs them), and ``given`` a tensor with N rows
+    for each conditioning variable. ``observed`` (N, *event) is False at missing entries; None
+    means that nothing is missing. A batch has 0 at missing entries, and ``given["observed"]``
+    marks them.
+
+    Args:
+        stored: The data, (N, ...).
+        given: Tensors with N rows by name.
     """
 
     observed: Tensor | None = None
@@ -45,10 +54,10 @@ class Split(ABC):
 
     @abstractmethod
     def values(self, index: Integer[Tensor, " B"]) -> Tensor:
-        """The data x of these items, (B, *event), floating point, double where ``stored`` is."""
+        """Return the data x at ``index`` (B,): (B, *event), in doubles if ``stored`` is."""
 
     def batch(self, index: Integer[Tensor, " B"]) -> Batch:
-        """The items of a block of indices, on the device of the split."""
+        """Return the items at ``index`` (B,), on the device of the split."""
         given = {name: value.index_select(0, index) for name, value in self.given.items()}
         x = self.values(index)
         if self.observed is not None:
@@ -57,25 +66,28 @@ class Split(ABC):
         return Batch(x, given, index)
 
     def spread(self, n: int) -> Integer[Tensor, " n"]:
-        """Indices of n data at even distances, as files are often sorted by class.
+        """Return n evenly spaced indices, since files are often sorted by class.
 
-        All of them in order where n is their number; more than that repeat some.
+        If n is the number of data, these are all of them in order; if n is larger, some repeat.
         """
         return torch.arange(n, device=self.stored.device) * len(self) // n
 
     def with_observed(self, observed: Tensor) -> "Split":
-        """The same data with some entries missing: where this (N, *event) is False."""
+        """Return the same data with missing entries, where ``observed`` (N, *event) is False."""
         split = copy(self)
         split.observed = observed
         return split
 
     def frozen(self, seed: int) -> "Split":
-        """The same data at every visit: a function of (seed, datum). Most data are so already."""
+        """Return data that are the same at every visit, a function of (seed, datum).
+
+        Most splits already are, and return themselves.
+        """
         del seed
         return self
 
     def viewed(self, shape: tuple[int, ...]) -> "Split":
-        """The same data with another event shape of as many entries."""
+        """Return the same data with another event shape of equal size."""
         split = copy(self)
         split.stored = self.stored.reshape(len(self), *shape)
         if self.observed is not None:
@@ -83,7 +95,7 @@ class Split(ABC):
         return split
 
     def in_precision(self, dtype: torch.dtype) -> "Split":
-        """The same data, whose floating-point numbers are these; bytes stay bytes."""
+        """Return the same data with floating-point numbers of this type; bytes remain bytes."""
         if not self.stored.is_floating_point() or self.stored.dtype == dtype:
             return self
         split = copy(self)
@@ -91,7 +103,7 @@ class Split(ABC):
         return split
 
     def to(self, device: torch.device | str) -> "Split":
-        """The same split on another device."""
+        """Move the split to another device and return it."""
         self.stored = self.stored.to(device)
         self.given = {k: v.to(device) for k, v in self.given.items()}
         if self.observed is not None:
@@ -102,7 +114,10 @@ class Split(ABC):
 class Values(Split):
     """Stored values divided by their number of levels: x = stored / levels.
 
-    ``levels`` is 255 for grey bytes, 1 for bits and for floating-point data.
+    Args:
+        stored: The data, (N, *event).
+        given: Tensors with N rows by name.
+        levels: 255 for grey bytes, 1 for bits and for floating-point data.
 
     >>> Values(torch.tensor([[0, 255]], dtype=torch.uint8), levels=255).values(torch.tensor([0]))
     tensor([[0., 1.]])
@@ -115,14 +130,20 @@ class Values(Split):
         self.levels = levels
 
     def values(self, index: Integer[Tensor, " B"]) -> Tensor:
-        """These items, divided by the number of levels."""
+        """Return these items divided by the number of levels, (B, *event)."""
         dtype = torch.promote_types(self.stored.dtype, torch.get_default_dtype())
         x = self.stored.index_select(0, index).to(dtype)
         return x if self.levels == 1 else x / self.levels
 
 
 class DynamicBits(Split):
-    """Fresh bits at every visit: x ~ Bernoulli(stored / levels), from the current random state."""
+    """New random bits at every visit: x ~ Bernoulli(stored / levels), from torch's global seed.
+
+    Args:
+        stored: Grey levels as bytes, (N, *event).
+        given: Tensors with N rows by name.
+        levels: The grey level at which a bit is always 1.
+    """
 
     def __init__(
         self, stored: Tensor, given: dict[str, Tensor] | None = None, *, levels: int = 255
@@ -132,17 +153,18 @@ class DynamicBits(Split):
         self._frozen: tuple[int, tuple[Tensor, Tensor | None], Values] | None = None
 
     def values(self, index: Integer[Tensor, " B"]) -> Tensor:
-        """Bits of these items, drawn now."""
+        """Return new bits for these items, (B, *event)."""
         return draw_bits(self.stored.index_select(0, index), self.levels)
 
     def frozen(self, seed: int) -> Values:
-        """Bits drawn once; asked again for the same seed, the same object."""
+        """Return a split with bits drawn once; the same object for the same seed."""
         known, ours = self._frozen, (self.stored, self.observed)
         if known is None or known[0] != seed or any(map(is_not, known[1], ours)):
             known = self._frozen = (seed, ours, self._drawn(seed))
         return known[2]
 
     def _drawn(self, seed: int) -> Values:
+        """Draw the bits of all items from a generator with this seed."""
         generator = torch.Generator().manual_seed(seed)
         u = torch.randint(
             0, self.levels, self.stored.shape, dtype=torch.uint8, generator=generator
@@ -154,17 +176,18 @@ class DynamicBits(Split):
 
 @dataclass(frozen=True)
 class LoadedData:
-    """The splits of a data set and what is true of all of them.
+    """The splits of a data set, and the facts that hold for all of them.
 
     Args:
-        train: The split that is trained on.
-        val: The split that early stopping and ``best`` watch; None where the user asked for none.
-        test: The split that is reported.
-        shape: Event shape of x; images are (channels, height, width).
-        context_dim: Width of ``given["context"]``, 0 where there is none.
-        facts: What has to stand beside every number, flat and plain: name, sizes of the splits,
+        train: The training data.
+        val: The data for early stopping and for the choice of ``best``; None if the user wants
+            none.
+        test: The data for the reported numbers.
+        shape: Event shape of x; (channels, height, width) for images.
+        context_dim: Width of ``given["context"]``, 0 if there is none.
+        facts: What must accompany every number, as flat plain values: name, sizes of the splits,
             preprocessing, checksums of the files.
-        option: The data set that this came from, for those who want to load it again.
+        option: The data set from which this was loaded, for loading it again.
     """
 
     train: Split
@@ -176,11 +199,12 @@ class LoadedData:
     option: "DataSet | None" = None
 
     def viewed(self, shape: tuple[int, ...], *, doubles: bool = True) -> "LoadedData":
-        """The same data with another event shape of as many entries.
+        """Return the same data with another event shape of equal size.
 
         Args:
-            shape: Of one datum.
-            doubles: Whether doubles stay what they are; else the default precision is enough.
+            shape: Event shape of one datum.
+            doubles: Whether data in double precision remain so; otherwise they are converted to
+                the default precision.
         """
 
         def seen(split: Split) -> Split:
@@ -194,15 +218,22 @@ class LoadedData:
 
 
 class DataSet(Configurable, ABC):
-    """A data set by name. An implementer writes ``load``."""
+    """A data set by name.
+
+    An implementer writes ``load``. The arguments of the constructor become options ``data.*`` of
+    the command line, and are saved in ``config.json``.
+    """
 
     @abstractmethod
     def load(self, seed: int = 0) -> LoadedData:
         """Read the files and make the splits.
 
         Args:
-            seed: Of the fixed bits of validation and test data under dynamic binarisation; they
-                are a function of (seed, split, datum).
+            seed: Seed of the fixed bits of validation and test data under dynamic binarisation;
+                they are a function of (seed, split, datum).
+
+        Returns:
+            The training, validation and test data, with facts.
 
         Raises:
             DataError: The files are missing, damaged or not what they should be.

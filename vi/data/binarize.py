@@ -1,8 +1,8 @@
-"""Grey levels as probabilities of bits: drawn anew at every visit, drawn once, or left alone.
+"""Grey levels as probabilities of bits: drawn at every visit, drawn once, or left unchanged.
 
-A grey level b of ``levels`` means the probability b / levels that the pixel is on (Salakhutdinov
-& Murray 2008, https://dl.acm.org/doi/10.1145/1390156.1390266; drawn anew at every visit: Burda,
-Grosse & Salakhutdinov 2016, https://arxiv.org/abs/1509.00519).
+A grey level b of ``levels`` gives the probability b / levels that the pixel is on (Salakhutdinov
+& Murray 2008, https://dl.acm.org/doi/10.1145/1390156.1390266; drawn at every visit: Burda, Grosse
+& Salakhutdinov 2016, https://arxiv.org/abs/1509.00519).
 """
 
 import torch
@@ -13,15 +13,20 @@ from vi.data.base import DynamicBits, Split, Values
 from vi.data.partition import generator
 from vi.errors import ConfigurationError
 
-_STATIC, _EVALUATION = 0, 1  # what a stream of random numbers is for
-_STATIC_SEED = 0  # not the run's: static bits are a data set, the same for every run
+_STATIC, _EVALUATION = 0, 1  # purposes of streams of random numbers
+_STATIC_SEED = 0  # not the run's seed: static bits are a data set, equal for all runs
 _TRAIN = 0
 
 
 def fixed_bits(
     grey: UInt8[Tensor, " N *event"], levels: int, random: torch.Generator
 ) -> UInt8[Tensor, " N *event"]:
-    """Bits with P(1) = grey / levels, drawn once for all items in their order.
+    """Return bits with P(1) = grey / levels, drawn once for all items in their order.
+
+    Args:
+        grey: Grey levels, (N, *event).
+        levels: The grey level at which a bit is always 1.
+        random: The generator of the bits.
 
     >>> fixed_bits(torch.tensor([[0, 255]], dtype=torch.uint8), 255, torch.Generator())
     tensor([[0, 1]], dtype=torch.uint8)
@@ -39,21 +44,21 @@ def split_of(
     number: int,
     seed: int,
 ) -> Split:
-    """One split, binarised as asked.
+    """Return one split, binarised as configured.
 
-    ``dynamic`` draws training bits at every visit; validation and test bits are drawn once, a
-    function of (seed, split, datum), so that a number does not depend on the batch size.
+    ``dynamic`` draws training bits at every visit. Validation and test bits are drawn once, as a
+    function of (seed, split, datum), so that no number depends on the batch size.
 
     Args:
         stored: Values as their source gives them, (N, *event).
         given: What a model conditions on.
-        levels: The grey level that means 1.
+        levels: The grey level that stands for 1.
         binarize: dynamic, static or none.
-        number: 0 train, 1 validation, 2 test.
-        seed: The run's seed.
+        number: 0 for training, 1 for validation, 2 for test data.
+        seed: The seed of the run.
 
     Raises:
-        ConfigurationError: Bits are asked of values that are not bytes, or it is unknown.
+        ConfigurationError: ``binarize`` is unknown, or the values to binarise are not bytes.
     """
     if binarize not in ("dynamic", "static", "none"):
         raise ConfigurationError(

@@ -1,4 +1,4 @@
-"""Pictures that are bits in their files: static MNIST and the Caltech 101 silhouettes."""
+"""Binary pictures: static MNIST and the Caltech 101 silhouettes."""
 
 import io
 from pathlib import Path
@@ -27,14 +27,14 @@ _PIXELS = 784
 
 
 class StaticMNIST(DataSet):
-    """MNIST binarised once and for all by Larochelle: (1, 28, 28) bits, 50,000 / 10,000 / 10,000.
+    """MNIST as binarised by Larochelle: (1, 28, 28) bits, 50,000 / 10,000 / 10,000.
 
-    The rows are not in MNIST's order and have no labels. Salakhutdinov & Murray 2008; Larochelle
-    & Murray 2011, http://proceedings.mlr.press/v15/larochelle11a.html.
+    The rows are not in the order of MNIST and have no labels. Salakhutdinov & Murray 2008;
+    Larochelle & Murray 2011, http://proceedings.mlr.press/v15/larochelle11a.html.
 
     Args:
-        dir: The data folder; None means VI_DATA_DIR, else ``data``. Its ``MNIST_static`` holds
-            ``binarized_mnist_packed.npz``, or the three .amat or .amat.gz files.
+        dir: The data folder; None means VI_DATA_DIR, else ``data``. Its folder ``MNIST_static``
+            contains ``binarized_mnist_packed.npz``, or the three .amat or .amat.gz files.
 
     Raises:
         DataError: The files are missing or damaged.
@@ -66,7 +66,7 @@ class StaticMNIST(DataSet):
         self.dir = dir
 
     def load(self, seed: int = 0) -> LoadedData:
-        """Read the packed bits, or the three text files."""
+        """Read the packed bits or the three text files; ``seed`` has no effect."""
         root = data_dir(self.dir)
         packed = locate(root, self.packed) is not None
         bits, files = self._packed(root) if packed else self._texts(root)
@@ -80,6 +80,7 @@ class StaticMNIST(DataSet):
         return assemble(Source(train, val, test, facts=facts))
 
     def _packed(self, root: Path) -> tuple[list[Tensor], list[Contents]]:
+        """Read the bits of all splits from the .npz file."""
         contents = read_known("static MNIST", root, self.packed)
         arrays = read_npz(contents)
         rows = (
@@ -88,6 +89,7 @@ class StaticMNIST(DataSet):
         return [torch.from_numpy(bits) for bits in rows], [contents]
 
     def _texts(self, root: Path) -> tuple[list[Tensor], list[Contents]]:
+        """Read the bits of all splits from the text files."""
         if not all_there(root, self.texts):
             raise not_found("static MNIST", root, self.texts)
         files = [read_known("static MNIST", root, known) for known in self.texts]
@@ -95,21 +97,24 @@ class StaticMNIST(DataSet):
 
 
 def _text_bits(contents: Contents) -> UInt8[Tensor, "N 784"]:
-    """Every second byte is a digit, 0 or 1; those between are blanks and line ends."""
+    """Return the digits 0 and 1 of a file.
+
+    Every second byte is a digit; the bytes between them are blanks and line ends.
+    """
     characters = np.frombuffer(contents.data, np.uint8)
     return torch.from_numpy(characters[::2] - ord("0")).reshape(-1, _PIXELS)
 
 
 class Caltech101Silhouettes(DataSet):
-    """Outlines of objects, (1, 28, 28) bits, object 1, its own split 4,100 / 2,264 / 2,307.
+    """Outlines of objects, (1, 28, 28) bits with 1 for the object: 4,100 / 2,264 / 2,307.
 
-    The file stores the object as 0 and pictures by columns; both are turned round here, as in the
-    papers. Marlin, Swersky, Chen & de Freitas 2010,
+    The split is that of the file. The file stores the object as 0 and pictures by columns; both
+    are inverted here, as in the papers. Marlin, Swersky, Chen & de Freitas 2010,
     http://proceedings.mlr.press/v9/marlin10a.html.
 
     Args:
-        dir: The data folder; None means VI_DATA_DIR, else ``data``. Its ``Caltech101Silhouettes``
-            holds ``caltech101_silhouettes_28_split1.mat``.
+        dir: The data folder; None means VI_DATA_DIR, else ``data``. It contains
+            ``Caltech101Silhouettes/caltech101_silhouettes_28_split1.mat``.
         context: ``label`` gives the kind of object as ``given["context"]``, one-hot, 101 wide.
 
     Raises:
@@ -126,7 +131,7 @@ class Caltech101Silhouettes(DataSet):
         self.context = context
 
     def load(self, seed: int = 0) -> LoadedData:
-        """Read the three splits of the file."""
+        """Read the three splits of the file; ``seed`` has no effect."""
         from scipy.io import loadmat  # slow to import
 
         contents = read_known("Caltech 101 silhouettes", data_dir(self.dir), self.file)
@@ -141,6 +146,7 @@ class Caltech101Silhouettes(DataSet):
         return assemble(Source(train, val, test, num_classes=101, facts=facts))
 
     def _items(self, arrays: dict[str, Any], key: str) -> Items:
+        """Return one split, with the object as 1 and pictures by rows."""
         by_columns = torch.from_numpy(arrays[f"{key}_data"].copy()).reshape(-1, 1, 28, 28)
         labels = torch.from_numpy(arrays[f"{key}_labels"].ravel().astype(np.int64)) - 1
         stored = (1 - by_columns).transpose(-1, -2).contiguous()

@@ -1,4 +1,4 @@
-"""Bits from hidden bits, few enough that p(x) is a sum."""
+"""Synthetic bits with few latent bits, so that p(x) is a sum."""
 
 import math
 
@@ -19,19 +19,20 @@ _LARGEST = 12  # 4096 states
 class BinaryLatentData(Synthetic):
     """x_d ~ Bernoulli(sigmoid(W z + b)_d) with bits z_j ~ Bernoulli(r): bits (D,).
 
-    The entries of W (D, Z) are N(0, s^2); b = -W r, so that the bits are about balanced. It is a
-    sigmoid belief network of one layer: Neal 1992, https://doi.org/10.1016/0004-3702(92)90065-6.
-    p(x) = sum_z p(z) p(x|z) over all 2^Z states.
+    The entries of W (D, Z) are N(0, s^2), and b = -W r, so that the bits are nearly balanced. The
+    model is a sigmoid belief network with one layer: Neal 1992,
+    https://doi.org/10.1016/0004-3702(92)90065-6. p(x) = sum_z p(z) p(x|z) is a sum over 2^Z
+    states.
 
     Args:
         data_dim: D.
         latent_dim: Z, at most 12.
         scale: s.
         probability: r.
-        n_train: How many data to train on.
-        n_val: How many to validate; 0 means no validation split.
-        n_test: How many to test.
-        truth_seed: Of W and the data.
+        n_train: Number of training data.
+        n_val: Number of validation data; 0 gives no validation split.
+        n_test: Number of test data.
+        truth_seed: Seed of W and of the data.
 
     Raises:
         ConfigurationError: A size or the scale is not positive, there are too many states to sum
@@ -78,27 +79,29 @@ class BinaryLatentData(Synthetic):
         self.bias = -probability * self.weight.sum(1)
 
     def truth(self, labels: Int64[Tensor, " N"] | None = None) -> Distribution:
-        """The sum over all states of z."""
+        """Return p(x) as the sum over all states of z."""
         del labels
         return _BitsFromStates(self._log_prior(self.states), self._logits(self.states))
 
     @property
     def states(self) -> Tensor:
-        """All z, (2^Z, Z)."""
+        """All states of z, (2^Z, Z)."""
         bits = 2 ** torch.arange(self.weight.shape[1])
         return (torch.arange(2 ** len(bits))[:, None] & bits).ne(0).double()
 
     def items(self, n: int, random: torch.Generator) -> Items:
-        """First all z, then all x."""
+        """Draw n data: first all z, then all x."""
         u = torch.rand(n, self.weight.shape[1], generator=random, dtype=torch.float64)
         logits = self._logits((u < self.probability).double())
         v = torch.rand(logits.shape, generator=random, dtype=torch.float64)
         return Items((v < logits.sigmoid()).double())
 
     def _logits(self, z: Tensor) -> Tensor:
+        """Return the logits of x given z, (.., D)."""
         return z @ self.weight.mT + self.bias
 
     def _log_prior(self, z: Tensor) -> Tensor:
+        """Return log p(z) in nats."""
         on = z.sum(-1)
         r = self.probability
         return on * math.log(r) + (z.shape[-1] - on) * math.log1p(-r)
@@ -108,8 +111,8 @@ class _BitsFromStates(Distribution):
     """p(x) = sum_s p(z_s) prod_d p(x_d|z_s), for bits x (D,).
 
     Args:
-        log_prior: log p(z_s), (S,).
-        logits: Of the bits in every state, (S, D).
+        log_prior: log p(z_s) in nats, (S,).
+        logits: Logits of the bits in every state, (S, D).
     """
 
     arg_constraints = {}  # pyright: ignore
@@ -119,6 +122,9 @@ class _BitsFromStates(Distribution):
         self.log_prior, self.logits = log_prior, logits
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """In nats; log p(x|z) = sum_d x_d l_d - log(1 + exp l_d) is a product of matrices."""
+        """Return log p(x) in nats.
+
+        log p(x|z) = sum_d x_d l_d - log(1 + exp l_d) is computed as a matrix product.
+        """
         log_p = value @ self.logits.mT + logsigmoid(-self.logits).sum(-1)
         return (self.log_prior + log_p).logsumexp(-1)

@@ -1,4 +1,4 @@
-"""Fresh bits from grey levels, as fast as random numbers can be had."""
+"""Fast drawing of random bits from grey levels."""
 
 import math
 
@@ -8,10 +8,17 @@ from torch import Tensor
 
 
 def draw_bits(grey: UInt8[Tensor, " *shape"], levels: int) -> Float[Tensor, " *shape"]:
-    """x ~ Bernoulli(grey / levels), exact for the set's own number of levels.
+    """Draw x ~ Bernoulli(grey / levels), exact for any number of levels up to 256.
 
     An integer u, uniform on 0 .. levels - 1, is compared with the stored byte b, and
-    P(u < b) = b / levels. A comparison with one of 256 random bytes would give b / 256.
+    P(u < b) = b / levels. A comparison with one of 256 random bytes would give b / 256 instead.
+
+    Args:
+        grey: Stored bytes b, of any shape.
+        levels: The grey level at which a bit is always 1.
+
+    Returns:
+        Bits as floating point, of the same shape.
 
     >>> draw_bits(torch.tensor([[0, 255]], dtype=torch.uint8), levels=255)
     tensor([[0., 1.]])
@@ -21,7 +28,7 @@ def draw_bits(grey: UInt8[Tensor, " *shape"], levels: int) -> Float[Tensor, " *s
 
 
 def _uniform_below(levels: int, like: UInt8[Tensor, " *shape"]) -> UInt8[Tensor, " *shape"]:
-    """Integers uniform on 0 .. levels - 1; on the processor eight of them from one draw."""
+    """Return integers uniform on 0 .. levels - 1; on a processor, eight per 64-bit draw."""
     power_of_two = 256 % levels == 0
     if like.device.type != "cpu" or not (power_of_two or levels == 255):
         kind = {"dtype": torch.uint8, "device": like.device}
@@ -33,18 +40,18 @@ def _uniform_below(levels: int, like: UInt8[Tensor, " *shape"]) -> UInt8[Tensor,
 
 
 def _words(number: int) -> Tensor:
-    """All 64 bits random."""
+    """Return random 64-bit words."""
     return torch.empty(number, dtype=torch.int64).random_(-(1 << 63), None)
 
 
 def _words_without_255(number: int) -> Tensor:
-    """Random words in which no byte is 255, so that each is uniform on 0 .. 254.
+    """Return random words in which no byte is 255, so that each byte is uniform on 0 .. 254.
 
-    Of a hundred words three are refused, and drawn again.
+    About three of a hundred words contain such a byte and are drawn again.
     """
     words = _words(number)
     drawn = words.view(torch.uint8)
-    is_255 = drawn == torch.full_like(drawn, 255)  # many times faster than with a number
+    is_255 = drawn == torch.full_like(drawn, 255)  # many times faster than drawn == 255
     refused = is_255.view(torch.int64).nonzero().squeeze(1)
     if len(refused) > 0:
         words.index_copy_(0, refused, _words_without_255(len(refused)))

@@ -23,28 +23,29 @@ _SHOWN = 6
 
 
 class CSV(DataSet):
-    """A text table, one item per row, (D,) floating point, split at random.
+    """A text table with one item per row, (D,) floating point, split at random.
 
     Cells are separated by commas, semicolons or tabs; the file may be a .gz. A missing value
-    (empty, NA, null, none, ?) becomes NaN, and its row is not dropped.
+    (empty, NA, null, none, ?) becomes NaN; its row is kept.
 
     Args:
         path: The file.
-        columns: Names of the columns of x; None: all but the label and a first column without a
-            name that numbers the rows. Without a header the names are numbers from 0.
-        label: Name of the column that labels items; it is no part of x.
+        columns: Names of the columns of x. None takes all but the label and a first column without
+            a name that numbers the rows. Without a header the names are numbers from 0.
+        label: Name of the column with labels, which is not part of x.
         context: ``label`` gives the label as ``given["context"]``, one-hot over its sorted values.
-        validation_fraction: Of the rows; 0 means no validation split.
-        test_fraction: Of the rows; 0 means that the training rows are the test split.
-        split_seed: Of the random split; not the run's seed, so that runs can be compared.
-        missing: What happens to missing values: training refuses them by item number (``refuse``),
-            or they leave the likelihood (``mask``).
+        validation_fraction: Fraction of the rows; 0 gives no validation split.
+        test_fraction: Fraction of the rows; 0 makes the training rows the test split.
+        split_seed: Seed of the random split. It is independent of the run's seed, so that runs are
+            comparable.
+        missing: ``refuse`` stops training with the number of an item that has missing values;
+            ``mask`` excludes missing values from the likelihood.
 
     Raises:
-        ConfigurationError: The fractions leave nothing to train on, the context has no label,
-            there is no such column, or columns are named twice or not at all.
-        DataError: The file cannot be read, a column is not numeric, or it has no value in the
-            training data.
+        ConfigurationError: The fractions leave no training data, the context has no label, a
+            column does not exist, or ``columns`` is empty or has duplicates.
+        DataError: The file cannot be read, a column is not numeric, or a column has no value in
+            the training data.
     """
 
     def __init__(
@@ -70,7 +71,7 @@ class CSV(DataSet):
         self.missing = missing
 
     def load(self, seed: int = 0) -> LoadedData:
-        """Read the table and split its rows."""
+        """Read the table and split its rows; ``seed`` has no effect."""
         contents = read(user_path(self.path))
         table = read_table(contents)
         names = self._names(table)
@@ -88,6 +89,7 @@ class CSV(DataSet):
         return assemble(source)
 
     def _names(self, table: Table) -> list[str]:
+        """Return the names of the columns of x."""
         asked = [*(self.columns or []), *([self.label] if self.label else [])]
         unknown = next((name for name in asked if name not in table.names), None)
         if unknown is not None:
@@ -104,7 +106,10 @@ class CSV(DataSet):
         return list(names)
 
     def _labels(self, table: Table) -> tuple[int, Int64[Tensor, " N"] | None]:
-        """How many classes there are, and each row's; by number where all labels are numbers."""
+        """Return the number of classes and the class of each row.
+
+        Classes are sorted as numbers if all labels are numbers, otherwise as text.
+        """
         if not (self.context and self.label):
             return 0, None
         missing = np.flatnonzero(table.missing(self.label))
@@ -119,6 +124,7 @@ class CSV(DataSet):
         return len(classes), torch.from_numpy(labels.astype(np.int64))
 
     def _facts(self, table: Table, names: list[str], x: np.ndarray) -> dict[str, Any]:
+        """Return the facts of the table, with the number and first line of missing values."""
         facts: dict[str, Any] = {"data/name": "csv", "data/columns": ",".join(names)}
         missing = np.isnan(x)
         if missing.any():
@@ -128,6 +134,7 @@ class CSV(DataSet):
 
 
 def _require_columns(columns: Sequence[str] | None, label: str | None) -> None:
+    """Refuse an empty list of columns, duplicates, and the label among them."""
     if columns is None:
         return
     if not columns:
@@ -141,16 +148,17 @@ def _require_columns(columns: Sequence[str] | None, label: str | None) -> None:
         )
     if label in columns:
         raise ConfigurationError(
-            f"data.columns names the label {label!r}, which is no part of x",
+            f"data.columns names the label {label!r}, which cannot be part of x",
             hint="leave it out of data.columns, or data.label=null",
         )
 
 
 def _warn_of_index(table: Table, names: Sequence[str]) -> None:
+    """Warn that a first column that numbers the rows is not part of x."""
     shown = ",".join([str(table.index), *names][:_SHOWN])
     more = ",..." if len(names) >= _SHOWN else ""
     warnings.warn(
         f"the first column of {table.path} has no name and numbers the rows: it is left out of x; "
-        f"data.columns=[{shown}{more}] would take it in",
+        f"data.columns=[{shown}{more}] includes it",
         stacklevel=4,
     )

@@ -1,4 +1,4 @@
-"""Binary tables of the density estimation literature: nltcs, plants, accidents and others."""
+"""Binary tables of the density-estimation literature: nltcs, plants, accidents and others."""
 
 from typing import Literal
 
@@ -32,7 +32,7 @@ BinaryTable = Literal[
     "nips",
 ]
 
-# sha256 of the train, valid and test file of every set
+# sha256 of the train, valid and test file of every data set
 _SHA256: dict[str, tuple[str, str, str]] = {
     "nltcs": (
         "e547a7aedad1dd2f7177030881ab1b92c7e24ae5464c71a0f1f89daecaf52b30",
@@ -83,7 +83,7 @@ _SHA256: dict[str, tuple[str, str, str]] = {
 
 
 class DensityBinary(DataSet):
-    """One of the sets on which densities of bits are compared: (D,) bits, with its own split.
+    """A data set for comparing densities of binary data: (D,) bits, with its own split.
 
     ===========  ====  ======  =====  =====
     name            D   train    val   test
@@ -99,17 +99,18 @@ class DensityBinary(DataSet):
     nips          500     400    100   1240
     ===========  ====  ======  =====  =====
 
-    Gathered by Lowd & Davis 2010, "Learning Markov network structure with decision trees" (ICDM);
+    Collected by Lowd & Davis 2010, "Learning Markov network structure with decision trees" (ICDM);
     Van Haaren & Davis 2012, https://doi.org/10.1609/aaai.v26i1.8315 (accidents, dna); Larochelle &
     Murray 2011, http://proceedings.mlr.press/v15/larochelle11a.html (mushrooms, nips).
 
     Args:
-        name: Which set.
-        dir: The data folder; None means VI_DATA_DIR, else ``data``. Its ``density_binary/<name>``
-            holds ``<name>.train.data``, ``<name>.valid.data`` and ``<name>.test.data``, or .gz.
+        name: The data set.
+        dir: The data folder; None means VI_DATA_DIR, else ``data``. Its folder
+            ``density_binary/<name>`` contains ``<name>.train.data``, ``<name>.valid.data`` and
+            ``<name>.test.data``, or their .gz.
 
     Raises:
-        ConfigurationError: There is no such set.
+        ConfigurationError: There is no such data set.
         DataError: The files are missing or damaged.
     """
 
@@ -118,7 +119,7 @@ class DensityBinary(DataSet):
         self.files = files_of(name)
 
     def load(self, seed: int = 0) -> LoadedData:
-        """Read the three files."""
+        """Read the three files; ``seed`` has no effect."""
         root = data_dir(self.dir)
         if not all_there(root, self.files):
             raise not_found(self.name, root, self.files)
@@ -134,10 +135,10 @@ class DensityBinary(DataSet):
 
 
 def files_of(name: str) -> tuple[KnownFile, ...]:
-    """The training, validation and test file of a set.
+    """Return the training, validation and test file of a data set.
 
     Raises:
-        ConfigurationError: There is no such set.
+        ConfigurationError: There is no such data set.
 
     >>> files_of("dna")[0].name
     'density_binary/dna/dna.train.data'
@@ -153,7 +154,10 @@ def files_of(name: str) -> tuple[KnownFile, ...]:
 
 
 def _bits(contents: Contents) -> UInt8[Tensor, "N D"]:
-    """Every second byte is a digit, 0 or 1; those between are commas and line ends."""
+    """Return the digits 0 and 1 of a file.
+
+    Every second byte is a digit; the bytes between them are commas and line ends.
+    """
     width = (contents.data.index(b"\n") + 1) // 2
     characters = np.frombuffer(contents.data, np.uint8)
     return torch.from_numpy(characters[::2] - ord("0")).reshape(-1, width)

@@ -1,4 +1,4 @@
-"""The handwritten digits that scikit-learn ships: the offline default."""
+"""The handwritten digits that are part of scikit-learn: the default data, available offline."""
 
 import gzip
 import hashlib
@@ -15,13 +15,13 @@ from vi.data.partition import permutation
 from vi.data.source import Items, Source
 from vi.errors import DataError
 
-_N_TRAIN, _N_VAL = 1397, 200  # and 200 to test: 1797 in all
+_N_TRAIN, _N_VAL = 1397, 200  # and 200 test data: 1797 in all
 _SPLIT_SEED = 0
 _SHA256 = "6ebb3d2fee246a4e99363262ddf8a00a3c41bee6014c373ed9d9216ba7f651b8"
 
 
 class Digits(GreyImages):
-    """1797 digits of 8x8 pixels and 17 grey levels, 0 to 16, in scikit-learn itself.
+    """1797 digits of 8x8 pixels and 17 grey levels, 0 to 16, from scikit-learn.
 
     x has the shape (1, 8, 8); the split is 1397 / 200 / 200 by a fixed permutation. Alpaydin &
     Kaynak 1998, https://archive.ics.uci.edu/dataset/80.
@@ -33,7 +33,7 @@ class Digits(GreyImages):
 
     Raises:
         ConfigurationError: ``hidden`` is not in [0, 1).
-        DataError: scikit-learn's file is missing or damaged.
+        DataError: The file in scikit-learn is missing or damaged.
 
     >>> data = Digits().load()
     >>> len(data.train), len(data.val), len(data.test), data.shape
@@ -50,7 +50,7 @@ class Digits(GreyImages):
         self.context = context
 
     def read(self) -> Source:
-        """The pictures and labels, split."""
+        """Read the pictures and labels, and split them."""
         rows = torch.from_numpy(_rows())
         labels = rows[:, 64].long() if self.context else None
         items = Items(rows[:, :64].reshape(-1, 1, 8, 8), labels)
@@ -66,7 +66,7 @@ class Digits(GreyImages):
 
 
 def _rows() -> np.ndarray:
-    """(1797, 65) bytes: 64 pixels and the digit."""
+    """Return (1797, 65) bytes: 64 pixels and the digit."""
     path = _shipped()
     text = gzip.decompress(path.read_bytes())
     digest = hashlib.sha256(text).hexdigest()
@@ -80,13 +80,14 @@ def _rows() -> np.ndarray:
 
 def _shipped() -> Path:
     # importing sklearn.datasets takes seconds; its file takes milliseconds
+    """Return the path of the file in the scikit-learn package."""
     spec = importlib.util.find_spec("sklearn")
     folders = list(spec.submodule_search_locations or []) if spec else []
     paths = [Path(folder) / "datasets" / "data" / "digits.csv.gz" for folder in folders]
     found = next((path for path in paths if path.is_file()), None)
     if found is None:
         raise DataError(
-            "the digits that scikit-learn ships are not there",
+            "the digits in scikit-learn are not found",
             hint="install scikit-learn, or choose another data set, for example data=mnist",
         )
     return found

@@ -1,4 +1,4 @@
-"""Brendan Frey's face: 1965 frames of one video."""
+"""The Frey faces: 1965 frames of one video."""
 
 from typing import Literal
 
@@ -17,12 +17,12 @@ class FreyFaces(GreyImages):
     """Grey faces, (1, 28, 20), split 1565 / 200 / 200 by a fixed permutation.
 
     There is no official split; the sizes are those of Tomczak & Welling 2018,
-    https://arxiv.org/abs/1705.07120. Used in Kingma & Welling 2014,
+    https://arxiv.org/abs/1705.07120. The data were used by Kingma & Welling 2014,
     https://arxiv.org/abs/1312.6114.
 
     Args:
-        dir: The data folder; None means VI_DATA_DIR, else ``data``. Its ``Freyfaces`` holds
-            ``freyfaces.npz``.
+        dir: The data folder; None means VI_DATA_DIR, else ``data``. It contains
+            ``Freyfaces/freyfaces.npz``.
         binarize: dynamic, static or none.
         hidden: The fraction of the pixels that is hidden at random, in every split.
 
@@ -46,7 +46,7 @@ class FreyFaces(GreyImages):
         self.dir = dir
 
     def read(self) -> Source:
-        """The frames, shuffled: neighbours in time are nearly equal."""
+        """Read the frames and shuffle them, since consecutive frames are nearly equal."""
         contents = read_known("Frey faces", data_dir(self.dir), self.file)
         items = Items(torch.from_numpy(read_npz(contents)["images"]).unsqueeze(1))
         parts = random_parts(items, validation=_N_VAL, test=_N_TEST, seed=_SPLIT_SEED)

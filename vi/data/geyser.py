@@ -15,7 +15,7 @@ from vi.data.reading.files import KnownFile, data_dir, file_facts, read_known
 from vi.data.source import Items, assemble, random_source
 
 _COLUMNS = ("duration", "waiting")
-_KINDS = 2  # long and short, in this order
+_KINDS = 2  # long, short
 
 
 class Geyser(DataSet):
@@ -24,17 +24,18 @@ class Geyser(DataSet):
     Azzalini & Bowman 1990, https://doi.org/10.2307/2347385.
 
     Args:
-        dir: The data folder; None means VI_DATA_DIR, else ``data``. Its ``geyser`` holds
-            ``geyser.csv``.
+        dir: The data folder; None means VI_DATA_DIR, else ``data``. It contains
+            ``geyser/geyser.csv``.
         context: ``label`` gives the kind of eruption, long or short, as ``given["context"]``,
             one-hot.
-        validation_fraction: Of the eruptions; 0 means no validation split.
-        test_fraction: Of the eruptions; 0 means that the training data are the test split, as
-            where a mixture is fitted to all points.
-        split_seed: Of the random split; not the run's seed, so that runs can be compared.
+        validation_fraction: Fraction of the eruptions; 0 gives no validation split.
+        test_fraction: Fraction of the eruptions; 0 makes the training data the test split, as for
+            a mixture fitted to all points.
+        split_seed: Seed of the random split. It is independent of the run's seed, so that runs are
+            comparable.
 
     Raises:
-        ConfigurationError: The fractions leave nothing to train on.
+        ConfigurationError: The fractions leave no training data.
         DataError: The file is missing or damaged.
     """
 
@@ -56,7 +57,7 @@ class Geyser(DataSet):
         self.split_seed = split_seed
 
     def load(self, seed: int = 0) -> LoadedData:
-        """Read the table and split its rows."""
+        """Read the table and split its rows; ``seed`` has no effect."""
         contents = read_known("Old Faithful", data_dir(self.dir), self.file)
         table = read_table(contents)
         x = np.stack([table.numbers(name) for name in _COLUMNS], axis=1)
@@ -74,5 +75,5 @@ class Geyser(DataSet):
 
 
 def _kinds(table: Table) -> Int64[Tensor, " N"]:
-    """0 long, 1 short."""
+    """Return 0 for long and 1 for short eruptions."""
     return torch.from_numpy((table.text("kind") == "short").astype(np.int64))

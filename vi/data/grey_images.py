@@ -1,4 +1,4 @@
-"""What all data sets of grey pictures share."""
+"""The base of all data sets of grey pictures."""
 
 from abc import abstractmethod
 from typing import Literal
@@ -9,7 +9,7 @@ from vi.data.source import Source, assemble
 
 
 class GreyImages(DataSet):
-    """Abstract: pictures whose grey levels may be read as probabilities of bits.
+    """Abstract: pictures whose grey levels may be interpreted as probabilities of bits.
 
     An implementer writes ``read``; binarisation, hidden pixels, contexts and facts come for free.
 
@@ -35,7 +35,7 @@ class GreyImages(DataSet):
 
     @abstractmethod
     def read(self) -> Source:
-        """The grey levels of every split, as bytes.
+        """Return the grey levels of every split, as bytes.
 
         Raises:
             DataError: The files are missing, damaged or not what they should be.

@@ -22,16 +22,19 @@ from vi.errors import ConfigurationError, DataError
 
 
 class ImageFolder(GreyImages):
-    """Every png, jpg, bmp and tif below a folder, (1 or 3, height, width), resident as bytes.
+    """All png, jpg, bmp and tif files of a folder and its subfolders, in memory as bytes.
+
+    x has shape (1 or 3, height, width).
 
     Args:
         path: The folder.
-        size: Resize to (size, size), bicubic; None: all pictures must have one size.
-        grey: One channel rather than three.
+        size: Height and width to which all pictures are resized (bicubic); None requires that
+            they have the same size.
+        grey: Whether to store one channel instead of three.
         binarize: dynamic, static or none.
         context: ``label`` gives the name of the subfolder as ``given["context"]``, one-hot.
-        validation_fraction: Of the pictures; 0 means no validation split.
-        test_fraction: Of the pictures; 0 means that the training pictures are the test split.
+        validation_fraction: Fraction of the pictures; 0 gives no validation split.
+        test_fraction: Fraction of the pictures; 0 makes the training pictures the test split.
         split_seed: Of the random split and of what is hidden; not the run's seed, so that runs can
             be compared.
         hidden: The fraction of the pixels that is hidden at random, in every split.
@@ -64,7 +67,7 @@ class ImageFolder(GreyImages):
         self.split_seed = split_seed
 
     def read(self) -> Source:
-        """All pictures, split at random."""
+        """Read all pictures and split them at random."""
         root = user_path(self.path)
         paths = _find(root)
         pictures, digests = self._read_all(root, paths)
@@ -82,7 +85,7 @@ class ImageFolder(GreyImages):
         )
 
     def _read_all(self, root: Path, paths: Sequence[Path]) -> tuple[np.ndarray, dict[str, str]]:
-        """All pictures, (N, channels, height, width), and the sha256 of each file."""
+        """Return all pictures, (N, channels, height, width), and the sha256 of each file."""
         mode = "L" if self.grey else "RGB"
         first = decode(read(paths[0]), mode, self.size)
         pictures = _room(len(paths), *first.shape)
@@ -101,6 +104,7 @@ class ImageFolder(GreyImages):
 
 
 def _require_size(size: int | None) -> None:
+    """Refuse a size that is not positive or above 8192."""
     if size is not None and not 1 <= size <= LARGEST:
         takes = f", which takes {gigabytes(3 * size**2)} a picture" if size > LARGEST else ""
         raise ConfigurationError(
@@ -110,6 +114,7 @@ def _require_size(size: int | None) -> None:
 
 
 def _room(n: int, height: int, width: int, channels: int) -> np.ndarray:
+    """Allocate the array of all pictures, if it fits into memory."""
     shape = (n, channels, height, width)
     what = f"{n} pictures of {channels}x{height}x{width} bytes"
     require_memory(what, math.prod(shape), hint="data.size=64, for example, makes them smaller")
@@ -117,7 +122,8 @@ def _room(n: int, height: int, width: int, channels: int) -> np.ndarray:
 
 
 def _find(root: Path) -> list[Path]:
-    if not os.path.isdir(root):  # no error, unlike Path.is_dir, where the name is too long
+    """Return the paths of all pictures in a folder and its subfolders, sorted."""
+    if not os.path.isdir(root):  # unlike Path.is_dir, no error if the name is too long
         raise DataError(
             f"{root} is not a folder",
             hint="data.path= names a folder of png, jpg, bmp or tif files",
@@ -136,6 +142,7 @@ def _is_picture(name: str) -> bool:
 
 
 def _refuse_folder(error: OSError) -> NoReturn:
+    """Report a folder that cannot be read, which ``os.walk`` would skip."""
     raise DataError(
         f"cannot look into {error.filename}: {str(error.strerror).lower()}",
         hint="make the folder readable, or move it away",
@@ -143,6 +150,7 @@ def _refuse_folder(error: OSError) -> NoReturn:
 
 
 def _labels(root: Path, paths: Sequence[Path]) -> list[str]:
+    """Return the name of the subfolder of each picture."""
     loose = next((path for path in paths if path.parent == root), None)
     if loose is not None:
         raise DataError(
@@ -153,6 +161,7 @@ def _labels(root: Path, paths: Sequence[Path]) -> list[str]:
 
 
 def _numbers(names: Sequence[str]) -> Int64[Tensor, " N"]:
+    """Return the number of each name among the sorted names."""
     return torch.from_numpy(np.unique(names, return_inverse=True)[1].astype(np.int64))
 
 

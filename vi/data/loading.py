@@ -1,4 +1,4 @@
-"""A data set, loaded or not, as what is trained on."""
+"""Accept a data set that is to be loaded, or one that is loaded already."""
 
 from dataclasses import replace
 from typing import Any
@@ -15,14 +15,15 @@ _HINT = (
 
 
 def loaded(data: object, seed: int = 0) -> LoadedData:
-    """Load a data set, or look at one that is loaded.
+    """Load a data set, or check one that is loaded.
 
     Args:
-        data: A ``DataSet`` or ``LoadedData``; anything else is refused by what it is.
-        seed: Of the fixed bits of validation and test data.
+        data: A ``DataSet`` or ``LoadedData``; the message for anything else describes it.
+        seed: Seed of the fixed bits of validation and test data.
 
     Raises:
-        DataError: It is no data set, or its splits are none, or their rows are not of one number.
+        DataError: It is not a data set, a split is not a ``Split``, or the tensors of a split
+            differ in their number of rows.
     """
     if isinstance(data, DataSet):
         data = replace(_checked(data.load(seed)), option=data)
@@ -30,8 +31,9 @@ def loaded(data: object, seed: int = 0) -> LoadedData:
 
 
 def _checked(data: object) -> LoadedData:
+    """Refuse what is not loaded data, or has wrong splits."""
     if not isinstance(data, LoadedData):
-        raise DataError(f"data is no data set, it is {_told(data)}", hint=_HINT)
+        raise DataError(f"data is not a data set: it is {_told(data)}", hint=_HINT)
     for name in ("train", "val", "test"):
         split = getattr(data, name)
         if split is not None or name != "val":
@@ -40,9 +42,12 @@ def _checked(data: object) -> LoadedData:
 
 
 def _check_split(name: str, split: object) -> None:
+    """Refuse a split without a tensor, or with tensors of unequal numbers of rows."""
     if not isinstance(split, Split) or not isinstance(split.stored, Tensor):
         held = getattr(split, "stored", split)
-        raise DataError(f"the {name} split is no split of data, it is {_told(held)}", hint=_HINT)
+        raise DataError(
+            f"the {name} split is not a split of data: it is {_told(held)}", hint=_HINT
+        )
     if not split.stored.ndim:
         raise DataError(f"the {name} split is a single number", hint="a row for each item")
     rows = {"observed": split.observed} if split.observed is not None else {}
@@ -55,7 +60,7 @@ def _check_split(name: str, split: object) -> None:
 
 
 def _told(thing: Any) -> str:
-    """What a thing is: its kind, and its shape or value where that is short."""
+    """Describe an object by its type, and by its shape or value if that is short."""
     if isinstance(thing, type):
         return f"the class {thing.__name__}, not one of its instances"
     shape = getattr(thing, "shape", None)

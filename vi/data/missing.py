@@ -12,9 +12,9 @@ _HIDDEN = 2  # what a stream of random numbers is for; bits are drawn from strea
 
 
 def mask_nan(items: Items) -> Items:
-    """The same items, whose NaN entries are missing: they leave the likelihood.
+    """Return the items with NaN entries marked as missing, outside of the likelihood.
 
-    Where there are none, the items as they are.
+    Without NaN entries the items are returned as they are.
 
     >>> mask_nan(Items(torch.tensor([[1.0, torch.nan]]))).observed
     tensor([[ True, False]])
@@ -37,15 +37,15 @@ def require_hidden(fraction: float) -> None:
 
 
 def hide(source: Source, fraction: float, seed: int) -> Source:
-    """Hide entries at random, each with this probability, in every split.
+    """Hide entries of every split at random, each with the same probability.
 
-    Which ones is a function of (seed, split, datum), the same at every visit and for every run.
-    Their values stay in ``stored``, so that what a model makes of them can be compared.
+    The choice is a function of (seed, split, datum), equal at every visit and for every run. The
+    true values remain in ``stored``, so that imputed values can be compared with them.
 
     Args:
         source: The items of every split.
         fraction: The probability of each entry; 0 hides nothing.
-        seed: Of the split of the data, not of the run.
+        seed: The seed of the split of the data, not of the run.
 
     Raises:
         ConfigurationError: ``fraction`` is not in [0, 1).
@@ -55,7 +55,7 @@ def hide(source: Source, fraction: float, seed: int) -> Source:
         return source
     train = _hidden(source.train, fraction, seed, 0)
     val = None if source.val is None else _hidden(source.val, fraction, seed, 1)
-    # where the training data are the test split, what is hidden stays hidden
+    # if the training data are also the test split, the same entries must be hidden
     same = source.test is source.train
     test = train if same else _hidden(source.test, fraction, seed, 2)
     facts = {**source.facts, "data/hidden": fraction}

@@ -16,15 +16,15 @@ _N = 60_000
 
 
 class IDXImages(GreyImages, ABC):
-    """Abstract: the four files that MNIST and the sets made in its image consist of.
+    """Abstract: a data set in the format of MNIST, with four idx files.
 
-    An implementer gives names and checksums: of the training images, test images, training labels
-    and test labels.
+    An implementer sets ``name``, ``folder`` and ``files``: names and checksums of the training
+    images, the test images, the training labels and the test labels.
 
     Args:
         dir: The data folder; None means VI_DATA_DIR, else ``data``.
         binarize: dynamic, static or none.
-        validation_size: How many of the last training pictures validate; 0: train on all 60,000.
+        validation_size: Number of validation pictures, the last of the 60,000; 0 gives none.
         context: ``label`` gives the class as ``given["context"]``, one-hot, ten wide.
         hidden: The fraction of the pixels that is hidden at random, in every split.
 
@@ -35,7 +35,7 @@ class IDXImages(GreyImages, ABC):
     """
 
     name: ClassVar[str]
-    folder: ClassVar[str]  # below the data folder; torchvision's class has the same name
+    folder: ClassVar[str]  # in the data folder; also the name of torchvision's class
     files: ClassVar[tuple[KnownFile, KnownFile, KnownFile, KnownFile]]
 
     def __init__(
@@ -53,7 +53,7 @@ class IDXImages(GreyImages, ABC):
         self.context = context
 
     def read(self) -> Source:
-        """The first of the 60,000 pictures to train on, the last to validate, 10,000 to test."""
+        """Read 60,000 pictures, the last of them for validation, and 10,000 for test."""
         root = data_dir(self.dir)
         files = self.files if self.context else self.files[:2]
         if not all_there(root, files):
@@ -72,8 +72,10 @@ class IDXImages(GreyImages, ABC):
         return Source(train, val, test, levels=255, num_classes=10, facts=facts)
 
     def _download(self, root: Path) -> None:
+        """Download the files with torchvision."""
+
         def fetch() -> None:
-            import torchvision.datasets  # slow to import, and needed once
+            import torchvision.datasets  # slow to import, and needed only once
 
             getattr(torchvision.datasets, self.folder)(str(root), download=True)
 
@@ -83,6 +85,7 @@ class IDXImages(GreyImages, ABC):
 
 
 def _items(images: Contents, labels: Contents | None) -> Items:
+    """Return the pictures and labels of two files."""
     pictures = read_idx(images)
     if pictures.shape[1:] != (28, 28):
         raise DataError(

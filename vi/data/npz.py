@@ -23,17 +23,18 @@ _SPARSE = {"data", "shape", "format"}  # what scipy.sparse.save_npz writes, amon
 class NPZ(GreyImages):
     """An array (N, ...) of numbers, one item per row; or arrays ``train``, ``val``, ``test``.
 
-    Bytes stay bytes, other numbers become floating point, double where they need it. A vector of N
-    numbers is N items of shape (1,).
+    Bytes are kept; other numbers become floating point, in double precision if needed. A vector of
+    N numbers is read as N items of shape (1,).
 
     Args:
         path: The .npz (or .npy) file.
-        key: Which array; None: the only one, or ``x``, or ``train``, ``val`` and ``test``.
-        levels: Divide values by this; None: 255 for bytes that are more than bits, else 1. Counts
-            in bytes need 1.
+        key: Name of the array. None takes the only one, or ``x``, or ``train``, ``val`` and
+            ``test``.
+        levels: Values are divided by this. None takes 255 for bytes with values above 1, else 1;
+            counts stored as bytes need 1.
         binarize: dynamic, static or none; only for bytes.
-        validation_fraction: Of the items; 0 means no validation split.
-        test_fraction: Of the items; 0 means that the training items are the test split.
+        validation_fraction: Fraction of the items; 0 gives no validation split.
+        test_fraction: Fraction of the items; 0 makes the training items the test split.
         split_seed: Of the random split and of what is hidden; not the run's seed, so that runs can
             be compared.
         missing: What NaN means: ``refuse`` has training refuse it, with ``mask`` such entries are
@@ -69,7 +70,7 @@ class NPZ(GreyImages):
         self.split_seed = split_seed
 
     def read(self) -> Source:
-        """The array split at random, or the arrays that are splits already."""
+        """Split the array at random, or take the arrays that are splits already."""
         contents = read(user_path(self.path))
         arrays = read_npz(contents)
         facts = {"data/name": "npz", **file_facts([contents])}
@@ -89,6 +90,7 @@ class NPZ(GreyImages):
     def _own_split(
         self, contents: Contents, arrays: Mapping[str, np.ndarray], facts: dict[str, Any]
     ) -> Source:
+        """Return the splits that the file contains."""
         keys = [key for key in ("train", "val", "test") if key in arrays]
         parts = {key: _tensor(contents, arrays, key) for key in keys}
         _require_equal(contents, parts)
@@ -102,6 +104,7 @@ class NPZ(GreyImages):
         return mask_nan(Items(stored)) if self.missing == "mask" else Items(stored)
 
     def _require_probabilities(self, stored: Tensor) -> None:
+        """Refuse bytes above ``levels``, which are not probabilities of bits."""
         bits = self.binarize != "none" and stored.dtype == torch.uint8 and stored.numel() > 0
         if bits and self.levels and stored.max() > self.levels:
             raise DataError(
@@ -111,6 +114,7 @@ class NPZ(GreyImages):
             )
 
     def _levels(self, stored: Tensor) -> int:
+        """Return the number by which values are divided."""
         grey = stored.dtype == torch.uint8 and stored.numel() > 0 and stored.max() > 1
         return self.levels or (_BYTE if grey else 1)
 
@@ -143,6 +147,7 @@ def _sparse_shape(shape: np.ndarray) -> str:
 
 
 def _tensor(contents: Contents, arrays: Mapping[str, np.ndarray], key: str) -> Tensor:
+    """Return an array as a tensor with one item per row."""
     if key not in arrays:
         raise DataError(
             f"{contents.path} has no array {key!r}", hint=f"it has {', '.join(sorted(arrays))}"
@@ -162,6 +167,7 @@ def _tensor(contents: Contents, arrays: Mapping[str, np.ndarray], key: str) -> T
 
 
 def _require_entries(contents: Contents, key: str, rows: np.ndarray) -> None:
+    """Refuse items without entries."""
     if 0 in rows.shape[1:]:
         raise DataError(
             f"array {key!r} of {contents.path} has items of no entries: shape {rows.shape}",
@@ -170,7 +176,7 @@ def _require_entries(contents: Contents, key: str, rows: np.ndarray) -> None:
 
 
 def _require_finite(contents: Contents, key: str, rows: np.ndarray) -> None:
-    """NaN may mean a missing entry; infinity means nothing."""
+    """Refuse infinite values; NaN may mark missing entries."""
     if rows.dtype.kind != "f" or not rows.size or not _reaches_infinity(rows):
         return
     places = np.argwhere(np.isinf(rows))
@@ -182,12 +188,13 @@ def _require_finite(contents: Contents, key: str, rows: np.ndarray) -> None:
 
 
 def _reaches_infinity(rows: np.ndarray) -> bool:
-    """Without an array of as many answers; fmax and fmin pass over NaN."""
+    """Whether a value is infinite, without a temporary array; fmax and fmin ignore NaN."""
     ends = np.fmax.reduce(rows, axis=None), np.fmin.reduce(rows, axis=None)
     return bool(np.isinf(ends).any())
 
 
 def _require_equal(contents: Contents, parts: Mapping[str, Tensor]) -> None:
+    """Refuse splits that differ in shape or type."""
     kinds = {(part.dtype, part.shape[1:]) for part in parts.values()}
     if len(kinds) > 1:
         raise DataError(

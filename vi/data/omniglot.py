@@ -41,7 +41,7 @@ class Drawings:
         character: 1 to 1623.
         drawer: 1 to 20.
         alphabet: 0 to 49, in the order of their names.
-        facts: Which files they came from.
+        facts: The files from which they were read.
     """
 
     images: np.ndarray
@@ -54,14 +54,15 @@ class Drawings:
 class Omniglot(GreyImages):
     """Handwritten characters, (1, 28, 28), 23,000 / 1,345 / 8,115.
 
-    Of the 20 drawers of each character a fixed choice of 5 are test data. The 105x105 originals
-    are made 28x28, bicubic and antialiased. This is not the file of Burda, Grosse & Salakhutdinov
-    (24,345 / 8,070): compare with published nats only loosely. Lake, Salakhutdinov & Tenenbaum
-    2015, Science 350.
+    Of the 20 drawers of each character a fixed choice of 5 provides the test data. The originals
+    of 105x105 pixels are shrunk to 28x28, bicubic and antialiased. This is not the file of Burda,
+    Grosse & Salakhutdinov (24,345 / 8,070), so published nats are only roughly comparable. Lake,
+    Salakhutdinov & Tenenbaum 2015, Science 350.
 
-    Read from the first that is there: ``omniglot/omniglot_28x28_derived.npz``,
-    ``omniglot/omniglot_105x105_packed.npz``, torchvision's ``omniglot-py``; else downloaded by
-    torchvision. The last two decode 32,460 pictures at every load, which takes some seconds.
+    The data are read from the first of these that exists:
+    ``omniglot/omniglot_28x28_derived.npz``, ``omniglot/omniglot_105x105_packed.npz`` and
+    torchvision's ``omniglot-py``; otherwise torchvision downloads them. From torchvision's files
+    32,460 pictures are decoded at every load, which takes some seconds.
 
     Args:
         dir: The data folder; None means VI_DATA_DIR, else ``data``.
@@ -100,7 +101,7 @@ class Omniglot(GreyImages):
         self.context = context
 
     def read(self) -> Source:
-        """The drawings of 15 drawers to train on and validate, of 5 to test."""
+        """Read the drawings: 15 drawers for training and validation, 5 for test."""
         drawings = self._drawings(data_dir(self.dir))
         labels = torch.from_numpy(drawings.alphabet.astype(np.int64)) if self.context else None
         items = Items(torch.from_numpy(drawings.images).unsqueeze(1), labels)
@@ -118,6 +119,7 @@ class Omniglot(GreyImages):
         return Source(train, val, test, levels=255, num_classes=50, facts=facts)
 
     def _drawings(self, root: Path) -> Drawings:
+        """Read the drawings from the first source that exists; download them if none does."""
         if locate(root, self.derived):
             return _from_npz(read_known("Omniglot", root, self.derived), lambda images: images)
         if locate(root, self.packed):
@@ -129,6 +131,8 @@ class Omniglot(GreyImages):
         return _from_pictures(root, paths)
 
     def _download(self, root: Path) -> None:
+        """Download the drawings with torchvision."""
+
         def fetch() -> None:
             from torchvision.datasets import Omniglot as Original  # slow to import
 
@@ -140,6 +144,7 @@ class Omniglot(GreyImages):
 
 
 def _from_npz(contents: Contents, pictures: Callable[[np.ndarray], np.ndarray]) -> Drawings:
+    """Read the drawings from an .npz file."""
     arrays = read_npz(contents)
     character, drawer, alphabet = (arrays[key] for key in ("character", "drawer", "alphabet"))
     facts = {"data/source": contents.path.name, **file_facts([contents])}
@@ -147,16 +152,19 @@ def _from_npz(contents: Contents, pictures: Callable[[np.ndarray], np.ndarray]) 
 
 
 def _unpack(bits: np.ndarray) -> np.ndarray:
+    """Unpack bits to drawings of 105x105 pixels and shrink them to 28x28."""
     ink = np.unpackbits(bits, axis=1, count=_SIDE * _SIDE)
     return shrink(ink.reshape(-1, _SIDE, _SIDE), 28)
 
 
 def _pictures(root: Path) -> list[Path]:
     # .../omniglot-py/images_background/Korean/character01/0539_01.png
+    """Return the paths of torchvision's picture files."""
     return sorted(root.glob("omniglot-py/images_*/*/*/*_*.png"))
 
 
 def _from_pictures(root: Path, paths: list[Path]) -> Drawings:
+    """Read the drawings from torchvision's picture files."""
     if len(paths) != _N:
         raise DataError(
             f"{root / 'omniglot-py'} holds {len(paths)} pictures, expected {_N}",
@@ -178,13 +186,14 @@ def _ordered(
     alphabet: np.ndarray,
     facts: dict[str, Any],
 ) -> Drawings:
+    """Sort the drawings by character and drawer."""
     order = np.lexsort((drawer, character))
     columns = (column[order] for column in (images, character, drawer, alphabet))
     return Drawings(*columns, facts=facts)
 
 
 def _held_out_drawers(character: np.ndarray, drawer: np.ndarray) -> np.ndarray:
-    """Whether a drawing is test data: 5 of the 20 drawers of each character, a fixed choice."""
+    """Whether each drawing is test data: a fixed choice of 5 of 20 drawers per character."""
     random = np.random.RandomState(_DRAWERS_SEED)
     held_out = np.stack(
         [random.permutation(_DRAWERS)[-_TEST_DRAWERS:] + 1 for _ in range(_CHARACTERS)]

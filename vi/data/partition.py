@@ -1,4 +1,4 @@
-"""Which item is in which split: permutations and parts that are the same on every machine."""
+"""The assignment of items to splits: permutations and sizes that are equal on every machine."""
 
 import numpy as np
 import torch
@@ -9,11 +9,14 @@ from vi.errors import ConfigurationError, DataError
 
 
 def generator(seed: int, *keys: int) -> torch.Generator:
-    """A CPU generator for one purpose: its state is a hash of (seed, *keys).
+    """Return a CPU generator for one purpose, seeded by a hash of (seed, *keys).
+
+    Independent streams for training, validation and test data keep a split unchanged when the size
+    of another one changes.
 
     Args:
         seed: Any integer.
-        keys: What the random numbers are for, for example the number of a split.
+        keys: Integers that identify the purpose, for example the number of a split.
 
     >>> generator(0, 1).initial_seed() != generator(1, 0).initial_seed()
     True
@@ -24,10 +27,10 @@ def generator(seed: int, *keys: int) -> torch.Generator:
 
 
 def permutation(n: int, seed: int) -> Int64[Tensor, " n"]:
-    """A fixed permutation of n items.
+    """Return a fixed permutation of n items.
 
-    numpy's RandomState, because its stream is frozen: the split of a data set must not change
-    with a library's version.
+    It is drawn from numpy's RandomState, whose stream is frozen: the split of a data set must not
+    change with the version of a library.
 
     >>> permutation(5, seed=0)
     tensor([2, 0, 1, 3, 4])
@@ -36,7 +39,7 @@ def permutation(n: int, seed: int) -> Int64[Tensor, " n"]:
 
 
 def held_out(n: int, fraction: float) -> int:
-    """How many of n items are held out: the nearest number, at least one unless none are wanted.
+    """Return how many of n items to hold out: n fraction, rounded; at least 1 if fraction > 0.
 
     >>> held_out(272, 0.1), held_out(3, 0.1), held_out(3, 0.0)
     (27, 1, 0)
@@ -45,10 +48,10 @@ def held_out(n: int, fraction: float) -> int:
 
 
 def require_fractions(validation: float, test: float) -> None:
-    """Refuse fractions that leave nothing to train on.
+    """Refuse fractions that leave no training data.
 
     Raises:
-        ConfigurationError: One is negative, or they sum to 1 or more.
+        ConfigurationError: A fraction is negative, or their sum is 1 or more.
     """
     if not (validation >= 0 and test >= 0 and validation + test < 1):
         raise ConfigurationError(
@@ -59,7 +62,7 @@ def require_fractions(validation: float, test: float) -> None:
 
 
 def require_size(name: str, value: int, available: int) -> None:
-    """Refuse a number of held-out items that is negative or leaves nothing to train on.
+    """Refuse a number of held-out items that is negative or leaves no training data.
 
     Raises:
         ConfigurationError: ``value`` is not in 0 .. available - 1.
@@ -67,12 +70,12 @@ def require_size(name: str, value: int, available: int) -> None:
     if not 0 <= value < available:
         raise ConfigurationError(
             f"data.{name} must be in 0 .. {available - 1}, got {value}",
-            hint="0 means: train on all of them",
+            hint="0 means to train on all of them",
         )
 
 
 def require_items(n: int, needed: int, where: object) -> None:
-    """Refuse a data set that is too small to be split.
+    """Refuse a data set that is too small to split.
 
     Raises:
         DataError: There are fewer than ``needed`` items.

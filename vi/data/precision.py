@@ -1,4 +1,4 @@
-"""Numbers of a file as tensors that hold all of them."""
+"""The precision in which numbers of a file are stored without loss."""
 
 import numpy as np
 import torch
@@ -8,10 +8,11 @@ _ROWS = 1 << 16
 
 
 def floating(array: np.ndarray) -> Tensor:
-    """Real numbers (N, ...) as floating point: the default precision, or double if it needs it.
+    """Return real numbers (N, ...) as floating point: the default precision, or double if needed.
 
-    Single precision takes half the memory, and holds bits, counts below 2^24 and what was single
-    before; of 600 different times in seconds since 1970 it keeps 9.
+    Single precision needs half the memory. It represents bits, counts below 2^24, and data that
+    were in single precision before, exactly; of 600 different times in seconds since 1970 it keeps
+    9.
 
     >>> floating(np.array([0.5, 3.0])).dtype, floating(np.array([1.7e9 + 0.5])).dtype
     (torch.float32, torch.float64)
@@ -25,6 +26,7 @@ def floating(array: np.ndarray) -> Tensor:
 
 
 def _holds(narrow: np.dtype, array: np.ndarray) -> bool:
+    """Whether the narrow type represents all numbers exactly."""
     with np.errstate(over="ignore"):
         kept = array.astype(narrow)
     wide = array if array.dtype.kind == "f" else array.astype(np.float64)

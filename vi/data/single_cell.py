@@ -19,26 +19,27 @@ from vi.errors import ConfigurationError
 
 
 class SingleCell(DataSet, ABC):
-    """Abstract: how often each gene was counted in each cell, (G,) whole numbers, as stored.
+    """Abstract: the count of each gene in each cell, (G,) whole numbers, as stored.
 
     ``given["exposure"]`` (B,) is the total count of a cell divided by the mean total of the
-    training cells: a likelihood of counts scales its rates by it, so that z need not say how much
-    of a cell was caught.
+    training cells. A likelihood of counts scales its rates by it, so that z need not encode which
+    part of a cell's transcripts was captured.
 
-    An implementer gives name and file, and writes ``counts``.
+    An implementer sets name and file, and writes ``counts``.
 
     Args:
         dir: The data folder; None means VI_DATA_DIR, else ``data``.
-        context: ``label`` gives the kind of a cell as ``given["context"]``, one-hot; ``batch`` the
-            batch that it was measured in, where the file says so.
-        exposure: ``total``, or ``none`` to give none.
-        validation_fraction: Of the cells; 0 means no validation split.
-        test_fraction: Of the cells; 0 means that the training cells are the test split.
-        split_seed: Of the random split; not the run's seed, so that runs can be compared.
+        context: ``label`` gives the kind of a cell as ``given["context"]``, one-hot; ``batch``
+            gives the batch in which it was measured, if the file has it.
+        exposure: ``total`` gives the exposure, ``none`` does not.
+        validation_fraction: Fraction of the cells; 0 gives no validation split.
+        test_fraction: Fraction of the cells; 0 makes the training cells the test split.
+        split_seed: Seed of the random split. It is independent of the run's seed, so that runs are
+            comparable.
 
     Raises:
-        ConfigurationError: The fractions leave nothing to train on, or the file does not hold what
-            ``context`` asks for.
+        ConfigurationError: The fractions leave no training data, or the file does not have the
+            ``context``.
         DataError: The file is missing or damaged.
     """
 
@@ -61,10 +62,10 @@ class SingleCell(DataSet, ABC):
 
     @abstractmethod
     def counts(self, arrays: Mapping[str, np.ndarray]) -> Tensor:
-        """(cells, genes) from the arrays of the file."""
+        """Return the counts (cells, genes) from the arrays of the file."""
 
     def load(self, seed: int = 0) -> LoadedData:
-        """Read the counts and split the cells."""
+        """Read the counts and split the cells; ``seed`` has no effect."""
         contents = read_known(self.name, data_dir(self.dir), self.file)
         arrays = read_npz(contents)
         num_classes, labels = self._labels(arrays)
@@ -79,7 +80,7 @@ class SingleCell(DataSet, ABC):
         return assemble(_with_exposure(source) if self.exposure == "total" else source)
 
     def _labels(self, arrays: Mapping[str, np.ndarray]) -> tuple[int, Int64[Tensor, " N"] | None]:
-        """How many classes there are, and each cell's, by value."""
+        """Return the number of classes, and the class of each cell, sorted by value."""
         if self.context is None:
             return 0, None
         if self.context not in arrays:
@@ -91,6 +92,7 @@ class SingleCell(DataSet, ABC):
 
 
 def _with_exposure(source: Source) -> Source:
+    """Return the source with the exposure of every cell, and the mean total as a fact."""
     mean = _totals(source.train).double().mean()
 
     def scaled(items: Items) -> Items:
@@ -104,6 +106,7 @@ def _with_exposure(source: Source) -> Source:
 
 
 def _totals(items: Items) -> Int64[Tensor, " N"]:
+    """Return the total count of each cell."""
     return items.stored.sum(-1, dtype=torch.int64)
 
 
@@ -111,8 +114,8 @@ class SMFish(SingleCell):
     """33 genes in 4,530 cells of the mouse's somatosensory cortex, by osmFISH, up to 342 counts.
 
     Codeluppi et al. 2018, https://doi.org/10.1038/s41592-018-0175-z. Arguments and errors are
-    those of ``SingleCell``; ``context`` is ``label`` (six kinds) or ``batch`` (one); the folder's
-    ``single_cell`` holds ``smfish_counts.npz``.
+    those of ``SingleCell``; ``context`` is ``label`` (six kinds) or ``batch`` (one). The data
+    folder contains ``single_cell/smfish_counts.npz``.
 
     >>> SMFish().arguments["exposure"]
     'total'
@@ -125,16 +128,16 @@ class SMFish(SingleCell):
     )
 
     def counts(self, arrays: Mapping[str, np.ndarray]) -> Tensor:
-        """The array as it is."""
+        """Return the array ``counts``."""
         return torch.from_numpy(arrays["counts"].astype(np.int32))
 
 
 class WormNeurons(SingleCell):
     """Neurons of the worm C. elegans: 4,186 cells, 98.6 % of the entries zero.
 
-    Cao et al. 2017, https://doi.org/10.1126/science.aam8940; the cells that Tian et al. 2019,
-    https://doi.org/10.1038/s42256-019-0037-0, use. Arguments and errors are those of
-    ``SingleCell``; the folder's ``single_cell`` holds ``worm_neuron_counts_csr.npz``.
+    Cao et al. 2017, https://doi.org/10.1126/science.aam8940; the cells are those used by Tian et
+    al. 2019, https://doi.org/10.1038/s42256-019-0037-0. Arguments and errors are those of
+    ``SingleCell``. The data folder contains ``single_cell/worm_neuron_counts_csr.npz``.
 
     >>> WormNeurons(exposure="none").arguments["exposure"]
     'none'
@@ -147,7 +150,7 @@ class WormNeurons(SingleCell):
     )
 
     def counts(self, arrays: Mapping[str, np.ndarray]) -> Tensor:
-        """Compressed rows, made dense: a byte for each entry."""
+        """Expand compressed sparse rows to a dense array with a byte for each entry."""
         cells, genes = arrays["shape"]
         dense = np.zeros((cells, genes), np.uint8)
         rows = np.repeat(np.arange(cells), np.diff(arrays["indptr"]))

@@ -1,4 +1,4 @@
-"""From what the files hold to the splits that are trained on."""
+"""From the content of files to the splits of a data set."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,13 +18,17 @@ from vi.errors import DataError
 
 @dataclass(frozen=True)
 class Items:
-    """Some items of a data set.
+    """Items of a data set, with all that belongs to them.
 
     Args:
         stored: Their values, (N, *event).
-        labels: From 0 to C - 1, (N,).
-        given: What else a model conditions on, a row for each item, by name.
-        observed: False where an entry is missing, (N, *event); None where nothing is.
+        labels: Classes from 0 to C - 1, (N,).
+        given: Other conditioning variables by name, with a row for each item.
+        observed: False at missing entries, (N, *event); None if nothing is missing.
+
+    >>> items = Items(torch.tensor([[1.0], [2.0], [3.0]]), labels=torch.tensor([0, 1, 0]))
+    >>> items.take(slice(1, 3)).labels
+    tensor([1, 0])
     """
 
     stored: Tensor
@@ -36,7 +40,7 @@ class Items:
         return len(self.stored)
 
     def take(self, index: Integer[Tensor, " n"] | slice) -> "Items":
-        """These items, with all that belongs to them."""
+        """Return the items at these positions."""
         labels = None if self.labels is None else self.labels[index]
         given = {name: column[index] for name, column in self.given.items()}
         observed = None if self.observed is None else self.observed[index]
@@ -48,12 +52,12 @@ class Source:
     """The items of every split as their files give them.
 
     Args:
-        train: The items to train on.
+        train: The training items.
         val: The validation items, or None.
         test: The test items.
-        levels: The largest grey level, which means 1; 1 for bits and floating-point data.
-        num_classes: How many classes the labels have, where there are labels.
-        facts: What the files were and how they were split; ``data/name`` is required.
+        levels: The largest grey level, which stands for 1; 1 for bits and floating-point data.
+        num_classes: Number of classes of the labels, if there are labels.
+        facts: The files and how they were split; ``data/name`` is required.
     """
 
     train: Items
@@ -67,10 +71,19 @@ class Source:
 def random_parts(
     items: Items, *, validation: int, test: int, seed: int
 ) -> tuple[Items, Items | None, Items]:
-    """Split at random: the last ``test`` items of a fixed permutation, before them ``validation``.
+    """Split at random by a fixed permutation: training, then validation, then test items.
 
-    With ``test = 0`` the test split is the training data itself, as where a mixture is fitted to
-    all points; the facts must say so.
+    With ``test = 0`` the test split is the training data, as for a mixture fitted to all points;
+    the facts must then state it.
+
+    Args:
+        items: All items.
+        validation: Number of validation items; 0 gives None.
+        test: Number of test items.
+        seed: Seed of the permutation.
+
+    Returns:
+        The training, validation and test items.
     """
     order = permutation(len(items), seed)
     n = len(items) - validation - test
@@ -89,7 +102,16 @@ def random_source(
     levels: int = 1,
     num_classes: int = 0,
 ) -> Source:
-    """The source of a user's own items, split at random by fractions (validation, test).
+    """Return the source of a user's own items, split at random.
+
+    Args:
+        items: All items.
+        where: The file or folder, for messages.
+        fractions: Fractions of the validation and test items.
+        seed: Seed of the split.
+        facts: Facts of the files.
+        levels: The largest grey level.
+        num_classes: Number of classes of the labels.
 
     Raises:
         DataError: There are too few items to fill every split.
@@ -103,16 +125,16 @@ def random_source(
 
 
 def assemble(source: Source, *, seed: int = 0, binarize: str = "none") -> LoadedData:
-    """Make the splits: binarised as asked, labels as one-hot contexts, with every fact.
+    """Make the splits: binarised as configured, with one-hot contexts and all facts.
 
     Args:
-        source: What the files hold.
-        seed: Of the bits of validation and test data under dynamic binarisation.
+        source: The content of the files.
+        seed: Seed of the bits of validation and test data under dynamic binarisation.
         binarize: dynamic, static or none.
 
     Raises:
-        DataError: A split holds no items, or an entry is missing in all training data.
-        ConfigurationError: Bits are asked of data that have no grey levels.
+        DataError: A split has no items, or an entry is missing in all training data.
+        ConfigurationError: The data have no grey levels and are to be binarised.
     """
     _require_seen(source)
     parts = {"train": source.train, "val": source.val, "test": source.test}
@@ -137,6 +159,7 @@ def assemble(source: Source, *, seed: int = 0, binarize: str = "none") -> Loaded
 
 
 def _split(items: Items, source: Source, number: int, seed: int, binarize: str) -> Split:
+    """Make one split."""
     if not len(items):
         raise DataError(
             f"{source.facts['data/name']}: a split holds no items", hint="check the data files"
@@ -165,10 +188,10 @@ def _require_seen(source: Source) -> None:
 
 
 def one_hot(labels: Int64[Tensor, " N"], num_classes: int) -> Tensor:
-    """Labels as rows of a unit matrix, (N, C), floating point.
+    """Return labels (N,) as rows of a unit matrix, (N, C), floating point.
 
     Raises:
-        DataError: Memory does not hold so many rows of so many labels.
+        DataError: The matrix does not fit into memory.
 
     >>> one_hot(torch.tensor([1, 0]), 2)
     tensor([[0., 1.],
@@ -181,6 +204,7 @@ def one_hot(labels: Int64[Tensor, " N"], num_classes: int) -> Tensor:
 
 
 def _facts(source: Source, binarize: str) -> dict[str, Any]:
+    """Return the facts that every data set reports, with those of the source."""
     return {
         "data/n_train": len(source.train),
         "data/n_val": 0 if source.val is None else len(source.val),

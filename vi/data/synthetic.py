@@ -1,4 +1,4 @@
-"""Data drawn from a distribution that is known, so that the best possible number is known too."""
+"""Data drawn from a known distribution, so that the best possible log-likelihood is known."""
 
 import math
 from abc import abstractmethod
@@ -15,30 +15,31 @@ from vi.data.reading.memory import require_memory
 from vi.data.source import Items, Source, assemble
 from vi.errors import require_positive
 
-_PARAMETERS, _TRAIN, _VAL, _TEST = range(4)  # what a stream of random numbers is for
+_PARAMETERS, _TRAIN, _VAL, _TEST = range(4)  # purposes of streams of random numbers
 
 
 class Synthetic(DataSet):
     """x ~ p(x) with p known.
 
-    ``data/true_log_likelihood`` of the facts is the mean log p(x) of the test split in nats, or
-    log p(x|label) where the labels are given to the model: no model is better but by chance.
+    ``data/true_log_likelihood`` of the facts is the mean of log p(x) over the test split in nats,
+    or of log p(x|label) if the labels are given to the model. No model can exceed it except by
+    chance.
 
-    Parameters and data are a function of ``truth_seed`` and the sizes alone, not of the run's
-    seed; each split has its own stream, so that the test data do not change with ``n_train``.
+    Parameters and data are a function of ``truth_seed`` and the sizes, not of the run's seed. Each
+    split has its own random stream, so that the test data do not change with ``n_train``.
 
-    An implementer writes ``truth``, ``items`` and ``name``, ``num_classes`` for labels, and
-    ``width``, the numbers that are held for each datum, where they are more than two.
+    An implementer writes ``truth``, ``items`` and ``name``; ``num_classes`` if there are labels;
+    and ``width``, the numbers stored for each datum, if there are more than two.
 
     Args:
-        n_train: How many data to train on.
-        n_val: How many to validate; 0 means no validation split.
-        n_test: How many to test.
-        truth_seed: Of the parameters and of the data.
+        n_train: Number of training data.
+        n_val: Number of validation data; 0 gives no validation split.
+        n_test: Number of test data.
+        truth_seed: Seed of the parameters and of the data.
 
     Raises:
         ConfigurationError: A split would be empty.
-        DataError: Memory does not hold so many data.
+        DataError: The data do not fit into memory.
     """
 
     name: str
@@ -54,14 +55,14 @@ class Synthetic(DataSet):
 
     @abstractmethod
     def truth(self, labels: Int64[Tensor, " N"] | None = None) -> Distribution:
-        """p(x), in float64; p(x|label) with batch_shape (N,), where there are labels."""
+        """Return p(x), in float64; with labels (N,), p(x|label) with batch_shape (N,)."""
 
     @abstractmethod
     def items(self, n: int, random: torch.Generator) -> Items:
-        """n draws x ~ p(x), in float64, with labels where they are asked for."""
+        """Draw n data x ~ p(x) in float64, with labels if they are requested."""
 
     def load(self, seed: int = 0) -> LoadedData:
-        """Draw the splits."""
+        """Draw the splits; ``seed`` has no effect."""
         del seed
         n = self.n_train + self.n_val + self.n_test
         hint = "lower data.n_train, data.n_val or data.n_test"
@@ -76,7 +77,7 @@ class Synthetic(DataSet):
         return assemble(Source(train, val, test, num_classes=self.num_classes, facts=facts))
 
     def stream(self, purpose: int = _PARAMETERS) -> torch.Generator:
-        """The random numbers of one purpose: the parameters, if nothing else is said."""
+        """Return the random stream of one purpose; the default is that of the parameters."""
         return generator(self.truth_seed, purpose)
 
     def _split(self, n: int, purpose: int) -> Items:
@@ -84,23 +85,24 @@ class Synthetic(DataSet):
         return Items(drawn.stored.to(torch.get_default_dtype()), drawn.labels)
 
     def _mean_log_prob(self, items: Items) -> float:
+        """Return the mean log p of items under the true distribution, in nats."""
         return self.truth(items.labels).log_prob(items.stored.double()).mean().item()
 
 
 class LinearGaussianData(Synthetic):
     """x = W z + mu + s e with z ~ N(0, I), e ~ N(0, I), so x ~ N(mu, W W' + s^2 I): (D,).
 
-    The entries of W (D, Z) and mu (D,) are standard normal. This is what probabilistic PCA
-    assumes: Tipping & Bishop 1999, https://doi.org/10.1111/1467-9868.00196.
+    The entries of W (D, Z) and mu (D,) are standard normal. These are the assumptions of
+    probabilistic PCA: Tipping & Bishop 1999, https://doi.org/10.1111/1467-9868.00196.
 
     Args:
         data_dim: D.
         latent_dim: Z.
         scale: s.
-        n_train: How many data to train on.
-        n_val: How many to validate; 0 means no validation split.
-        n_test: How many to test.
-        truth_seed: Of W, mu and the data.
+        n_train: Number of training data.
+        n_val: Number of validation data; 0 gives no validation split.
+        n_test: Number of test data.
+        truth_seed: Seed of W, mu and the data.
 
     Raises:
         ConfigurationError: A size or the scale is not positive.
@@ -134,13 +136,13 @@ class LinearGaussianData(Synthetic):
         self.loc = _normal(data_dim, random=random)
 
     def truth(self, labels: Int64[Tensor, " N"] | None = None) -> MultivariateNormal:
-        """N(mu, W W' + s^2 I)."""
+        """Return N(mu, W W' + s^2 I)."""
         del labels
         noise = self.scale**2 * torch.eye(len(self.loc), dtype=torch.float64)
         return MultivariateNormal(self.loc, self.weight @ self.weight.mT + noise)
 
     def items(self, n: int, random: torch.Generator) -> Items:
-        """First all z, then all e."""
+        """Draw n data: first all z, then all e."""
         z = _normal(n, self.weight.shape[1], random=random)
         e = _normal(n, len(self.loc), random=random)
         return Items(z @ self.weight.mT + self.loc + self.scale * e)
@@ -149,16 +151,17 @@ class LinearGaussianData(Synthetic):
 class Mixture2D(Synthetic):
     """p(x) = sum_c pi_c N(x; mu_c, S_c) in the plane, (2,): clusters on a ring of radius 3.
 
-    Weights are unequal: pi_c is proportional to a number between 1 and 3. The covariances are
-    full: the axes of a cluster have standard deviations between 0.2 and 0.8 and any direction.
+    The weights are unequal: pi_c is proportional to a number between 1 and 3. The covariances are
+    full: the axes of a cluster have standard deviations between 0.2 and 0.8 and a random
+    direction.
 
     Args:
-        num_clusters: How many components there are.
+        num_clusters: Number of components.
         context: ``label`` gives the component as ``given["context"]``, one-hot.
-        n_train: How many data to train on.
-        n_val: How many to validate; 0 means no validation split.
-        n_test: How many to test.
-        truth_seed: Of the parameters and the data.
+        n_train: Number of training data.
+        n_val: Number of validation data; 0 gives no validation split.
+        n_test: Number of test data.
+        truth_seed: Seed of the parameters and of the data.
 
     Raises:
         ConfigurationError: A size is not positive.
@@ -196,7 +199,7 @@ class Mixture2D(Synthetic):
         self.factor = torch.stack([axis, across], dim=-1) * stddev[:, None]
 
     def truth(self, labels: Int64[Tensor, " N"] | None = None) -> Distribution:
-        """The mixture; the components of the labels, where there are any."""
+        """Return the mixture, or with labels the component of each."""
         covariance = self.factor @ self.factor.mT
         if labels is not None:
             return MultivariateNormal(self.loc[labels], covariance[labels])
@@ -204,7 +207,7 @@ class Mixture2D(Synthetic):
         return MixtureSameFamily(Categorical(self.weights), components)
 
     def items(self, n: int, random: torch.Generator) -> Items:
-        """First all labels, then where each x lies in its cluster."""
+        """Draw n data: first all labels, then the position of each x in its cluster."""
         labels = torch.multinomial(self.weights, n, replacement=True, generator=random)
         e = _normal(n, 2, 1, random=random)
         x = self.loc[labels] + (self.factor[labels] @ e).squeeze(-1)
@@ -220,5 +223,5 @@ def _uniform(low: float, high: float, *shape: int, random: torch.Generator) -> T
 
 
 def _direction(angle: Tensor) -> Tensor:
-    """Unit vectors in the plane, (*, 2)."""
+    """Return unit vectors in the plane, (*, 2)."""
     return torch.stack([angle.cos(), angle.sin()], dim=-1)

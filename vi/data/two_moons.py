@@ -1,4 +1,4 @@
-"""Two half circles in the plane that reach into each other."""
+"""Two interleaved half circles in the plane."""
 
 import math
 from typing import Literal
@@ -13,24 +13,24 @@ from vi.data.source import Items
 from vi.data.synthetic import Synthetic
 from vi.errors import ConfigurationError
 
-_NODES = 20  # of the quadrature over an arc that is two standard deviations long
-_NARROWEST = 0.01  # so that the nodes are some thousand
+_NODES = 20  # nodes of the quadrature over an arc of two standard deviations
+_NARROWEST = 0.01  # keeps the number of nodes to a few thousand
 
 
 class TwoMoons(Synthetic):
     """x = m_c(t) + s e in the plane, (2,): c fair, t ~ U(0, pi), e ~ N(0, I).
 
     m_0(t) = (cos t, sin t) is the upper moon, m_1(t) = (1 - cos t, 1/2 - sin t) the lower one.
-    p(x|c) = (1/pi) int N(x; m_c(t), s^2 I) dt is computed by Gauss-Legendre quadratures, to
+    p(x|c) = (1/pi) int N(x; m_c(t), s^2 I) dt is computed by Gauss-Legendre quadrature, up to
     rounding.
 
     Args:
         scale: s.
         context: ``label`` gives the moon as ``given["context"]``, one-hot.
-        n_train: How many data to train on.
-        n_val: How many to validate; 0 means no validation split.
-        n_test: How many to test.
-        truth_seed: Of the data; the moons stay where they are.
+        n_train: Number of training data.
+        n_val: Number of validation data; 0 gives no validation split.
+        n_test: Number of test data.
+        truth_seed: Seed of the data; the moons are fixed.
 
     Raises:
         ConfigurationError: A size is not positive, or the scale is below 0.01.
@@ -60,7 +60,7 @@ class TwoMoons(Synthetic):
         self.num_classes = 2 if context else 0
 
     def truth(self, labels: Int64[Tensor, " N"] | None = None) -> Distribution:
-        """The integral over t as a mixture over the nodes; of the moons of the labels, if any."""
+        """Return the integral over t as a mixture over nodes; with labels, of each one's moon."""
         t, weights = _quadrature(math.ceil(math.pi / (2 * self.scale)))
         moons = torch.stack([moon(t, torch.full(t.shape, c)) for c in (0, 1)])
         centres = moons.flatten(0, 1) if labels is None else moons[labels]
@@ -69,7 +69,7 @@ class TwoMoons(Synthetic):
         return MixtureSameFamily(Categorical(weights), around)
 
     def items(self, n: int, random: torch.Generator) -> Items:
-        """First all moons, then all t, then all e."""
+        """Draw n data: first all moons, then all t, then all e."""
         labels = torch.randint(0, 2, (n,), generator=random)
         t = math.pi * torch.rand(n, generator=random, dtype=torch.float64)
         e = torch.randn(n, 2, generator=random, dtype=torch.float64)
@@ -77,7 +77,7 @@ class TwoMoons(Synthetic):
 
 
 def moon(t: Float64[Tensor, " N"], labels: Int64[Tensor, " N"]) -> Float64[Tensor, "N 2"]:
-    """m_c(t).
+    """Return m_c(t), (N, 2).
 
     >>> moon(torch.zeros(2, dtype=torch.float64), torch.tensor([0, 1]))
     tensor([[1.0000, 0.0000],
@@ -89,7 +89,7 @@ def moon(t: Float64[Tensor, " N"], labels: Int64[Tensor, " N"]) -> Float64[Tenso
 
 
 def _quadrature(arcs: int) -> tuple[Tensor, Tensor]:
-    """Nodes in (0, pi), so many equal arcs one after the other, and weights that sum to 1."""
+    """Return nodes in (0, pi) of so many equal arcs, and weights with sum 1."""
     x, weights = (torch.from_numpy(a) for a in np.polynomial.legendre.leggauss(_NODES))
     t = torch.arange(arcs)[:, None] + (x + 1) / 2
     return math.pi / arcs * t.flatten(), weights.repeat(arcs) / (2 * arcs)
