@@ -45,7 +45,7 @@ def table(folder):
     [
         (pipe, ["data=csv", "data.path=a.csv"], 3, "it is a named pipe"),
         (lambda _: None, ["data=npz", "data.path=/dev/zero"], 3, "it is a device"),
-        (terabytes, ["data=npz", "data.path=a.npy"], 3, "promises 4398046511104 bytes"),
+        (terabytes, ["data=npz", "data.path=a.npy"], 3, "states 4398046511104 bytes"),
         (cut, ["data=csv", "data.path=a.csv.gz"], 3, "cannot be unzipped"),
         (table, ["data=csv", "data.path=a.csv"], 3, "decimals are written with commas"),
         (counts, ["data=npz", "data.path=a.npz", "likelihood=poisson"], 3, "data.levels=1 or"),

@@ -42,8 +42,8 @@ TEXT, ITXT = b"Comment\0\0" + BOMB, b"Comment\0\1\0\0\0" + BOMB
     ("data", "match"),
     [
         (png((60_000, 60_000)), "readable picture: Image size .3600000000 pixels."),
-        (png((9_000, 9_000)), "its header promises 9000x9000 pixels, it has"),
-        (png((3_000, 3_000)), "its header promises 3000x3000 pixels, it has"),
+        (png((9_000, 9_000)), "its header states 9000x9000 pixels, it has"),
+        (png((3_000, 3_000)), "its header states 3000x3000 pixels, it has"),
         (png(extra=chunk(b"zTXt", TEXT)), "Decompressed data too large"),
         (png(extra=chunk(b"iTXt", ITXT)), "Decompressed data too large"),
         (png(extra=chunk(b"tEXt", b"a\0b", length=200_000_000)), "readable picture"),

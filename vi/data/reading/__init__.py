@@ -1,1 +1,1 @@
-"""Files of others, read with care: bounded, checked, and refused with a reason."""
+"""Read files of untrusted origin: bounded in size, checked, and refused with a reason."""

@@ -1,4 +1,4 @@
-"""The sha256 of a file, computed when the file is first used and remembered for this user."""
+"""The sha256 of a file, computed at first use and remembered for the user."""
 
 import contextlib
 import hashlib
@@ -10,13 +10,13 @@ _HEX_DIGITS = 64
 
 
 def checksum(path: Path, content: bytes) -> str:
-    """The sha256 of a file that has just been read.
+    """Return the sha256 of a file that has just been read.
 
-    A marker in the user's cache folder, keyed by (path, size, time of change), saves the second
-    computation; nothing is written beside the data, which may be read-only.
+    A marker in the user's cache folder, named after path, size and time of change, avoids
+    computing it again. Nothing is written beside the data, which may be read-only.
 
     Args:
-        path: Where the content came from.
+        path: The path of the file.
         content: All bytes of the file.
 
     >>> checksum(Path("nowhere"), b"abc")[:8]
@@ -33,7 +33,7 @@ def checksum(path: Path, content: bytes) -> str:
 
 
 def combined(digests: dict[str, str]) -> str:
-    """One sha256 of many named digests, in the order of their names.
+    """Return one sha256 of many named digests, in the order of their names.
 
     >>> combined({"a": "1", "b": "2"}) == combined({"b": "2", "a": "1"})
     True
@@ -43,6 +43,7 @@ def combined(digests: dict[str, str]) -> str:
 
 
 def _marker(path: Path) -> Path:
+    """Return the path of the marker of a file."""
     stat = path.stat()
     key = f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}"
     return cache_file("checksums", hashlib.sha256(key.encode()).hexdigest()[:32])

@@ -1,4 +1,4 @@
-"""What one cell of a text table is: a number, nothing, or something else."""
+"""Classify a cell of a text table: a number, a missing value, or other text."""
 
 from collections.abc import Iterable
 
@@ -10,7 +10,7 @@ _MOST_DIGITS = 18
 
 
 def is_missing(cell: str) -> bool:
-    """Whether a cell says nothing.
+    """Whether a cell is a missing value.
 
     >>> is_missing("NA"), is_missing("0")
     (True, False)
@@ -19,12 +19,12 @@ def is_missing(cell: str) -> bool:
 
 
 def missing(cells: Iterable[str]) -> Bool[np.ndarray, " N"]:
-    """Which cells say nothing."""
+    """Return which cells are missing values."""
     return np.array([cell.lower() in MISSING for cell in cells], dtype=bool)
 
 
 def is_number(cell: str) -> bool:
-    """Whether a cell is a number; ``1_000`` is none, which Python would read as 1000.
+    """Whether a cell is a number; ``1_000``, which Python reads as 1000, is not.
 
     >>> is_number("-1.5e3"), is_number("1_000"), is_number("1,5")
     (True, False, False)
@@ -46,7 +46,7 @@ def is_whole(cell: str) -> bool:
 
 
 def are_numbers(cells: Iterable[str]) -> bool:
-    """Whether every cell is a number or says nothing, and some cell is a number.
+    """Whether every cell is a number or missing, and at least one is a number.
 
     >>> are_numbers(["1", "", "2"]), are_numbers([""]), are_numbers(["1", "a"])
     (True, False, False)

@@ -1,4 +1,4 @@
-"""The first line of a text table: names of the columns, or already data."""
+"""Decide whether the first line of a text table contains names of columns or data."""
 
 import warnings
 from collections import Counter
@@ -8,18 +8,22 @@ from pathlib import Path
 from vi.data.reading.csv_cells import are_numbers, is_missing, is_number, is_whole
 from vi.errors import DataError
 
-_UNNAMED = "Unnamed: "  # pandas' name of a column that has none
+_UNNAMED = "Unnamed: "  # begins the names that pandas gives to columns without one
 _YEARS = range(1900, 2101)
 
 
 def names_in(path: Path, rows: Sequence[Sequence[str]]) -> tuple[list[str], bool]:
-    """The names of the columns, and whether the first row holds them.
+    """Return the names of the columns, and whether the first row contains them.
 
-    It does where none of its cells is a number. A column without a name is called by its number.
+    It does if none of its cells is a number. A column without a name is named by its number.
+
+    Args:
+        path: The file, for messages.
+        rows: All rows of the file.
 
     Raises:
-        DataError: Two names are equal, or the first row looks like a header with names that are
-            numbers, which cannot be told from data.
+        DataError: Two names are equal, or the first row looks like a header with numbers as names,
+            which cannot be distinguished from data.
     """
     first = rows[0]
     header = not any(map(is_number, first))
@@ -35,7 +39,7 @@ def names_in(path: Path, rows: Sequence[Sequence[str]]) -> tuple[list[str], bool
 
 
 def counting(rows: Sequence[Sequence[str]]) -> bool:
-    """Whether the first column has no name and numbers the rows, as the index of a data frame.
+    """Whether the first column has no name and numbers the rows, like the index of a data frame.
 
     >>> counting([["", "a"], ["0", "9.1"], ["1", "9.1"]]), counting([["", "a"], ["5", "1"]])
     (True, False)
@@ -48,6 +52,7 @@ def counting(rows: Sequence[Sequence[str]]) -> bool:
 
 
 def _refuse_numbers_as_names(path: Path, rows: Sequence[Sequence[str]]) -> None:
+    """Refuse a first row that looks like a header with numbers as names; warn if it may be one."""
     columns = list(zip(*rows, strict=True))
     if _some_are_names(columns) or _all_are_numbers_unlike_the_rest(columns, rows):
         raise DataError(
@@ -64,12 +69,13 @@ def _refuse_numbers_as_names(path: Path, rows: Sequence[Sequence[str]]) -> None:
 
 
 def _told(rows: Sequence[Sequence[str]]) -> str:
+    """Return the first cells of the first row, for messages."""
     shown = ",".join(rows[0][:5])
     return shown + (",..." if len(rows[0]) > 5 else "")
 
 
 def _some_are_names(columns: Sequence[Sequence[str]]) -> bool:
-    """Whether a word stands above nothing but numbers, beside names that are numbers."""
+    """Whether some column has a word above numbers only, beside columns with numbers as names."""
     return any(
         not is_missing(first) and not is_number(first) and are_numbers(rest)
         for first, *rest in columns
@@ -79,13 +85,14 @@ def _some_are_names(columns: Sequence[Sequence[str]]) -> bool:
 def _all_are_numbers_unlike_the_rest(
     columns: Sequence[Sequence[str]], rows: Sequence[Sequence[str]]
 ) -> bool:
+    """Whether all names are numbers, and differ from the numbers below them."""
     if columns[0][0] == "" and counting(rows):
         return True
     return _is_sequence(rows[0]) and all(_unlike(first, rest) for first, *rest in columns)
 
 
 def _is_sequence(first: Sequence[str]) -> bool:
-    """Whether a row is n, n + 1, ..., or at least three whole numbers that rise."""
+    """Whether a row is n, n + 1, .., or has at least three increasing whole numbers."""
     if len(first) < 2 or not all(map(is_whole, first)):
         return False
     steps = [int(b) - int(a) for a, b in zip(first, first[1:], strict=False)]
@@ -93,9 +100,10 @@ def _is_sequence(first: Sequence[str]) -> bool:
 
 
 def _unlike(first: str, rest: Sequence[str]) -> bool:
-    """Whether the first number of a column is not of the kind of the others.
+    """Whether the first number of a column differs in kind from the others.
 
-    It is whole and none of them is; or it is further from them than they are from each other.
+    It does if it is whole and none of the others is, or if it is further from them than they are
+    from each other.
     """
     said = [cell for cell in rest if not is_missing(cell)]
     if not said or not all(map(is_number, said)):

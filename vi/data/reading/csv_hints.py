@@ -1,4 +1,8 @@
-"""What to do about a cell that is no number, by what it looks like."""
+"""Hints for cells that are not numbers, by what they look like.
+
+Each function of ``_LOOKS`` recognises one frequent mistake and returns a hint, or an empty text.
+The first hint is used.
+"""
 
 import re
 from collections.abc import Callable, Sequence
@@ -6,7 +10,7 @@ from typing import NamedTuple
 
 from vi.data.reading.csv_cells import are_numbers, is_missing, is_number
 
-_SHOWN = 5  # kinds of a column of text
+_SHOWN = 5  # number of kinds shown in a message
 _MOST_KINDS = 50
 _TRUTH = {"true", "false", "yes", "no", "t", "f", "y", "n"}
 _NOTHING = {"-", "--", "---", ".", "..", "*", "#n/a", "#na", "<na>", "nil", "missing", "unknown"}
@@ -22,7 +26,7 @@ _DECIMAL_POINTS = (
 
 
 class _Place(NamedTuple):
-    """A cell that is no number, in its column; ``alone`` where the table has no other column."""
+    """A cell that is not a number, in its column; ``alone`` if the table has no other column."""
 
     cell: str
     column: Sequence[str]
@@ -31,11 +35,11 @@ class _Place(NamedTuple):
 
 
 def hint_for(column: Sequence[str], row: int, *, alone: bool) -> str:
-    """What a cell looks like and what to do, or nothing where it is text like any other.
+    """Return what a cell looks like and what to do; an empty text for ordinary text.
 
     Args:
         column: All cells of its column.
-        row: Where it stands in the column.
+        row: Position of the cell in the column.
         alone: Whether the table has no other column.
 
     >>> hint_for(["true", "false"], 0, alone=False)
@@ -46,15 +50,18 @@ def hint_for(column: Sequence[str], row: int, *, alone: bool) -> str:
 
 
 def _unclosed(place: _Place) -> str:
+    """Hint for a cell that extends over several lines."""
     return "a quotation mark before it is not closed" if "\n" in place.cell else ""
 
 
 def _nothing(place: _Place) -> str:
+    """Hint for an unknown sign of a missing value."""
     means = "where that means a missing value, leave the cell empty"
     return means if place.cell.lower() in _NOTHING else ""
 
 
 def _quoted(place: _Place) -> str:
+    """Hint for a number in quotes other than double quotes."""
     inner = place.cell.strip("'`\u2018\u2019\u201c\u201d")
     if inner == place.cell or not is_number(inner.replace(",", ".")):
         return ""
@@ -62,10 +69,12 @@ def _quoted(place: _Place) -> str:
 
 
 def _written_as(pattern: re.Pattern[str], hint: str) -> Callable[[_Place], str]:
+    """Make a function that returns a hint for cells of this pattern."""
     return lambda place: hint if pattern.fullmatch(place.cell) else ""
 
 
 def _separated(place: _Place) -> str:
+    """Hint for a table with one column, whose cells have another separator."""
     if not place.alone:
         return ""
     for name, pattern in _SEPARATORS.items():
@@ -80,6 +89,7 @@ def _separated(place: _Place) -> str:
 
 
 def _units(place: _Place) -> str:
+    """Hint for a row of units below the header."""
     others = [*place.column[: place.row], *place.column[place.row + 1 :]]
     if place.row or not are_numbers(others):
         return ""
@@ -87,11 +97,13 @@ def _units(place: _Place) -> str:
 
 
 def _truth(place: _Place) -> str:
+    """Hint for a column of truth values."""
     kinds = {cell.lower() for cell in place.column if not is_missing(cell)}
     return "the column says yes or no; write 1 and 0" if kinds <= _TRUTH else ""
 
 
 def _kinds(place: _Place) -> str:
+    """Hint for a column of text with few distinct values."""
     kinds = sorted({cell for cell in place.column if not is_missing(cell)})
     if len(kinds) > min(_MOST_KINDS, len(place.column) // 2):
         return ""

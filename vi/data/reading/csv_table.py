@@ -1,4 +1,4 @@
-"""A text table: its header, its columns as text, and where each row stands in the file."""
+"""Text tables: header, columns as text, and the line of each row in the file."""
 
 import contextlib
 import csv
@@ -33,10 +33,10 @@ class Table:
 
     Args:
         path: The file.
-        names: Of the columns; their numbers from 0 where the file has no header.
-        cells: (rows, columns) of text, without blanks around it.
-        lines: The line of the file that each row ends on, counted from 1.
-        index: The first column, where it has no name and numbers the rows.
+        names: Names of the columns; numbers from 0 if the file has no header.
+        cells: (rows, columns) of text, without surrounding blanks.
+        lines: The line of the file on which each row ends, counted from 1.
+        index: Name of the first column, if it has no name in the file and numbers the rows.
     """
 
     path: Path
@@ -46,18 +46,18 @@ class Table:
     index: str | None = None
 
     def text(self, name: str) -> np.ndarray:
-        """One column as text."""
+        """Return one column as text."""
         return self.cells[:, self.names.index(name)]
 
     def missing(self, name: str) -> Bool[np.ndarray, " N"]:
-        """Where one column says nothing: empty, NA, null, none or ?."""
+        """Return where one column is missing: empty, NA, null, none or ?."""
         return missing(self.text(name))
 
     def numbers(self, name: str) -> Float64[np.ndarray, " N"]:
-        """One column as numbers, NaN where it says nothing.
+        """Return one column as numbers, NaN where it is missing.
 
         Raises:
-            DataError: A cell is no number or infinite, or no cell says anything.
+            DataError: A cell is not a number or is infinite, or all cells are missing.
         """
         try:
             values = self._parse(name)
@@ -73,7 +73,7 @@ class Table:
         return values
 
     def numeric(self) -> list[str]:
-        """The names of the columns that hold numbers."""
+        """Return the names of the columns that contain numbers."""
         found = []
         for name in self.names:
             with contextlib.suppress(ValueError):
@@ -82,12 +82,14 @@ class Table:
         return found
 
     def _parse(self, name: str) -> np.ndarray:
+        """Convert one column to numbers; a ValueError if that is not possible."""
         cells = self.text(name)
         if any("_" in cell for cell in cells):
             raise ValueError("1_000 is a name")
         return np.where(missing(cells), "nan", cells).astype(np.float64)
 
     def _refuse_text(self, name: str) -> NoReturn:
+        """Refuse a column with a cell that is not a number, with a hint by what it looks like."""
         cells = self.text(name)
         row = next(i for i, cell in enumerate(cells) if not (is_missing(cell) or is_number(cell)))
         hint = hint_for(list(cells), row, alone=len(self.names) == 1)
@@ -100,6 +102,7 @@ class Table:
         )
 
     def _refuse_infinite(self, name: str, rows: np.ndarray) -> NoReturn:
+        """Refuse a column with infinite cells."""
         more = f", the first of {len(rows)} such cells" if len(rows) > 1 else ""
         raise DataError(
             f"column {name!r} of {self.path} is infinite: {self._cell(name, int(rows[0]))}{more}",
@@ -107,17 +110,18 @@ class Table:
         )
 
     def _cell(self, name: str, row: int) -> str:
+        """Return a cell and its line, for messages."""
         return f"{shortened(self.text(name)[row], 40)!r} in line {self.lines[row]}"
 
 
 def read_table(contents: Contents) -> Table:
     """Read a table whose cells are separated by commas, semicolons or tabs.
 
-    The first line is a header where none of its cells is a number.
+    The first line is a header if none of its cells is a number.
 
     Raises:
-        DataError: The file is no text, is empty, has rows of unequal length or equal names, or a
-            header whose names are numbers.
+        DataError: The file is not text, is empty, has rows of unequal length or equal names, or a
+            header with numbers as names.
     """
     rows, lines = _rows(contents)
     names, header = names_in(contents.path, rows)
@@ -129,7 +133,7 @@ def read_table(contents: Contents) -> Table:
 
 
 def _rows(contents: Contents) -> tuple[list[list[str]], list[int]]:
-    """The rows that are not blank, and the line that each ends on."""
+    """Return the rows that are not blank, and the line on which each ends."""
     rows: list[list[str]] = []
     lines: list[int] = []
     for row, line in _parsed(contents):
@@ -143,6 +147,7 @@ def _rows(contents: Contents) -> tuple[list[list[str]], list[int]]:
 
 
 def _parsed(contents: Contents) -> Iterator[tuple[list[str], int]]:
+    """Yield the cells of each row that is not blank, and the line on which it ends."""
     refuse_other(contents)
     if contents.data.startswith(_UTF16):
         raise _no_table(contents.path, "it is UTF-16 text, not UTF-8")
@@ -165,7 +170,10 @@ def _parsed(contents: Contents) -> Iterator[tuple[list[str], int]]:
 
 
 def _first_undecodable(data: bytes) -> int:
-    """The error of a stream counts from its last block."""
+    """Return the position of the first byte that is not UTF-8.
+
+    The error of a stream counts from the start of its last block, so it cannot be used.
+    """
     try:
         return len(data.decode("utf-8"))
     except UnicodeDecodeError as error:
@@ -173,11 +181,12 @@ def _first_undecodable(data: bytes) -> int:
 
 
 def _at(place: int, contents: Contents) -> str:
+    """Return the line of a position in the file, for messages."""
     return f" (line {1 + contents.data.count(bytes([10]), 0, place)})"
 
 
 def _delimiter(contents: Contents) -> str:
-    """The one that the first line has most of, outside quotes."""
+    """Return the delimiter that is most frequent in the first line, outside quotes."""
     line = _FIRST_LINE.match(contents.data)
     first = _QUOTED.sub(b"", line[1] if line else b"")
     delimiter = max(_DELIMITERS, key=lambda byte: first.count(bytes([byte])))

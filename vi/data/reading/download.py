@@ -1,4 +1,4 @@
-"""Downloads that torchvision knows how to make, and what to say when there is no network."""
+"""Downloads by torchvision, with a hint if there is no network."""
 
 import contextlib
 import io
@@ -10,17 +10,17 @@ from pathlib import Path
 
 from vi.errors import DataError
 
-_TIMEOUT = 10.0  # seconds without an answer; torchvision itself would wait for ever
+_TIMEOUT = 10.0  # seconds without an answer; without it torchvision would wait for ever
 
 
 def download(title: str, root: Path, fetch: Callable[[], object], *, files: str) -> None:
-    """Let torchvision fetch a data set into the data folder.
+    """Let torchvision download a data set into the data folder.
 
     Args:
-        title: The data set's name.
+        title: The name of the data set.
         root: The data folder.
         fetch: Makes the torchvision data set with ``download=True``.
-        files: What to put where by hand, for the hint.
+        files: The files to place by hand and their folder, for the hint.
 
     Raises:
         DataError: There is no network, or the folder cannot be written.
@@ -30,8 +30,8 @@ def download(title: str, root: Path, fetch: Callable[[], object], *, files: str)
         with _timeout(), contextlib.redirect_stdout(io.StringIO()):
             fetch()
     except (OSError, RuntimeError, EOFError, HTTPException, zipfile.BadZipFile) as error:
-        for folder in sorted(_folders(root) - before, reverse=True):  # the deepest first
-            with contextlib.suppress(OSError):  # not empty: something did arrive
+        for folder in sorted(_folders(root) - before, reverse=True):  # deepest folders first
+            with contextlib.suppress(OSError):  # not empty: a file was downloaded
                 folder.rmdir()
         raise DataError(
             f"{title} not found in {root}",
@@ -40,11 +40,13 @@ def download(title: str, root: Path, fetch: Callable[[], object], *, files: str)
 
 
 def _folders(root: Path) -> set[Path]:
+    """Return a folder and all folders in it."""
     return {root, *(p for p in root.rglob("*") if p.is_dir())} if root.exists() else set()
 
 
 @contextlib.contextmanager
 def _timeout() -> Iterator[None]:
+    """Set a time limit for answers from the network inside the ``with`` block."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(_TIMEOUT)
     try:

@@ -1,4 +1,4 @@
-"""Data files: where they are, read whole, unzipped, and checked against a known sha256."""
+"""Data files: found, read whole, decompressed, and checked against a known sha256."""
 
 import hashlib
 import os
@@ -18,9 +18,9 @@ class KnownFile:
     """A published file.
 
     Args:
-        name: Path below the data folder, as it is called unzipped.
-        sha256: Of the file, unzipped.
-        sha256_gz: Of the .gz file, where it is published as one.
+        name: Path in the data folder, with the name of the decompressed file.
+        sha256: Checksum of the decompressed file.
+        sha256_gz: Checksum of the .gz file, if it is published as one.
     """
 
     name: str
@@ -29,14 +29,14 @@ class KnownFile:
 
     @property
     def published(self) -> str:
-        """What to tell somebody who has to find the file: its name and sha256."""
+        """Name and sha256, for somebody who has to find the file."""
         zipped = " or its .gz" if self.sha256_gz else ""
         return f"{Path(self.name).name} (sha256 {self.sha256}){zipped}"
 
 
 @dataclass(frozen=True)
 class Contents:
-    """What a file holds: its bytes (unzipped), where they came from, and the file's sha256."""
+    """The content of a file: its bytes (decompressed), its path, and the sha256 of the file."""
 
     data: bytes
     path: Path
@@ -44,7 +44,7 @@ class Contents:
 
 
 def data_dir(dir: str | None) -> Path:
-    """The data folder: ``dir``, else the environment's VI_DATA_DIR, else ``data``.
+    """Return the data folder: ``dir``, else the environment variable VI_DATA_DIR, else ``data``.
 
     >>> data_dir("my/data").name
     'data'
@@ -53,45 +53,50 @@ def data_dir(dir: str | None) -> Path:
 
 
 def locate(root: Path, known: KnownFile) -> Path | None:
-    """The path of a known file, unzipped or .gz; None where neither is there."""
+    """Return the path of a known file, decompressed or .gz; None if neither exists."""
     plain = root / known.name
     candidates = (plain, plain.with_name(plain.name + ".gz"))
-    # no error, unlike Path.exists, where the name is too long
+    # unlike Path.exists, os.path.exists raises no error if the name is too long
     return next((path for path in candidates if os.path.exists(path)), None)
 
 
 def all_there(root: Path, files: Sequence[KnownFile]) -> bool:
-    """Whether every one of these files is in the data folder."""
+    """Whether all of these files are in the data folder."""
     return all(locate(root, known) is not None for known in files)
 
 
 def user_path(path: str | Path) -> Path:
-    """Where a user's own file or folder is, a ``~`` of the shell included.
+    """Return the path of a user's own file or folder, with ``~`` expanded.
 
     Raises:
-        DataError: It begins with the home of somebody unknown.
+        DataError: It begins with the home of an unknown user.
     """
     try:
         return Path(path).expanduser()
     except RuntimeError as error:
-        raise DataError(f"cannot find {path}: nobody has this home", hint="give a path") from error
+        raise DataError(f"cannot find {path}: no such user", hint="give the full path") from error
 
 
 def read(path: Path) -> Contents:
-    """Read a user's own file, unzipped where it is a .gz.
+    """Read a user's own file, and decompress a .gz.
 
     Raises:
-        DataError: There is no such file, it is no regular file (but a folder, a named pipe, ...),
-            or it cannot be read or unzipped.
+        DataError: There is no such file, it is not a regular file (but a folder, a named pipe,
+            ...), or it cannot be read or decompressed.
     """
     raw = _read_bytes(path)
     return Contents(_unzip(path, raw), path, hashlib.sha256(raw).hexdigest())
 
 
 def read_known(title: str, root: Path, known: KnownFile) -> Contents:
-    """Read a published file and verify it.
+    """Read a published file and verify its checksum.
 
-    A .gz that was zipped by somebody else is accepted when its content is the published one.
+    A .gz that another program compressed is accepted if its content is the published one.
+
+    Args:
+        title: The name of the data set, for messages.
+        root: The data folder.
+        known: The file.
 
     Raises:
         DataError: The file is missing, or its sha256 is not the published one.
@@ -111,7 +116,7 @@ def read_known(title: str, root: Path, known: KnownFile) -> Contents:
 
 
 def not_found(title: str, root: Path, files: Sequence[KnownFile]) -> DataError:
-    """The error for a data set that has to be put in place by hand."""
+    """Return the error for a data set whose files must be placed by hand."""
     names = ", ".join(known.published for known in files)
     folder = root / Path(files[0].name).parent
     return DataError(
@@ -121,16 +126,17 @@ def not_found(title: str, root: Path, files: Sequence[KnownFile]) -> DataError:
 
 
 def file_facts(files: Sequence[Contents]) -> dict[str, Any]:
-    """The sha256 of the main file (the first) and of every other one."""
+    """Return the sha256 of the main file (the first) and of all others, as facts."""
     main, *others = files
     facts = {"data/file": main.path.name, "data/sha256": main.sha256}
     return facts | {f"data/sha256/{other.path.name}": other.sha256 for other in others}
 
 
 def _read_bytes(path: Path) -> bytes:
+    """Return the bytes of a file."""
     try:
         return read_regular(path)
-    except (OSError, ValueError) as error:  # ValueError: no name of a file holds a zero byte
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise DataError(
             f"cannot read {path}: {reason[0].lower()}{reason[1:]}", hint="give an existing file"
@@ -138,10 +144,12 @@ def _read_bytes(path: Path) -> bytes:
 
 
 def _unzip(path: Path, raw: bytes) -> bytes:
+    """Return the content of a .gz, and other bytes unchanged."""
     return gunzip(path, raw) if raw.startswith(GZIP_MAGIC) else raw
 
 
 def _zips(path: Path, raw: bytes, known: KnownFile) -> bool:
+    """Whether a .gz contains the published file."""
     if not raw.startswith(GZIP_MAGIC):
         return False
     try:

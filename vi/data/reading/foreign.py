@@ -1,4 +1,4 @@
-"""What a library says about a stranger's bytes."""
+"""Errors of libraries that read files of untrusted origin."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,18 +9,19 @@ from vi.errors import DataError, ViError
 
 @contextmanager
 def foreign(path: Path, what: str, *, hint: str) -> Iterator[None]:
-    """Read a file's bytes with a library: whatever it raises is an error of those bytes.
+    """Convert every error of a library that reads a file into a ``DataError`` about the file.
 
-    Decoders raise what their authors met (``struct.error``, ``RuntimeError``, ``KeyError``, ...),
-    and no list of it is ever complete. Keep the block to the call of the library.
+    Decoders raise errors of many types (``struct.error``, ``RuntimeError``, ``KeyError``, ...),
+    and a list of them would never be complete. Therefore every exception in the ``with`` block is
+    converted; keep the block to the call of the library.
 
     Args:
         path: The file.
-        what: What it should be: the message is "PATH is not WHAT: REASON".
+        what: What it should be; the message is "PATH is not WHAT: REASON".
         hint: What to do about it.
 
     Raises:
-        DataError: The block raised anything; errors of this library pass as they are.
+        DataError: The block raised an exception; errors of vi itself pass unchanged.
 
     >>> with foreign(Path("x.npz"), "a zip file", hint="zip it anew"):
     ...     raise KeyError("no directory")
@@ -36,11 +37,12 @@ def foreign(path: Path, what: str, *, hint: str) -> Iterator[None]:
 
 
 def _one_line(error: Exception) -> str:
+    """Return the message of an error in one line, or its type."""
     return shortened(str(error), 200) or type(error).__name__
 
 
 def shortened(text: str, length: int) -> str:
-    r"""Text in one line, without what is beyond a length.
+    r"""Return a text in one line, cut at a length.
 
     >>> shortened("one line,\nand another", 12)
     'one line, an...'

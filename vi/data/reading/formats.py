@@ -1,4 +1,4 @@
-"""File formats by their first bytes, so that a file of another format is named."""
+"""File formats by their first bytes, so that a message can name the format of a wrong file."""
 
 from collections.abc import Collection
 from typing import NamedTuple, NoReturn
@@ -8,7 +8,7 @@ from vi.errors import DataError
 
 
 class _Format(NamedTuple):
-    """The bytes that its files begin with, what to call it, and how to read such a file here."""
+    """A file format: the first bytes of its files, its name, and how to convert such a file."""
 
     magic: bytes
     name: str
@@ -21,7 +21,7 @@ _PICTURES = "data=image_folder data.path=FOLDER reads a folder of pictures"
 _PICKLED = f"it can run code; load it where you trust it; {_ARRAY}"
 _UNPACK = "unpack it first; only .gz is unpacked here"
 
-_HEAD = 1024  # bytes that a binary file has a control character in
+_HEAD = 1024  # first bytes, among which a binary file has a control character
 
 _FORMATS = (
     _Format(b"PAR1", "a Parquet file", f"pandas.read_parquet reads it; {_TABLE}"),
@@ -45,11 +45,11 @@ _FORMATS = (
 
 
 def refuse_other(contents: Contents, wanted: Collection[bytes] = ()) -> None:
-    """Refuse a file that is clearly of another format, by name; any other is let through.
+    """Refuse a file of another known format, by name; files of unknown format pass.
 
     Args:
         contents: The file.
-        wanted: First bytes of the formats that are wanted.
+        wanted: First bytes of the accepted formats.
 
     Raises:
         DataError: The file begins like one of another format.
@@ -60,7 +60,7 @@ def refuse_other(contents: Contents, wanted: Collection[bytes] = ()) -> None:
 
 
 def _is(data: bytes, known: _Format) -> bool:
-    """Whether a file is of a format; a table may have a column that is called PAR1."""
+    """Whether a file has a format; a text table may have a column named PAR1."""
     if not data.startswith(known.magic):
         return False
     return not known.magic.isalnum() or any(byte < ord("\t") for byte in data[:_HEAD])

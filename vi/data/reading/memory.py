@@ -1,4 +1,4 @@
-"""How much memory there is, asked before much of it is taken."""
+"""The memory available to this process, checked before a large allocation."""
 
 import contextlib
 import os
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vi.errors import DataError
 
-_LITTLE = 1 << 26  # bytes that nobody need be asked for
+_LITTLE = 1 << 26  # number of bytes below which the system is not queried
 _CGROUPS = (
     Path("/sys/fs/cgroup/memory.max"),
     Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
@@ -16,12 +16,12 @@ _CGROUPS = (
 
 
 def available() -> int:
-    """Bytes that this process may still take, as far as the system says."""
+    """Return the number of bytes that this process may still allocate."""
     return min(_limits(), default=sys.maxsize)
 
 
 def fits(size: int) -> bool:
-    """Whether so many bytes can be taken.
+    """Whether so many bytes can be allocated.
 
     >>> fits(1000), fits(2**80)
     (True, False)
@@ -30,15 +30,15 @@ def fits(size: int) -> bool:
 
 
 def require_memory(what: str, size: int, *, hint: str) -> None:
-    """Refuse what memory does not hold, before it is taken.
+    """Refuse an allocation that does not fit into memory, before it is made.
 
     Args:
-        what: What is to be held; the message begins with it.
-        size: In bytes.
+        what: What is to be stored; the message begins with it.
+        size: Number of bytes.
         hint: What to do about it.
 
     Raises:
-        DataError: There is less memory than ``size``.
+        DataError: Less than ``size`` bytes are available.
     """
     if not fits(size):
         free = f"{gigabytes(available())} of memory are free"
@@ -46,7 +46,7 @@ def require_memory(what: str, size: int, *, hint: str) -> None:
 
 
 def gigabytes(size: int) -> str:
-    """A number of bytes as one reads it.
+    """Return a number of bytes as text.
 
     >>> gigabytes(3 * 2**30), gigabytes(2**20)
     ('3 GiB', '1 MiB')
@@ -55,6 +55,7 @@ def gigabytes(size: int) -> str:
 
 
 def _limits() -> Iterator[int]:
+    """Yield the free memory, the memory of the machine, and the limits of control groups."""
     with contextlib.suppress(OSError, ValueError, StopIteration):
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
         free = next(line for line in lines if line.startswith("MemAvailable:"))
@@ -62,5 +63,5 @@ def _limits() -> Iterator[int]:
     with contextlib.suppress(AttributeError, OSError, ValueError):
         yield os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     for path in _CGROUPS:
-        with contextlib.suppress(OSError, ValueError):  # "max" where there is no limit
+        with contextlib.suppress(OSError, ValueError):  # the text "max" means no limit
             yield int(path.read_text(encoding="ascii"))

@@ -1,4 +1,4 @@
-"""Arrays in .npy and .npz files: what a header promises is held against the file first."""
+"""Arrays in .npy and .npz files, whose headers are checked against the size of the file first."""
 
 import io
 import math
@@ -16,7 +16,7 @@ from vi.data.reading.formats import refuse_other
 from vi.data.reading.unpacking import DEFLATE_RATIO, require_bounded
 
 _NPY, _ZIP = b"\x93NUMPY", b"PK"
-_LENGTH_BYTES = {1: 2, 2: 4, 3: 4}  # of the header, by the version of the format
+_LENGTH_BYTES = {1: 2, 2: 4, 3: 4}  # bytes of the header's length, by version of the format
 _LONGEST_HEADER = 10_000
 _BLOCK = 1 << 20
 _ENTRIES = (
@@ -26,19 +26,20 @@ _ENTRIES = (
 )
 _PLAIN = re.compile(r"[<>|=]?[?bBhilqiufcSUmM]\d*(\[\w+\])?")
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-_ENCRYPTED = 1  # of the flags
-_END, _END_BYTES = b"PK\5\6", 22  # of the directory, with how many members it has
-_BY_ZIP64 = 0xFFFF  # another record counts them
+_ENCRYPTED = 1  # flag of an encrypted member
+_END, _END_BYTES = b"PK\5\6", 22  # end of the directory, with its number of members
+_BY_ZIP64 = 0xFFFF  # stands for a number that a further record contains
 
 
 def read_npz(contents: Contents) -> dict[str, np.ndarray]:
-    """All arrays of an .npz file; a single .npy array is called ``x``. Never unpickles.
+    """Return all arrays of an .npz file by name; a single .npy array is named ``x``.
 
-    Nothing is allocated before it is known that the file holds as many bytes as its headers say.
+    Objects are never unpickled, and nothing is allocated before it is certain that the file
+    contains as many bytes as its headers state.
 
     Raises:
-        DataError: The file is truncated or damaged, is no .npz, holds Python objects, or unpacks
-            to more than its size explains.
+        DataError: The file is truncated or damaged, is not an .npz, contains Python objects, or
+            unpacks to more than its size can explain.
     """
     hint = "write it anew with numpy.savez(path, x=array); arrays of objects are refused"
     if not contents.data.startswith((_NPY, _ZIP)):
@@ -52,6 +53,7 @@ def read_npz(contents: Contents) -> dict[str, np.ndarray]:
 
 
 def _read_members(contents: Contents) -> dict[str, np.ndarray]:
+    """Check the directory of an archive, then read all its arrays."""
     with zipfile.ZipFile(io.BytesIO(contents.data)) as archive:
         members = archive.infolist()
         _check_end(contents.data, len(members))
@@ -60,7 +62,7 @@ def _read_members(contents: Contents) -> dict[str, np.ndarray]:
 
 
 def _check_end(data: bytes, found: int) -> None:
-    """A directory that names fewer members than it counts is damaged; zipfile does not look."""
+    """Refuse a directory with fewer members than it counts; zipfile does not check that."""
     end = data[-_END_BYTES:]
     if not end.startswith(_END):
         raise ValueError("its directory is not the end of the file")
@@ -70,6 +72,7 @@ def _check_end(data: bytes, found: int) -> None:
 
 
 def _check_members(path: Path, length: int, members: Sequence[zipfile.ZipInfo]) -> None:
+    """Refuse members with equal names, and members that together are too large."""
     for member in members:
         _check_member(member, length)
     names = {member.filename for member in members}
@@ -79,9 +82,10 @@ def _check_members(path: Path, length: int, members: Sequence[zipfile.ZipInfo]) 
 
 
 def _check_member(member: zipfile.ZipInfo, length: int) -> None:
+    """Refuse a directory with fewer members than it counts, which zipfile accepts."""
     name = repr(shortened(member.filename, 60))
     if not member.filename.endswith(".npy"):
-        raise ValueError(f"{name} in it is no array (.npy)")
+        raise ValueError(f"{name} in it is not an array (.npy)")
     if member.flag_bits & _ENCRYPTED:
         raise ValueError(f"{name} in it is encrypted")
     if member.compress_type not in _METHODS:
@@ -89,34 +93,37 @@ def _check_member(member: zipfile.ZipInfo, length: int) -> None:
     ratio = 1 if member.compress_type == zipfile.ZIP_STORED else DEFLATE_RATIO
     if member.compress_size > length or member.file_size > ratio * member.compress_size:
         raise ValueError(
-            f"{name} in it promises {member.file_size} bytes from {member.compress_size}, and the "
+            f"{name} in it states {member.file_size} bytes from {member.compress_size}, and the "
             f"file has {length}"
         )
 
 
 def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
+    """Read the array of one member."""
     with archive.open(member) as stream:
         assert isinstance(stream, io.BufferedIOBase)
         return _read_array(stream, member.file_size)
 
 
 class _Header(NamedTuple):
+    """The header of a .npy file: type, shape and order of the array."""
+
     dtype: np.dtype
     shape: tuple[int, ...]
     order: Literal["C", "F"]
 
     @property
     def size(self) -> int:
-        """Bytes of the array."""
+        """Number of bytes of the array."""
         return math.prod(self.shape) * self.dtype.itemsize
 
 
 def _read_array(stream: io.BufferedIOBase, length: int) -> np.ndarray:
-    """The array of a .npy file of so many bytes."""
+    """Read the array of a .npy file of so many bytes."""
     header = _header(stream)
     if header.size != length - stream.tell():
         raise ValueError(
-            f"its header promises {header.size} bytes ({_times(header)}), and "
+            f"its header states {header.size} bytes ({_times(header)}), and "
             f"{length - stream.tell()} follow"
         )
     flat = np.empty(math.prod(header.shape), header.dtype)
@@ -127,7 +134,7 @@ def _read_array(stream: io.BufferedIOBase, length: int) -> np.ndarray:
 
 
 def _header(stream: io.BufferedIOBase) -> _Header:
-    """Of a .npy file (NEP 1), without the evaluation of a text that a stranger wrote."""
+    """Read the header of a .npy file (NEP 1) without evaluating it as Python."""
     magic = stream.read(8)
     num_bytes = _LENGTH_BYTES.get(magic[6]) if len(magic) == 8 else None
     if not magic.startswith(_NPY) or num_bytes is None:
@@ -143,6 +150,7 @@ def _header(stream: io.BufferedIOBase) -> _Header:
 
 
 def _dtype(descr: str) -> np.dtype:
+    """Return the type of an array; refuse objects and structured types."""
     if descr.lstrip("|") == "O":
         raise ValueError("it holds Python objects, which are never unpickled")
     dtype = np.dtype(descr) if _PLAIN.fullmatch(descr) else None
@@ -152,11 +160,15 @@ def _dtype(descr: str) -> np.dtype:
 
 
 def _times(header: _Header) -> str:
+    """Return shape and type as text."""
     return f"{' x '.join(map(str, header.shape)) or 'one'} of {header.dtype}"
 
 
 def _fill(array: np.ndarray, stream: io.BufferedIOBase) -> None:
-    """All bytes of an array from a stream, which must end there: only then its sum is checked."""
+    """Fill an array with the bytes of a stream.
+
+    The stream must end with them, because zipfile checks its checksum only at the end.
+    """
     done = 0
     while block := stream.read(_BLOCK):
         array[done : done + len(block)] = np.frombuffer(block, np.uint8)

@@ -15,15 +15,15 @@ from vi.data.reading.unpacking import DEFLATE_RATIO
 from vi.errors import DataError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
-LARGEST = 8192  # height and width that pictures are resized to
+LARGEST = 8192  # largest height and width to which pictures are resized
 
-# Pillow knows more; one of them, EPS, is a program that it has another program run.
+# Pillow reads more formats; one of them, EPS, is a program that it lets another program run.
 _FORMATS = ("PNG", "JPEG", "BMP", "TIFF")
 _MAGIC = (b"\x89PNG", b"\xff\xd8\xff")
-_SMALL = 1 << 22  # pixels that need no explanation
-_PIXELS_A_BYTE = 8 * DEFLATE_RATIO  # of one bit each
+_SMALL = 1 << 22  # number of pixels that any file may have
+_PIXELS_A_BYTE = 8 * DEFLATE_RATIO  # for pixels of one bit
 
-_DEEP = ("I", "F")  # modes with more than eight bits begin so
+_DEEP = ("I", "F")  # first letters of the modes with more than eight bits
 
 
 def decode(contents: Contents, mode: str, size: int | None = None) -> UInt8[np.ndarray, "H W C"]:
@@ -31,12 +31,13 @@ def decode(contents: Contents, mode: str, size: int | None = None) -> UInt8[np.n
 
     Args:
         contents: The file.
-        mode: ``L`` for grey, ``RGB`` for colour; transparency is dropped.
-        size: Height and width to resize to, bicubic and antialiased; None keeps the picture's.
+        mode: ``L`` for grey, ``RGB`` for colour; transparency is discarded.
+        size: Height and width to which it is resized, bicubic and antialiased; None keeps its
+            size.
 
     Raises:
-        DataError: The file is no picture, is truncated or damaged, has more pixels than its bytes
-            explain, or more than eight bits per channel.
+        DataError: The file is not a picture, is truncated or damaged, has more pixels than its
+            bytes can explain, or more than eight bits per channel.
     """
     refuse_other(contents, _MAGIC)
     hint = "remove the file or write it anew as png or jpg"
@@ -50,6 +51,7 @@ def decode(contents: Contents, mode: str, size: int | None = None) -> UInt8[np.n
 
 
 def _opened(contents: Contents) -> Image.Image:
+    """Open a picture in one of the accepted formats."""
     try:
         return Image.open(io.BytesIO(contents.data), formats=_FORMATS)
     except UnidentifiedImageError as error:
@@ -57,19 +59,21 @@ def _opened(contents: Contents) -> Image.Image:
 
 
 def _check_sums(contents: Contents) -> None:
-    """Those of a PNG file, which Pillow does not look at where it has all pixels already."""
+    """Verify the checksums of a PNG file, which Pillow skips once it has all pixels."""
     if contents.data.startswith(_MAGIC[0]):
         with _opened(contents) as picture:
             picture.verify()
 
 
 def _check_size(picture: Image.Image, length: int) -> None:
+    """Refuse a picture with more pixels than its bytes can explain."""
     width, height = picture.size
     if width * height > max(_SMALL, _PIXELS_A_BYTE * length):
-        raise ValueError(f"its header promises {height}x{width} pixels, it has {length} bytes")
+        raise ValueError(f"its header states {height}x{width} pixels, it has {length} bytes")
 
 
 def _array(path: Path, picture: Image.Image, mode: str, size: int | None) -> np.ndarray:
+    """Convert and resize a picture."""
     if picture.mode.startswith(_DEEP):
         raise DataError(
             f"{path} has more than eight bits per channel (mode {picture.mode})",
@@ -82,7 +86,11 @@ def _array(path: Path, picture: Image.Image, mode: str, size: int | None) -> np.
 
 
 def shrink(ink: UInt8[np.ndarray, "N H W"], size: int) -> UInt8[np.ndarray, "N size size"]:
-    """Shrink pictures of ink bits to grey levels, 255 = ink, bicubic and antialiased.
+    """Shrink binary drawings to grey levels, 255 = ink, bicubic and antialiased.
+
+    Args:
+        ink: 1 for ink, (N, H, W).
+        size: Height and width of the results.
 
     >>> shrink(np.ones((1, 105, 105), np.uint8), 28).shape
     (1, 28, 28)

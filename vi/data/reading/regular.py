@@ -1,4 +1,4 @@
-"""Regular files, read whole: no pipe, no device, and none that memory does not hold."""
+"""Read regular files whole: no pipes or devices, and no files that do not fit into memory."""
 
 import errno
 import os
@@ -17,13 +17,14 @@ _KINDS = {
 
 
 def read_regular(path: Path) -> bytes:
-    """All bytes of a regular file.
+    """Return all bytes of a regular file.
 
-    To read anything else may wait for ever or never end, so it is refused before a byte is read.
+    Reading a pipe or a device may wait or continue for ever, so these are refused before a byte is
+    read.
 
     Raises:
-        OSError: There is no such file, it is no regular one, it cannot be read, or memory does not
-            hold it; ``strerror`` says which.
+        OSError: There is no such file, it is not a regular file, it cannot be read, or it does not
+            fit into memory; ``strerror`` states the reason.
     """
     with open(path, "rb", opener=_without_waiting) as file:
         status = os.fstat(file.fileno())
@@ -38,5 +39,5 @@ def read_regular(path: Path) -> bytes:
 
 
 def _without_waiting(path: str, flags: int) -> int:
-    """Open, but do not wait for somebody who writes into a pipe."""
+    """Open a file without waiting for a writer, as opening a pipe otherwise would."""
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))

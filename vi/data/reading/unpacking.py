@@ -1,4 +1,4 @@
-"""How much a compressed file may become, and .gz files within that bound."""
+"""Decompression within bounds: how large a file may become, and .gz files."""
 
 import gzip
 import io
@@ -10,15 +10,15 @@ from vi.data.reading.memory import gigabytes, require_memory
 from vi.errors import DataError
 
 GZIP_MAGIC = b"\x1f\x8b"
-DEFLATE_RATIO = 1032  # no byte of a DEFLATE stream becomes more (zlib's technical details)
-MOST_RATIO = 250  # counts of 13 488 genes in worm neurons, as int64, become 200 times as much
-ALWAYS = 1 << 28  # bytes that any file may become
+DEFLATE_RATIO = 1032  # a byte of a DEFLATE stream gives at most so many (zlib's documentation)
+MOST_RATIO = 250  # counts of 13 488 genes in worm neurons, as int64, unpack to 200 times the size
+ALWAYS = 1 << 28  # bytes to which any file may unpack
 _BLOCK = 1 << 20
-_FREELY = 1 << 26  # bytes that are taken before it is known how many there are
+_FREELY = 1 << 26  # bytes that are kept before the size is known
 
 
 def most(packed: int) -> int:
-    """How many bytes a compressed file of so many bytes may become.
+    """Return the largest size in bytes to which a compressed file of this size may unpack.
 
     >>> most(1000) == ALWAYS, most(2**30) == MOST_RATIO * 2**30
     (True, True)
@@ -27,15 +27,15 @@ def most(packed: int) -> int:
 
 
 def require_bounded(path: Path, packed: int, unpacked: int) -> None:
-    """Refuse a file that unpacks to more than its size explains, or than memory holds.
+    """Refuse a file that unpacks to more than its size can explain, or than fits into memory.
 
     Args:
         path: The file.
         packed: Its size in bytes.
-        unpacked: The bytes that it becomes, or says that it becomes.
+        unpacked: Its unpacked size in bytes, actual or stated.
 
     Raises:
-        DataError: ``unpacked`` is beyond ``most(packed)``, or beyond the free memory.
+        DataError: ``unpacked`` exceeds ``most(packed)`` or the free memory.
     """
     if unpacked > most(packed):
         raise DataError(
@@ -47,12 +47,13 @@ def require_bounded(path: Path, packed: int, unpacked: int) -> None:
 
 
 def gunzip(path: Path, raw: bytes) -> bytes:
-    """What a .gz file holds.
+    """Return the content of a .gz file.
 
-    What becomes much more than its last bytes say is measured before it is taken.
+    If it unpacks to much more than its last bytes state, the size is measured before the content
+    is kept.
 
     Raises:
-        DataError: It is truncated or damaged, or becomes too much.
+        DataError: It is truncated or damaged, or unpacks to too much.
     """
     stated = int.from_bytes(raw[-4:], "little")
     freely = max(_FREELY, stated if stated <= most(len(raw)) else 0)
@@ -64,7 +65,7 @@ def gunzip(path: Path, raw: bytes) -> bytes:
 
 
 def _taken(path: Path, raw: bytes, most: int) -> bytes | None:
-    """The content, if it has no more bytes than this."""
+    """Return the content if it has at most so many bytes, else None."""
     content = io.BytesIO()
     for block in _blocks(path, raw):
         if content.tell() + len(block) > most:
@@ -74,7 +75,7 @@ def _taken(path: Path, raw: bytes, most: int) -> bytes | None:
 
 
 def _blocks(path: Path, raw: bytes) -> Iterator[bytes]:
-    """The content bit by bit, as long as what was read explains it."""
+    """Yield the content in blocks, as long as the bytes read so far can explain its size."""
     file, unpacked = io.BytesIO(raw), 0
     source = gzip.GzipFile(fileobj=file)
     while block := _next(path, source):
@@ -84,6 +85,7 @@ def _blocks(path: Path, raw: bytes) -> Iterator[bytes]:
 
 
 def _next(path: Path, source: gzip.GzipFile) -> bytes:
+    """Return the next block."""
     hint = "the file is truncated or damaged; put a good copy in its place"
     with foreign(path, "a whole .gz file and cannot be unzipped", hint=hint):
         return source.read(_BLOCK)
