@@ -43,6 +43,18 @@ def tallied(evaluations: Evaluations) -> Iterator[None]:
     """Add the rows of every evaluation inside the ``with`` block to ``evaluations``.
 
     Rows in evaluation mode are not counted: monitoring is not a cost of training.
+
+    Args:
+        evaluations: The counts to increase.
+
+    >>> import torch
+    >>> from vi.bounds.elbo import ELBO
+    >>> from vi.models.ppca import PPCA
+    >>> evaluations = Evaluations()
+    >>> with tallied(evaluations):
+    ...     _ = ELBO(num_samples=5)(PPCA((4,), latent_dim=2), torch.zeros(3, 4))
+    >>> evaluations
+    Evaluations(encoder=3, decoder=15)
     """
     token = _current.set(_Account(evaluations))
     try:

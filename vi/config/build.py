@@ -40,6 +40,12 @@ def build(
     Raises:
         ConfigurationError: An unknown option, a value of the wrong type, a class that is not
             allowed, parts that do not fit together, or an argument that the class refuses.
+
+    >>> build("bound", {"_target_": "vi.bounds.iwae.IWAE", "num_samples": 5}).num_samples
+    5
+    >>> build("bound", {"_target_": "vi.bounds.iwae.IWAE", "num_sample": 5})
+    Traceback (most recent call last):
+    vi.errors.ConfigurationError: unknown option bound.num_sample
     """
     path = path or group
     defaults = defaults or {}

@@ -23,6 +23,10 @@ def to_config(group: str, part: Any, plugins: Iterable[str] = ()) -> dict[str, A
 
     Raises:
         ConfigurationError: The part, or one inside it, is not an option.
+
+    >>> from vi.bounds.iwae import IWAE
+    >>> to_config("bound", IWAE(num_samples=5))
+    {'option': 'iwae', 'num_samples': 5}
     """
     if not isinstance(part, Configurable) and not hasattr(part, "parameters"):
         raise ConfigurationError(
@@ -61,6 +65,9 @@ def from_config(
 
     Raises:
         ConfigurationError: There is a ``_target_`` in it, or an option that does not exist.
+
+    >>> from_config("bound", {"option": "iwae", "num_samples": 5})
+    {'_target_': 'vi.bounds.iwae.IWAE', 'num_samples': 5}
     """
     if "_target_" in described or "option" not in described:
         raise ConfigurationError(

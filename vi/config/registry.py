@@ -37,7 +37,15 @@ def groups() -> set[str]:
 
 
 def options(group: str, plugins: Iterable[str] = ()) -> dict[str, Path]:
-    """Return the options of a group and their files, including those of plugin packages."""
+    """Return the options of a group and their files, including those of plugin packages.
+
+    Args:
+        group: The group, such as "refinement".
+        plugins: Packages whose folder ``configs`` adds options.
+
+    >>> sorted(options("refinement"))
+    ['adam', 'gradient_ascent']
+    """
     folders = [config_dir(), *(_package_folder(p) / "configs" for p in plugins)]
     return {p.stem: p for f in folders for p in sorted((f / group).glob("*.yaml"))}
 
@@ -47,6 +55,9 @@ def target_of(group: str, option: str, plugins: Iterable[str] = ()) -> str:
 
     Raises:
         ConfigurationError: There is no such option.
+
+    >>> target_of("bound", "elbo")
+    'vi.bounds.elbo.ELBO'
     """
     known = options(group, plugins)
     if not _NAME.fullmatch(str(option)) or option not in known:
@@ -61,6 +72,9 @@ def packaged(group: str, option: str, plugins: Iterable[str] = ()) -> dict[str, 
 
     Raises:
         ConfigurationError: There is no such option.
+
+    >>> packaged("bound", "iwae")
+    {'_target_': 'vi.bounds.iwae.IWAE', 'num_samples': 8}
     """
     target_of(group, option, plugins)  # raises if there is none
     node = _node(options(group, plugins)[option], group)

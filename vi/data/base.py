@@ -220,8 +220,20 @@ class LoadedData:
 class DataSet(Configurable, ABC):
     """A data set by name.
 
-    An implementer writes ``load``. The arguments of the constructor become options ``data.*`` of
-    the command line, and are saved in ``config.json``.
+    An implementer writes ``load``. Comes for free: the arguments of the constructor are the
+    options ``data.*`` of the command line and are saved in ``config.json``; batches, devices,
+    checks of the data against the likelihood, and evaluation over any split.
+
+    >>> class Line(DataSet):
+    ...     def __init__(self, n: int = 100) -> None:
+    ...         self.n = n
+    ...
+    ...     def load(self, seed: int = 0) -> LoadedData:
+    ...         x = torch.linspace(0, 1, self.n)[:, None]
+    ...         return LoadedData(Values(x), None, Values(x), shape=(1,))
+    >>> data = Line(5)
+    >>> data.arguments, data.load().train.batch(torch.tensor([0, 4])).x.flatten()
+    ({'n': 5}, tensor([0., 1.]))
     """
 
     @abstractmethod

@@ -51,6 +51,9 @@ class Items:
 class Source:
     """The items of every split as their files give them.
 
+    A data set reads its files into a ``Source``, and ``assemble`` makes the splits of it, in the
+    same way for all data sets.
+
     Args:
         train: The training items.
         val: The validation items, or None.
@@ -84,6 +87,10 @@ def random_parts(
 
     Returns:
         The training, validation and test items.
+
+    >>> parts = random_parts(Items(torch.zeros(10, 2)), validation=2, test=3, seed=0)
+    >>> [len(part) for part in parts]
+    [5, 2, 3]
     """
     order = permutation(len(items), seed)
     n = len(items) - validation - test
@@ -132,9 +139,17 @@ def assemble(source: Source, *, seed: int = 0, binarize: str = "none") -> Loaded
         seed: Seed of the bits of validation and test data under dynamic binarisation.
         binarize: dynamic, static or none.
 
+    Returns:
+        The splits, with the facts of the source and those that all data sets report.
+
     Raises:
         DataError: A split has no items, or an entry is missing in all training data.
         ConfigurationError: The data have no grey levels and are to be binarised.
+
+    >>> items = Items(torch.zeros(4, 2), labels=torch.tensor([0, 1, 2, 0]))
+    >>> data = assemble(Source(items, None, items, num_classes=3, facts={"data/name": "zeros"}))
+    >>> data.shape, data.context_dim, data.train.batch(torch.tensor([1])).given["context"]
+    ((2,), 3, tensor([[0., 1., 0.]]))
     """
     _require_seen(source)
     parts = {"train": source.train, "val": source.val, "test": source.test}

@@ -22,6 +22,18 @@ class Evaluation(Configurable, ABC):
     the columns of all data to a few numbers. Comes for free: x is checked and converted before
     ``__call__`` (``vi.inputs``), and ``vi.evaluate`` runs both over a split with noise that
     depends on the seed and the datum only.
+
+    >>> import torch
+    >>> from vi.models.ppca import PPCA
+    >>> class SquaredError(Evaluation):
+    ...     def __call__(self, model, x, **given):
+    ...         return {"squared_error": (model.reconstruct(x, **given) - x).square().sum(1)}
+    ...
+    ...     def summarize(self, columns):
+    ...         return {name: column.mean().item() for name, column in columns.items()}
+    >>> columns = SquaredError()(PPCA((4,), latent_dim=2), torch.zeros(3, 4))
+    >>> SquaredError().summarize(columns)
+    {'squared_error': 0.0}
     """
 
     num_samples: int = 1

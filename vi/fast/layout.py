@@ -17,6 +17,11 @@ def channels_last(modules: Iterable[nn.Module]) -> Iterator[None]:
 
     Args:
         modules: Modules whose 2-D convolutions are changed.
+
+    >>> layer, x = nn.Conv2d(3, 8, 3), torch.zeros(1, 3, 8, 8)
+    >>> with channels_last([layer]):
+    ...     layer(x).is_contiguous(memory_format=torch.channels_last)
+    True
     """
     layers = {id(part): part for module in modules for part in module.modules()}.values()
     weights = [part.weight for part in layers if type(part) is nn.Conv2d]

@@ -129,7 +129,8 @@ def rounds(
     """Whether products have the error of rounded factors, in every layout that a layer needs.
 
     The relative error of the Frobenius norm, against double precision, must lie between 1e-4 and
-    1e-2: float32 is below, and a wrong product above.
+    1e-2: float32 is below, and a wrong product above. oneDNN's setting is a permission that some
+    processors do not use, so that only the values show whether a product was rounded.
 
     Args:
         multiply: (a, b) -> a b.
@@ -138,6 +139,8 @@ def rounds(
 
     >>> rounds(torch.mm)
     False
+    >>> rounds(lambda a, b: a.bfloat16().float() @ b.bfloat16().float())
+    True
     """
     least, most = _ERRORS
     errors = [_error(multiply, *pair) for size in sizes for pair in _factors(size, device)]

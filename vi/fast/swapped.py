@@ -106,6 +106,9 @@ def in_class(
 ) -> Iterator[None]:
     """Give each module a class derived from its own and from this one, inside the ``with`` block.
 
+    Changing the class of an object, instead of replacing the object, keeps everything that refers
+    to it valid: parameters, hooks, keys of the state, and other modules.
+
     Args:
         others: Triples of a module, a class, and class attributes.
     """

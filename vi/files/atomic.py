@@ -26,6 +26,12 @@ def write_atomically(
 
     Raises:
         RunDirectoryError: The disk is full or the folder cannot be written.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_atomically(Path(folder) / "a.json", b"{}")
+    ...     [path.name for path in Path(folder).iterdir()]
+    ['a.json']
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:

@@ -28,7 +28,11 @@ _NO_CHECKPOINT = "is no checkpoint of a run, or damaged"
 
 
 def sealed(checkpoint: Mapping[str, Any]) -> memoryview:
-    """Return the bytes of a checkpoint file."""
+    """Return the bytes of a checkpoint file.
+
+    Args:
+        checkpoint: Values, tensors and collections of them, as ``torch.save`` accepts.
+    """
     buffer = io.BytesIO()
     torch.save(checkpoint, buffer)
     buffer.seek(-2, io.SEEK_END)  # the length of the archive's comment
@@ -42,7 +46,15 @@ def sealed(checkpoint: Mapping[str, Any]) -> memoryview:
 
 
 def fault(content: bytes) -> str | None:
-    """Return what is wrong with the bytes of a file, as a clause without subject, or None."""
+    """Return what is wrong with the bytes of a file, as a clause without subject, or None.
+
+    A truncated file is recognised by its size, a changed one by its sha256. Files of older
+    versions have neither; of those only the beginning is checked.
+
+    >>> content = bytes(sealed({"epoch": 1}))
+    >>> fault(content), fault(content[:-1] + b"x"), fault(b"")
+    (None, 'checksum mismatch', 'is empty')
+    """
     if not content:
         return "is empty"
     if b"PK\x03\x04".startswith(content[:4]) and len(content) < _SIZE.stop:
@@ -69,8 +81,15 @@ def is_sealed(path: Path) -> bool:
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """Return the content of a file, with tensors on the processor; code in the file is never run.
 
+    Args:
+        path: The file.
+
+    Returns:
+        The values that were saved.
+
     Raises:
-        CheckpointError: It is missing, damaged, or not a checkpoint.
+        CheckpointError: It is missing, damaged, or not a checkpoint. The hint names the newest
+            good checkpoint of the folder, if there is one.
     """
     content = _bytes(path)
     wrong = fault(content)

@@ -25,7 +25,8 @@ def locked(directory: Path, *, first: bool = True) -> Iterator[None]:
     """Reserve a directory for this process inside the ``with`` block; nested calls are allowed.
 
     The file ``.lock`` stores the host, the process and its start. If that process no longer
-    exists, or another one now has its number, the lock was left behind and is taken over.
+    exists, or another one now has its number, the lock was left behind and is taken over. A lock
+    of another machine is never taken over, since its process cannot be checked from here.
 
     Args:
         directory: The directory of a run; created if missing, and removed again if nothing was
@@ -35,6 +36,12 @@ def locked(directory: Path, *, first: bool = True) -> Iterator[None]:
 
     Raises:
         RunDirectoryError: Another process writes there, or one on another machine may.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with locked(Path(folder)), locked(Path(folder)):
+    ...         [path.name for path in Path(folder).iterdir()]
+    ['.lock']
     """
     if not first:
         yield

@@ -33,7 +33,15 @@ def present_name(older: str, names: Iterable[str]) -> str:
 
 
 def present_weights(weights: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
-    """Return the weights of a model under their present names."""
+    """Return the weights of a model under their present names.
+
+    Args:
+        weights: Weights by their old or present names.
+        names: The names of the model's weights.
+
+    >>> present_weights({"posterior_head.scale": 1.0}, ["inference.head.scale"])
+    {'inference.head.scale': 1.0}
+    """
     names = set(names)
     return {present_name(name, names): value for name, value in weights.items()}
 
@@ -42,6 +50,10 @@ def present_checkpoint(checkpoint: dict[str, Any], module: Any) -> dict[str, Any
     """Return a checkpoint with the present names and order of parameters.
 
     A checkpoint of another run is returned unchanged; ``checkpoint_schema`` reports what is wrong.
+
+    Args:
+        checkpoint: What ``read_checkpoint`` returned.
+        module: The training module with the model, the bound and the scheme.
     """
     weights = checkpoint.get("state_dict")
     names = [name.removeprefix(_MODEL) for name in module.state_dict() if name.startswith(_MODEL)]

@@ -56,6 +56,10 @@ def require_sound_config(config: Mapping[str, Any], source: Path) -> None:
 
     Raises:
         CheckpointError: A value is not such as ``vi.save`` writes.
+
+    >>> require_sound_config({"facts": {"seed": -1}, "model": {"option": "vae"}}, Path("a"))
+    Traceback (most recent call last):
+    vi.errors.CheckpointError: a: seed must be from 0 to 2^63 - 1, got -1
     """
     wrong = _wrong(config)
     if wrong:

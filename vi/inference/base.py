@@ -29,7 +29,16 @@ class Inference(Configurable, nn.Module, ABC):
     * ``own_parameters`` if some parameters in it belong to the model;
     * ``first`` if q is refined from a simpler q.
 
-    Comes for free: ``networks``, for precision and compilation.
+    Comes for free: use with every bound, scheme and evaluation that the resulting q allows, and
+    ``networks``, for precision and compilation.
+
+    >>> from vi.models.ppca import PPCA
+    >>> class PriorInference(Inference):
+    ...     def forward(self, model, x, **given):
+    ...         return model.prior(**given).expand((len(x),))
+    >>> model = PPCA((4,), latent_dim=2, inference=PriorInference())
+    >>> model.posterior(torch.zeros(3, 4)).batch_shape
+    torch.Size([3])
     """
 
     passes: int = 1

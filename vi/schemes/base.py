@@ -41,7 +41,27 @@ class Scheme(Configurable, ABC):
     An implementer writes ``configure`` and ``step``, and calls ``enter`` before the steps of
     another phase, so that a ledger can credit each phase with the nats it gains. The remaining
     methods have defaults that suit a scheme without state of its own. The class attributes
-    describe the scheme to the trainer; set those that differ.
+    describe the scheme to the trainer; set those that differ. For schemes of gradient steps,
+    ``GradientScheme`` adds optimisers, schedules and clipping.
+
+    >>> import torch
+    >>> from vi.bounds.elbo import ELBO
+    >>> from vi.models.ppca import PPCA
+    >>> class Descent(Scheme):
+    ...     def configure(self, model, bound):
+    ...         return [torch.optim.SGD(model.parameters(), lr=0.1)], []
+    ...
+    ...     def step(self, context, batch):
+    ...         (optimizer,) = context.optimizers
+    ...         optimizer.zero_grad()
+    ...         estimate = context.bound(context.model, batch.x, **batch.given)
+    ...         context.backward(-estimate.surrogate.mean())
+    ...         optimizer.step()
+    ...         return estimate
+    >>> model, bound, scheme = PPCA((4,), latent_dim=2), ELBO(), Descent()
+    >>> optimizers, _ = scheme.configure(model, bound)
+    >>> scheme.step(Context(model, bound, optimizers), Batch(torch.zeros(3, 4), {})).value.shape
+    torch.Size([3])
     """
 
     repeats: bool = False

@@ -82,7 +82,7 @@ def _check_members(path: Path, length: int, members: Sequence[zipfile.ZipInfo]) 
 
 
 def _check_member(member: zipfile.ZipInfo, length: int) -> None:
-    """Refuse a directory with fewer members than it counts, which zipfile accepts."""
+    """Refuse a member that is not an array, is encrypted, or unpacks to too much."""
     name = repr(shortened(member.filename, 60))
     if not member.filename.endswith(".npy"):
         raise ValueError(f"{name} in it is not an array (.npy)")

@@ -41,7 +41,12 @@ def straight_line(
     A result that can be placed anywhere has the same place in every call, so that nothing is
     allocated and views are not made again. Results with disjoint lifetimes share a place. The
     tensors that the function returns are new in every call. Other tensors are freed after their
-    last use.
+    last use. For z = x w + b the function reads, apart from its names,
+
+        def replay(t1, w, b, x):
+            mul(x, w, out=t1)
+            z = add(t1, b)
+            return [z]
 
     Args:
         graph: Calls, each with an ``Operation`` as ``meta["operation"]``, and placeholders.

@@ -32,6 +32,16 @@ class Tapes:
 
     Args:
         optimizers: The optimisers that step in it.
+
+    >>> weight = torch.zeros(2)
+    >>> def work(x):
+    ...     weight.add_(x)
+    ...     return [2 * weight]
+    >>> replay = Tapes().record(work, [torch.ones(2)])
+    >>> weight
+    tensor([0., 0.])
+    >>> replay([torch.tensor([3.0, 4.0])]), weight
+    ([tensor([6., 8.])], tensor([3., 4.]))
     """
 
     patience = 50  # a recording costs as much as a hundred steps of a small network can gain
