@@ -72,6 +72,6 @@ def test_a_damaged_file_is_refused(monkeypatch, tmp_path):
 
 def test_without_scikit_learn_another_data_set_is_offered(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(DataError, match="not there") as caught:
+    with pytest.raises(DataError, match="not found") as caught:
         Digits().load()
     assert "data=mnist" in caught.value.hint

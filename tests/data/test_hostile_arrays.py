@@ -40,21 +40,21 @@ def test_the_hand_made_npy_is_one(tmp_path):
         (npy(shape=f"({'9' * 5000},)"), "readable .npz"),
         (npy(shape="(3, 3)"), "states 72 bytes .3 x 3 of float64., and 48 follow"),
         (npy(shape="(3, 1)"), "states 24 bytes"),
-        (npy(shape="(-3, -2)"), "no plain array"),
-        (npy(shape="(3, 2)" * 3000), "no plain array"),
-        (npy(shape="(" * 3000), "no plain array"),
-        (npy(shape="__import__('os')"), "no plain array"),
+        (npy(shape="(-3, -2)"), "not the header of a plain array"),
+        (npy(shape="(3, 2)" * 3000), "not the header of a plain array"),
+        (npy(shape="(" * 3000), "not the header of a plain array"),
+        (npy(shape="__import__('os')"), "not the header of a plain array"),
         (npy(descr="|O"), "Python objects, which are never unpickled"),
         (npy(descr="O"), "Python objects"),
-        (npy(descr=[("a", "<f8")]), "no plain array"),
+        (npy(descr=[("a", "<f8")]), "not the header of a plain array"),
         (npy(descr="<f7"), "readable .npz"),
         (npy(descr="V8"), "type 'V8'"),
         (npy(descr="<U0", shape=f"({2**40},)", body=b""), "type '<U0'"),
         (npy(descr="|b1", body=bytes([0, 1, 2, 0, 0, 0])), "truth values other than 0 and 1"),
         (npy()[:6], "begins with 93 4e"),
         (b"\x93NUMPY\7\0" + npy()[8:], "begins with 93 4e"),
-        (b"\x93NUMPY\2\0\xff\xff\xff\xff" + npy()[10:], "no plain array"),
-        (npy()[:40], "no plain array"),
+        (b"\x93NUMPY\2\0\xff\xff\xff\xff" + npy()[10:], "not the header of a plain array"),
+        (npy()[:40], "not the header of a plain array"),
         (npy()[:-1], "and 47 follow"),
         (npy() + npy(), "follow"),
         (b"", "begins with nothing"),
@@ -69,7 +69,7 @@ def test_a_header_that_promises_what_the_file_has_not_is_refused(tmp_path, data,
 def test_arrays_of_nothing_are_refused(tmp_path, shape):
     path = tmp_path / "x.npy"
     path.write_bytes(npy(shape=shape, body=b""))
-    refused_at_once("no entries|0 items", lambda: NPZ(str(path)).load())
+    refused_at_once("without entries|0 items", lambda: NPZ(str(path)).load())
 
 
 @pytest.mark.parametrize("order", ["C", "F"])
@@ -156,7 +156,7 @@ def test_two_members_of_one_name_are_refused(tmp_path):
         archive.writestr("x.npy", npy())
         with pytest.warns(UserWarning, match="Duplicate"):
             archive.writestr("x.npy", npy())
-    refuse("two of its members have one name", read_npz, contents(tmp_path, file.getvalue()))
+    refuse("two of its members have the same name", read_npz, contents(tmp_path, file.getvalue()))
 
 
 def test_a_sparse_matrix_of_scipy_is_named(tmp_path):

@@ -49,10 +49,10 @@ TEXT, ITXT = b"Comment\0\0" + BOMB, b"Comment\0\1\0\0\0" + BOMB
         (png(extra=chunk(b"tEXt", b"a\0b", length=200_000_000)), "readable picture"),
         (png()[:-20], "readable picture"),
         (png().replace(b"IDAT", b"IDAX"), "readable picture"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 4 4\n%%EndComments\n", "no whole png, jpg"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 4 4\n%%EndComments\n", "not a complete"),
         (b"GIF89a" + bytes(9), "is a GIF picture"),
         (b"%PDF-1.4", "is a PDF document"),
-        (b"", "no whole png, jpg"),
+        (b"", "not a complete"),
     ],
 )  # fmt: skip
 def test_a_picture_that_is_not_what_it_says_is_refused(tmp_path, data, match):
@@ -99,4 +99,6 @@ def test_a_folder_that_cannot_be_looked_into_is_named(tmp_path, monkeypatch):
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", look)
-    refuse("cannot look into .*a: permission denied", lambda: ImageFolder(str(tmp_path)).load())
+    refuse(
+        "cannot read the folder .*a: permission denied", lambda: ImageFolder(str(tmp_path)).load()
+    )

@@ -92,7 +92,7 @@ def option_of(group: str, cls: type, plugins: Iterable[str] = ()) -> str:
         if target.rpartition(".")[2] == cls.__name__ and _locate(target) is cls:
             return name
     raise ConfigurationError(
-        f"{cls.__module__}.{cls.__qualname__} is no option of the group {group}",
+        f"{cls.__module__}.{cls.__qualname__} is not an option of the group {group}",
         hint=f"add configs/{group}/<name>.yaml with its _target_, in this package or in a plugin",
     )
 

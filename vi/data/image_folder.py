@@ -126,7 +126,7 @@ def _find(root: Path) -> list[Path]:
     if not os.path.isdir(root):  # unlike Path.is_dir, no error if the name is too long
         raise DataError(
             f"{root} is not a folder",
-            hint="data.path= names a folder of png, jpg, bmp or tif files",
+            hint="set data.path to a folder of png, jpg, bmp or tif files",
         )
     below = os.walk(root, onerror=_refuse_folder)
     paths = sorted(Path(at, name) for at, _, names in below for name in names if _is_picture(name))
@@ -144,7 +144,7 @@ def _is_picture(name: str) -> bool:
 def _refuse_folder(error: OSError) -> NoReturn:
     """Report a folder that cannot be read, which ``os.walk`` would skip."""
     raise DataError(
-        f"cannot look into {error.filename}: {str(error.strerror).lower()}",
+        f"cannot read the folder {error.filename}: {str(error.strerror).lower()}",
         hint="make the folder readable, or move it away",
     ) from error
 

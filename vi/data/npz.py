@@ -109,7 +109,7 @@ class NPZ(GreyImages):
         if bits and self.levels and stored.max() > self.levels:
             raise DataError(
                 f"{self.path} holds bytes up to {int(stored.max())}; divided by data.levels="
-                f"{self.levels} they are no probabilities of bits",
+                f"{self.levels} they are not probabilities of bits",
                 hint=f"data.levels={int(stored.max())} or 255, or data.binarize=none",
             )
 
@@ -170,7 +170,7 @@ def _require_entries(contents: Contents, key: str, rows: np.ndarray) -> None:
     """Refuse items without entries."""
     if 0 in rows.shape[1:]:
         raise DataError(
-            f"array {key!r} of {contents.path} has items of no entries: shape {rows.shape}",
+            f"array {key!r} of {contents.path} has items without entries: shape {rows.shape}",
             hint="an array of real numbers with one item per row is needed",
         )
 

@@ -168,7 +168,7 @@ def _from_pictures(root: Path, paths: list[Path]) -> Drawings:
     if len(paths) != _N:
         raise DataError(
             f"{root / 'omniglot-py'} holds {len(paths)} pictures, expected {_N}",
-            hint="delete the folder, so that it is downloaded anew",
+            hint="delete the folder, so that it is downloaded again",
         )
     files = [read(path) for path in paths]
     ink = np.stack([decode(file, "L")[..., 0] == 0 for file in files]).astype(np.uint8)

@@ -75,5 +75,5 @@ def require_samples(num_samples: int) -> None:
         hours = num_samples * 1000 / 3.6e9
         raise ConfigurationError(
             f"num_samples={num_samples} takes {hours:.0f} hours or more for a thousand data",
-            hint=f"at most {_MOST_SAMPLES}; 5000 are what papers report",
+            hint=f"at most {_MOST_SAMPLES}; papers usually report 5000",
         )

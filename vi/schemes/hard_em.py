@@ -33,7 +33,7 @@ class HardEM(ExpectationMaximization):
         """
         if not require_exact(model).prior().has_enumerate_support:
             raise ConfigurationError(
-                f"{type(model).__name__} has a continuous z, of which no single value has mass",
+                f"{type(model).__name__} has a continuous z, and no single value of it has mass",
                 hint="scheme=exact_em, or model=gmm|kmeans|bernoulli_mixture|poisson_mixture",
             )
         return [], []

@@ -57,7 +57,7 @@ class IncrementalEM(ExactScheme):
 
     @torch.no_grad()
     def end_epoch(self, bound: Bound, model: LatentVariableModel, probe: Batch) -> None:
-        """Sum all parts anew, which discards rounding errors; in the first epoch do the M-step."""
+        """Sum all parts again, to discard rounding errors; in the first epoch do the M-step."""
         exact, first = require_exact(model), self.whole is None
         self.whole, self.position = reduce(add, self.parts), 0
         if first:

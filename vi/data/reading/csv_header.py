@@ -57,13 +57,13 @@ def _refuse_numbers_as_names(path: Path, rows: Sequence[Sequence[str]]) -> None:
     if _some_are_names(columns) or _all_are_numbers_unlike_the_rest(columns, rows):
         raise DataError(
             f"the first line of {path} looks like a header whose names are numbers: {_told(rows)}",
-            hint="name the columns by words (y2019, not 2019); if that line is data, put a line "
+            hint="name the columns with words (y2019, not 2019); if that line is data, put a line "
             "of names before it",
         )
     if _is_sequence(rows[0]) and (len(rows[0]) > 2 or int(rows[0][0]) in _YEARS):
         warnings.warn(
             f"the first line of {path} ({_told(rows)}) is read as data, because it holds numbers; "
-            "name the columns by words if it is a header",
+            "name the columns with words if it is a header",
             stacklevel=5,
         )
 

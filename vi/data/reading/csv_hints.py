@@ -43,7 +43,7 @@ def hint_for(column: Sequence[str], row: int, *, alone: bool) -> str:
         alone: Whether the table has no other column.
 
     >>> hint_for(["true", "false"], 0, alone=False)
-    'the column says yes or no; write 1 and 0'
+    'the column contains truth values; write 1 and 0'
     """
     place = _Place(column[row], column, row, alone)
     return next(filter(None, (look(place) for look in _LOOKS)), "")
@@ -56,7 +56,7 @@ def _unclosed(place: _Place) -> str:
 
 def _nothing(place: _Place) -> str:
     """Hint for an unknown sign of a missing value."""
-    means = "where that means a missing value, leave the cell empty"
+    means = "if that means a missing value, leave the cell empty"
     return means if place.cell.lower() in _NOTHING else ""
 
 
@@ -65,7 +65,9 @@ def _quoted(place: _Place) -> str:
     inner = place.cell.strip("'`\u2018\u2019\u201c\u201d")
     if inner == place.cell or not is_number(inner.replace(",", ".")):
         return ""
-    return "numbers stand in quotes of another kind; write them without, or in double quotes"
+    return (
+        "the numbers are in quotes of another kind; write them without quotes or in double quotes"
+    )
 
 
 def _written_as(pattern: re.Pattern[str], hint: str) -> Callable[[_Place], str]:
@@ -99,7 +101,7 @@ def _units(place: _Place) -> str:
 def _truth(place: _Place) -> str:
     """Hint for a column of truth values."""
     kinds = {cell.lower() for cell in place.column if not is_missing(cell)}
-    return "the column says yes or no; write 1 and 0" if kinds <= _TRUTH else ""
+    return "the column contains truth values; write 1 and 0" if kinds <= _TRUTH else ""
 
 
 def _kinds(place: _Place) -> str:
@@ -109,8 +111,8 @@ def _kinds(place: _Place) -> str:
         return ""
     shown = ", ".join(kinds[:_SHOWN]) + (", ..." if len(kinds) > _SHOWN else "")
     return (
-        f"the column is text of {len(kinds)} kinds ({shown}); write a 0/1 column for each, or "
-        "take it out of x as data.label"
+        f"the column is text with {len(kinds)} values ({shown}); write a 0/1 column for each, or "
+        "exclude it from x with data.label"
     )
 
 
@@ -119,9 +121,7 @@ _LOOKS: tuple[Callable[[_Place], str], ...] = (
     _nothing,
     _quoted,
     _written_as(_DECIMAL_COMMA, _DECIMAL_POINTS),
-    _written_as(
-        _THOUSANDS, "thousands are set apart; write the digits without anything between them"
-    ),
+    _written_as(_THOUSANDS, "the thousands are separated; write the digits without separators"),
     _separated,
     _units,
     _truth,
@@ -130,7 +130,7 @@ _LOOKS: tuple[Callable[[_Place], str], ...] = (
     ),
     _written_as(
         _WITH_UNIT,
-        "a number with a unit; write the number alone, and the unit into the column's name",
+        "a number with a unit; write only the number, and put the unit in the column's name",
     ),
     _kinds,
 )

@@ -98,7 +98,7 @@ class Table:
             hint = f"{hint}; or {others}" if hint else others
         raise DataError(
             f"column {name!r} of {self.path} is not numeric: {self._cell(name, row)}",
-            hint=hint or "a table of numbers is needed; write numbers for what is text",
+            hint=hint or "a table of numbers is needed; replace the text by numbers",
         )
 
     def _refuse_infinite(self, name: str, rows: np.ndarray) -> NoReturn:
@@ -208,9 +208,11 @@ def _refuse_unequal(
     width = len(rows[0])
     hint = "every row needs one cell per column; a missing value is an empty cell"
     if rows[0][0].startswith("#"):
-        hint = "lines that begin with # are not passed over; delete them"
+        hint = "lines that begin with # are not skipped; delete them"
     elif len(rows) == 1 and len(row) == width + 1:
-        hint = "is the header one name short, as R writes it, or have the decimals commas?"
+        hint = (
+            "does the header lack a name, as R writes it, or are the decimals written with commas?"
+        )
     raise DataError(
         f"line {line} of {path} has {len(row)} cells, the first has {width}", hint=hint
     )

@@ -23,7 +23,7 @@ def foreign(path: Path, what: str, *, hint: str) -> Iterator[None]:
     Raises:
         DataError: The block raised an exception; errors of vi itself pass unchanged.
 
-    >>> with foreign(Path("x.npz"), "a zip file", hint="zip it anew"):
+    >>> with foreign(Path("x.npz"), "a zip file", hint="zip it again"):
     ...     raise KeyError("no directory")
     Traceback (most recent call last):
     vi.errors.DataError: x.npz is not a zip file: 'no directory'

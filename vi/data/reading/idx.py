@@ -46,5 +46,5 @@ def read_idx(contents: Contents) -> UInt8[Tensor, "*shape"]:
 def _damaged(contents: Contents, reason: str) -> DataError:
     return DataError(
         f"{contents.path} is not an idx file of bytes: {reason}",
-        hint="put the original file in its place",
+        hint="replace it by the original file",
     )

@@ -41,7 +41,7 @@ def read_npz(contents: Contents) -> dict[str, np.ndarray]:
         DataError: The file is truncated or damaged, is not an .npz, contains Python objects, or
             unpacks to more than its size can explain.
     """
-    hint = "write it anew with numpy.savez(path, x=array); arrays of objects are refused"
+    hint = "save it again with numpy.savez(path, x=array); arrays of objects are refused"
     if not contents.data.startswith((_NPY, _ZIP)):
         refuse_other(contents, (_NPY, _ZIP))
     with foreign(contents.path, "a readable .npz file of plain arrays", hint=hint):
@@ -77,7 +77,7 @@ def _check_members(path: Path, length: int, members: Sequence[zipfile.ZipInfo]) 
         _check_member(member, length)
     names = {member.filename for member in members}
     if len(names) < len(members):
-        raise ValueError("two of its members have one name")
+        raise ValueError("two of its members have the same name")
     require_bounded(path, length, sum(member.file_size for member in members))
 
 
@@ -143,7 +143,7 @@ def _header(stream: io.BufferedIOBase) -> _Header:
     text = stream.read(min(length, _LONGEST_HEADER)).decode("latin1")
     found = [entry.findall(text) for entry in _ENTRIES]
     if len(text) != length or any(len(values) != 1 for values in found):
-        raise ValueError(f"no plain array has the header {shortened(text, 60)!r}")
+        raise ValueError(f"this is not the header of a plain array: {shortened(text, 60)!r}")
     (descr,), (fortran,), (shape,) = found
     sizes = tuple(int(size.rstrip("L")) for size in shape.replace(" ", "").split(",") if size)
     return _Header(_dtype(descr), sizes, "F" if fortran == "True" else "C")

@@ -40,7 +40,7 @@ def decode(contents: Contents, mode: str, size: int | None = None) -> UInt8[np.n
             bytes can explain, or more than eight bits per channel.
     """
     refuse_other(contents, _MAGIC)
-    hint = "remove the file or write it anew as png or jpg"
+    hint = "remove the file, or save it again as png or jpg"
     with warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         with foreign(contents.path, "a readable picture", hint=hint):
@@ -55,7 +55,7 @@ def _opened(contents: Contents) -> Image.Image:
     try:
         return Image.open(io.BytesIO(contents.data), formats=_FORMATS)
     except UnidentifiedImageError as error:
-        raise ValueError("it is no whole png, jpg, bmp or tif file") from error
+        raise ValueError("it is not a complete png, jpg, bmp or tif file") from error
 
 
 def _check_sums(contents: Contents) -> None:

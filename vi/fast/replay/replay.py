@@ -61,7 +61,7 @@ class ReplayedSteps:
     """Takes steps by replaying a recorded step.
 
     A recording is valid for one batch size and for the learning rates at its time. If a step
-    cannot be recorded, one warning is issued and every step is computed anew.
+    cannot be recorded, a single warning is issued and every step is computed as usual.
 
     Args:
         inputs: Turns a block of indices into tensors; not recorded.
