@@ -114,7 +114,9 @@ def test_an_epoch_of_exact_em_is_one_iteration(kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_exact_em_never_lowers_its_objective(kind):
-    """N11: log p(x) + log p(theta) over 100 iterations, computed apart: a fall <= 1e-9 relative.
+    """log p(x) + log p(theta), computed separately, never drops by more than 1e-9 relative.
+
+    100 iterations.
 
     Caught: the objective watched without the prior, which raised a false alarm for gmm_prior.
     """
@@ -187,7 +189,7 @@ def test_hard_em_of_kmeans_is_lloyds_algorithm():
 
 @pytest.mark.parametrize("kind", MIXTURES)
 def test_hard_em_never_lowers_the_classification_likelihood(kind):
-    """N11: sum_n max_z log p(x_n, z) + log p(theta) over 30 iterations, computed apart.
+    """sum_n max_z log p(x_n, z) + log p(theta), computed separately, over 30 iterations.
 
     Caught: soft responsibilities.
     """
@@ -207,10 +209,10 @@ def test_hard_em_never_lowers_the_classification_likelihood(kind):
 @torch.no_grad()
 @pytest.mark.parametrize("kind", KINDS)
 def test_incremental_em_never_lowers_the_free_energy(kind):
-    """N11: sum over batches of F(q_b, theta) + log p(theta) after every step of 15 epochs.
+    """sum over batches of F(q_b, theta) + log p(theta), after every step of 15 epochs.
 
-    q_b is the posterior at the theta that its batch last saw, and F comes from the statistics of
-    each batch anew. Caught: the new part of a batch added without its old one taken away.
+    q_b is the posterior at the theta of the batch's last visit, and F is computed anew from the
+    statistics of each batch. Caught: the new part of a batch added without its old one subtracted.
     """
     (model, x), scheme = start(kind), vi.IncrementalEM(tolerance=0.0)
     seen = [Batch(x[i], {}, i) for i in torch.arange(N).split(13)]

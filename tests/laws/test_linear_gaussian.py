@@ -37,9 +37,9 @@ def test_posterior_is_the_conditional_of_the_joint_gaussian(make_model):
 
 
 def test_evidence_is_elbo_plus_gap(make_model, make_elbo):
-    """N1, over sigma points: at most 1e-10.
+    """log p(x) = ELBO + KL(q || p(z|x)) over sigma points: at most 1e-10.
 
-    Caught: mu not taken off x, Psi^-1/2 in place of Psi^-1 in M, a KL without its Z.
+    Caught: mu not subtracted from x; Psi^-1/2 in place of Psi^-1 in M; a KL without its Z.
     """
     model, q = make_model(), random_q()
     x = model.sample(N)
@@ -55,7 +55,7 @@ def test_evidence_is_elbo_plus_gap(make_model, make_elbo):
 def test_log_weights_of_the_exact_posterior_are_the_evidence(
     make_model, make_log_weight_bound, num_samples
 ):
-    """N2: pointwise, with the real generator: at most 1e-10.
+    """With the exact q every bound of log-weights is log p(x) pointwise, on random draws: 1e-10.
 
     Caught: a covariance twice too wide.
     """
@@ -66,7 +66,7 @@ def test_log_weights_of_the_exact_posterior_are_the_evidence(
 
 
 def test_closed_forms_of_the_exact_posterior_are_the_evidence(make_model, make_elbo):
-    """N2 in expectation, over sigma points: at most 1e-10."""
+    """With the exact q every form of the ELBO is log p(x) over sigma points: at most 1e-10."""
     model = make_model()
     x = model.sample(N)
     exact = model.posterior(x)

@@ -228,10 +228,10 @@ def test_a_refined_inference_refines_when_it_is_asked(make_refinement, vae, x):
 )
 @pytest.mark.parametrize("make", [vi.ELBO, vi.IWAE])
 def test_the_gradient_goes_through_every_step(vae, x, make, refinement):
-    """N9: encoder and decoder by central differences of the bound at lambda_T, noise fixed: 1e-7.
+    """Gradients of encoder and decoder agree with central differences at lambda_T: 1e-7.
 
-    In eight directions, each of which moves all parameters; lambda climbs the ELBO, whatever the
-    bound is.
+    The noise is fixed. In eight directions, each of which moves all parameters; lambda climbs the
+    ELBO for every bound.
 
     Caught: the bound climbed by lambda; a detached lambda_0; a detached velocity; first
     derivatives without a graph.
