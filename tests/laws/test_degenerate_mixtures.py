@@ -1,4 +1,4 @@
-"""Mixtures of data that determine too little, or are far away or constant; and what is refused."""
+"""Mixtures of data that are too few, constant or far from 0, and the errors that they raise."""
 
 import pytest
 import torch
@@ -38,7 +38,7 @@ def test_pseudo_data_are_added_to_the_data(make, rate):
 
 
 def test_a_bit_that_is_never_one_stays_finite():
-    """Without prior its probability is kept at 1e-12. Caught: log 0."""
+    """Without a prior the probability of such a bit stays at 1e-12. Caught: log 0."""
     x = torch.cat([bits(), torch.zeros(N, 1)], 1)
     model = BernoulliMixture((D + 1,), C, prior_count=0.0)
     model.initialize(x)
@@ -47,7 +47,7 @@ def test_a_bit_that_is_never_one_stays_finite():
 
 
 def test_far_from_zero_nothing_is_lost():
-    """Data moved by 1e6: the scales agree to 1e-6 relative. Caught: moments about 0."""
+    """With data moved by 1e6 the scales agree to 1e-6 relative. Caught: moments about 0."""
     x = reals()
     scales = []
     for shift in (0.0, 1e6):
@@ -61,7 +61,7 @@ def test_far_from_zero_nothing_is_lost():
 
 
 def test_units_do_not_matter():
-    """Dimensions in units of 1e-9 and 1e9: the same responsibilities, at most 1e-9.
+    """Dimensions in units of 1e-9 and 1e9 give the same responsibilities: at most 1e-9.
 
     Caught: eigenvalues that are not measured in the variance of the data.
     """
@@ -80,7 +80,7 @@ def _thirds():
 
 
 def test_a_constant_dimension_needs_the_floor_or_the_prior():
-    """Without both it is refused, with the numbers; with either it works.
+    """Without either it is an error that states the numbers; with one of them it works.
 
     Caught: a prior or a floor that is 0 where the data are constant.
     """
@@ -102,7 +102,7 @@ def test_a_constant_dimension_needs_the_floor_or_the_prior():
 
 
 def test_an_empty_component_needs_the_prior():
-    """Without one it is refused and nothing is set; with the hint it keeps its place.
+    """Without a prior it is an error that changes nothing; with the hint the component stays.
 
     Caught: 0 / 0 as the centre.
     """
@@ -140,7 +140,10 @@ def test_an_empty_component_of_counts_needs_the_prior(make):
 
 @pytest.mark.parametrize("size", [N + 1, 6])
 def test_more_components_than_data(size):
-    """Caught: two components at one point, which stay equal for ever."""
+    """More components than data are an error.
+
+    Caught: two components at one point, equal for ever.
+    """
     x = torch.eye(5)[torch.arange(N) % 5]
     with pytest.raises(vi.DataError, match=f"{size} components are more than the") as told:
         GMM((5,), size, Diagonal(prior_count=1.0)).initialize(x)
@@ -148,7 +151,7 @@ def test_more_components_than_data(size):
 
 
 def test_counts_and_bits_are_checked_before_training():
-    """Through ``likelihood_head``, by the guard of every run."""
+    """The guard of every run checks them through ``likelihood_head``."""
     x = reals()
     data = LoadedData(train=Values(x), val=None, test=Values(x), shape=(D,))
     settings = TrainerSettings()

@@ -1,4 +1,4 @@
-"""Exact mixtures: evidence by enumeration, M-steps that are maxima, and EM that never falls."""
+"""Exact mixtures: evidence by enumeration, M-steps that are maxima, EM that never decreases."""
 
 import copy
 import itertools
@@ -46,23 +46,23 @@ KINDS = {
 
 @cache
 def started(kind):
-    """A mixture at its start, and data: the same for all tests, and no random state of theirs."""
+    """A mixture at its start and data, the same for all tests, whatever their random state."""
     with torch.random.fork_rng(devices=[]):
         model, x = KINDS[kind]()
-        model.restarts = 1  # of several the best would leave EM little to do
+        model.restarts = 1  # the best of several starts would leave EM little to do
         model.initialize(x)
     return model, x
 
 
 @pytest.fixture(params=list(KINDS))
 def start(request):
-    """A mixture at its start, which is the test's own, and data."""
+    """A copy of the mixture at its start for one test, and data."""
     model, x = started(request.param)
     return copy.deepcopy(model), x.clone()
 
 
 def reference(model):
-    """The same mixture made of torch's distributions."""
+    """Return the same mixture made of torch's distributions."""
     match model:
         case GMM():
             components = MultivariateNormal(model.loc, scale_tril=scale_tril(model))
@@ -76,7 +76,10 @@ def reference(model):
 
 
 def test_evidence_is_that_of_torch(start):
-    """At most 1e-11 relative. Caught: a forgotten log pi, 2 log |L| without the 2."""
+    """log p(x) is torch's: at most 1e-11 relative.
+
+    Caught: a forgotten log pi; 2 log |L| without the 2.
+    """
     model, x = start
     expected = reference(model).log_prob(x)
     assert (model.log_evidence(x) / expected - 1).abs().max() <= 1e-11
@@ -96,9 +99,9 @@ def test_evidence_sums_the_joint_over_the_support(start):
 
 
 def test_free_energy_of_the_posterior_is_the_evidence(start):
-    """Energy + entropy, from the statistics alone: at most 1e-10 nats per datum.
+    """Energy + entropy, from the statistics alone, is log p(x): at most 1e-10 nats per datum.
 
-    Caught: N D log 2 pi of one component only, the scatter about the old centre.
+    Caught: N D log 2 pi of one component only; the scatter about the old centre.
     """
     model, x = start
     model.m_step(model.e_step(x))  # centres that are not means of these responsibilities
@@ -118,9 +121,10 @@ def test_bounds_are_the_evidence(start, bound):
 
 
 def test_the_m_step_is_a_stationary_point(start):
-    """Of energy + log prior: |gradient| per datum at most 1e-8, and no step aside is better.
+    """The M-step maximises energy + log prior: |gradient| per datum at most 1e-8.
 
-    Caught: N_c + n_0 - 1 in place of N_c + n_0, the scatter about the origin, S_0 without n_0.
+    No random step away from it is better. Caught: N_c + n_0 - 1 in place of N_c + n_0; the scatter
+    about the origin; S_0 without n_0.
     """
     model, x = start
     statistics = model.e_step(x)
@@ -140,7 +144,7 @@ def test_the_m_step_is_a_stationary_point(start):
 def test_em_never_falls(start):
     """log p(x) + log p(theta) over 100 iterations of EM: a drop of at most 1e-9 relative.
 
-    Caught: M-step without the prior that log_prior counts, a tied scatter divided by N_c.
+    Caught: an M-step without the prior that log_prior counts; a tied scatter divided by N_c.
     """
     model, x = start
     values = [em_iteration(model, x) for _ in range(100)]
@@ -150,7 +154,10 @@ def test_em_never_falls(start):
 
 
 def test_statistics_add_up(start):
-    """Over batches of 7: at most 1e-12 relative. Caught: a mean in place of a sum."""
+    """Statistics of batches of 7 add up to the whole: at most 1e-12 relative.
+
+    Caught: a mean in place of a sum.
+    """
     model, x = start[0], start[1][:60]
     whole = model.e_step(x)
     first, *others = (model.e_step(rows) for rows in x.split(7))
@@ -161,7 +168,7 @@ def test_statistics_add_up(start):
 
 
 def test_statistics_hold_no_graph(start):
-    """Caught: sums that keep every batch alive."""
+    """Statistics have no autograd graph. Caught: sums that keep every batch alive."""
     model, x = start
     assert not any(v.requires_grad for v in model.e_step(x).sums.values())
 
@@ -176,7 +183,7 @@ def test_reconstruction_is_the_mean_under_the_posterior(start):
 
 
 def test_samples_have_the_moments_of_the_mixture(start):
-    """100 000 draws, seed 0: the means of x, x^2 and x_i x_j of neighbours within 5 s.e.
+    """The means of x, x^2 and x_i x_j of adjacent entries over 100 000 draws, seed 0: 5 s.e.
 
     12 per kind: fails by chance once in 140 000. Caught: noise coloured with L' in place of L.
     """
@@ -192,7 +199,7 @@ def test_samples_have_the_moments_of_the_mixture(start):
 
 
 def _neighbours(model):
-    """E[x_d x_(d-1)], (D,), with x_(-1) the last."""
+    """Return E[x_d x_(d-1)], (D,), with x_(-1) the last."""
     loc, weights = model.component_means(), model.log_weights().exp()
     product = loc * loc.roll(1, 1)
     if isinstance(model, GMM):
@@ -202,7 +209,7 @@ def _neighbours(model):
 
 
 def test_gradient_ascent_climbs(start):
-    """Gradient schemes can train a mixture too. Caught: a detached covariance."""
+    """Gradient schemes can train a mixture. Caught: a detached covariance."""
     model, x = start
     before = model.log_evidence(x).mean()
     optimizer = torch.optim.Adam(model.parameters(), 0.02)
@@ -216,7 +223,7 @@ def test_gradient_ascent_climbs(start):
 
 
 def test_saving_and_loading_keeps_every_bit(start, tmp_path):
-    """Caught: an origin or a fixed weight that is no buffer."""
+    """Loading restores every bit. Caught: an origin or a fixed weight that is not a buffer."""
     model, x = start
     again = vi.load(vi.save(model, tmp_path / "model"))
     assert torch.equal(again.log_evidence(x), model.log_evidence(x))
@@ -224,14 +231,20 @@ def test_saving_and_loading_keeps_every_bit(start, tmp_path):
 
 
 def test_data_in_single_precision_are_welcome(start):
-    """They are the same numbers in double precision: bit-equal. Caught: a forgotten cast."""
+    """float32 data give the results of the same numbers in float64, bit for bit.
+
+    Caught: a forgotten cast.
+    """
     model, x = start
     single = x.float()
     assert torch.equal(model.log_evidence(single), model.log_evidence(single.double()))
 
 
 def test_many_dimensions_are_summed_as_few():
-    """The two ways to the second moments agree: at most 1e-12. Caught: a last block left out."""
+    """The two ways to compute second moments agree: at most 1e-12.
+
+    Caught: a last block left out.
+    """
     x, r = torch.randn(1000, 40), torch.rand(1000, C).softmax(-1)
     few = Full().second_moment(x[:, :32], r)
     many = Full().second_moment(x, r)
@@ -239,5 +252,5 @@ def test_many_dimensions_are_summed_as_few():
 
 
 def test_images_are_flat():
-    """Caught: an event shape (2, 2) in place of (4,)."""
+    """Images are flattened. Caught: an event shape (2, 2) in place of (4,)."""
     assert GMM((2, 2), C, Full()).data_shape == (4,)

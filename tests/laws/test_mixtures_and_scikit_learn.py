@@ -1,4 +1,4 @@
-"""EM of mixtures takes the steps of scikit-learn; k-means is its limit."""
+"""EM of mixtures takes the steps of scikit-learn, and k-means is its limit."""
 
 import itertools
 from functools import cache
@@ -23,7 +23,7 @@ TYPES = {"full": "full", "tied": "tied", "diagonal": "diag", "spherical": "spher
 @pytest.mark.parametrize("option", list(TYPES))
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_em_takes_the_steps_of_scikit_learn(option):
-    """The mean log p(x) after 1, 2, .., 10 iterations from the same start: at most 1e-8.
+    """The mean log p(x) after 1, 2, .., 10 iterations from the same start equals its own: 1e-8.
 
     Caught: N_c - 1 for N_c; the mean of D variances for their sum.
     """
@@ -62,13 +62,13 @@ def _precisions(model, option):
 
 
 def hard(q):
-    """All mass on the likeliest component."""
+    """Put all mass on the most likely component."""
     return Delta(torch.nn.functional.one_hot(q.mean.argmax(-1), q.mean.shape[-1]).double())
 
 
 @cache
 def _kmeans_of(num_components):
-    """What the command line makes of it."""
+    """Return the configuration of k-means that the command line composes."""
     options = ["model=kmeans", f"num_components={num_components}"]
     return composed("train", options, Run)["model"]
 
@@ -82,7 +82,7 @@ def _kmeans(x, num_components):
 
 
 def test_hard_em_of_kmeans_is_kmeans():
-    """The inertia of scikit-learn from the same centres, and no iteration that raises it: 1e-10.
+    """From the same centres the inertia is scikit-learn's, and no iteration raises it: 1e-10.
 
     Caught: weights that are learned.
     """
@@ -99,7 +99,7 @@ def test_hard_em_of_kmeans_is_kmeans():
 
 
 def test_soft_em_of_a_small_scale_is_kmeans():
-    """From the centres of k-means EM goes less far the smaller s is, at last less than 1e-6.
+    """EM from the centres of k-means moves them less the smaller s is, finally less than 1e-6.
 
     Caught: a scale that is learned although it is given.
     """

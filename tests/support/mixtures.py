@@ -29,7 +29,7 @@ def objective(model, statistics):
 
 
 def em_iteration(model, x):
-    """The objective before the M-step."""
+    """Take an iteration of EM; return the objective before the M-step."""
     statistics = model.e_step(x)
     value = objective(model, statistics)
     model.m_step(statistics)
@@ -37,6 +37,6 @@ def em_iteration(model, x):
 
 
 def scale_tril(model):
-    """L, (C, D, D), column by column."""
+    """Return L, (C, D, D), column by column."""
     columns = model.covariance.colour(torch.eye(D)[:, None]).expand(D, C, D)
     return columns.permute(1, 2, 0)
