@@ -181,6 +181,6 @@ def test_one_command_forgets_it(memory, capsys):
 )
 def test_what_is_no_plan_is_not_adopted(memory, told):
     chosen = Plans(pytest.fail)
-    with pytest.raises(CheckpointError, match="no plans of products"):
+    with pytest.raises(CheckpointError, match="plans of linear products are invalid"):
         chosen.adopt(told)
     assert chosen.state_dict() == {}

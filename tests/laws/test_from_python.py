@@ -315,5 +315,5 @@ def test_every_model_asks_for_recipes(make):
 
 @pytest.mark.parametrize("data", [None, BITS, "digits", [1, 2]])
 def test_what_is_no_data_set_cannot_be_trained_on(data):
-    with pytest.raises(ViError, match="no data set"):
+    with pytest.raises(ViError, match="not a data set"):
         inspect.unwrap(vi.fit)(_vae(), data)  # past the checks of types under pytest
