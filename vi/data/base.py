@@ -137,7 +137,7 @@ class Values(Split):
 
 
 class DynamicBits(Split):
-    """New random bits at every visit: x ~ Bernoulli(stored / levels), from torch's global seed.
+    """Fresh bits at every visit: x ~ Bernoulli(stored / levels), from the current random state.
 
     Args:
         stored: Grey levels as bytes, (N, *event).

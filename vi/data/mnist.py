@@ -90,7 +90,7 @@ def _items(images: Contents, labels: Contents | None) -> Items:
     if pictures.shape[1:] != (28, 28):
         raise DataError(
             f"{images.path} holds items of shape {tuple(pictures.shape[1:])}, expected (28, 28)",
-            hint="replace it by the original file",
+            hint="replace it with the original file",
         )
     return Items(pictures.unsqueeze(1), None if labels is None else read_idx(labels).long())
 

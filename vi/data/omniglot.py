@@ -61,7 +61,7 @@ class Omniglot(GreyImages):
 
     The data are read from the first of these that exists:
     ``omniglot/omniglot_28x28_derived.npz``, ``omniglot/omniglot_105x105_packed.npz`` and
-    torchvision's ``omniglot-py``; otherwise torchvision downloads them. From torchvision's files
+    torchvision's ``omniglot-py``; otherwise torchvision downloads them. From all but the first
     32,460 pictures are decoded at every load, which takes some seconds.
 
     Args:

@@ -46,6 +46,10 @@ _SIZE_OF = ("rows", "inputs", "outputs", "threads")
 class Plans:
     """The plans of the sizes met so far.
 
+    A plan is measured when a size is first met, and remembered on this machine for a week. Plans
+    are part of checkpoints, so that a resumed run uses the same kernels and computes the same
+    bits.
+
     Args:
         product: Computes a product in each of the ways.
     """
@@ -55,10 +59,14 @@ class Plans:
         self.by_size: dict[tuple[int, ...], Plan] = {}
 
     def of(self, rows: int, weight: Float[Tensor, "H D"]) -> Plan:
-        """Return the plan of a layer with this weight (H, D) for so many rows.
+        """Return the plan of a layer with this weight for so many rows.
 
         It is the one measured on this machine within the last week, or else is measured now. Small
         products are left to torch.
+
+        Args:
+            rows: Number of rows of the input.
+            weight: The weight of the layer, (H, D).
         """
         if rows * weight.numel() < SMALL:
             return Plan()

@@ -111,6 +111,13 @@ def in_class(
 
     Args:
         others: Triples of a module, a class, and class attributes.
+
+    >>> layer = nn.Linear(2, 3)
+    >>> with in_class(swaps(Kernels(), [layer])):
+    ...     isinstance(layer, Swapped), type(layer).__name__
+    (True, 'Linear')
+    >>> isinstance(layer, Swapped)
+    False
     """
     made: dict[Any, type[nn.Module]] = {}
     before: list[tuple[nn.Module, type[nn.Module], type[nn.Module]]] = []

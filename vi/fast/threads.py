@@ -47,6 +47,10 @@ def threads(
 
     Yields:
         The number of threads.
+
+    >>> with threads(None, nn.Linear(2, 3), batch_size=8) as number:
+    ...     number
+    1
     """
     before = torch.get_num_threads()
     if number is None:

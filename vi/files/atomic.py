@@ -56,6 +56,13 @@ def write_atomically(
 def append(path: Path, content: bytes) -> None:
     """Append bytes to a file, which is created if missing.
 
+    In contrast to ``write_atomically``, only a part of the bytes may be written if the process is
+    killed.
+
+    Args:
+        path: The file.
+        content: The bytes; nothing is done if there are none.
+
     Raises:
         RunDirectoryError: The disk is full or the folder cannot be written.
     """

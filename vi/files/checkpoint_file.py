@@ -72,7 +72,10 @@ def fault(content: bytes) -> str | None:
 
 
 def is_sealed(path: Path) -> bool:
-    """Whether a file has a checksum; files of older versions have none."""
+    """Whether a file has a checksum; files of older versions have none.
+
+    Only the end of the file is read, so that this is fast for large files.
+    """
     with path.open("rb") as file:
         file.seek(-min(_TAIL, path.stat().st_size), io.SEEK_END)
         return file.read().startswith(_COMMENT)
@@ -134,7 +137,12 @@ def _damaged(path: Path, wrong: str) -> CheckpointError:
 
 
 def newest_good(folder: Path, but: Path) -> Path | None:
-    """Return the most recent file of a folder whose checksum is right, or None."""
+    """Return the most recent file of a folder whose checksum is right, or None.
+
+    Args:
+        folder: A folder of checkpoints.
+        but: A file that is not considered.
+    """
     others = [path for path in folder.glob("*.ckpt") if path.is_file() and path.name != but.name]
     for path in sorted(others, key=lambda path: path.stat().st_mtime, reverse=True):
         if is_sealed(path) and fault(path.read_bytes()) is None:

@@ -10,6 +10,10 @@ def require_checkpoint(path: str | Path) -> None:
 
     Raises:
         CheckpointError: There is no file at the path.
+
+    >>> require_checkpoint("nowhere.ckpt")
+    Traceback (most recent call last):
+    vi.errors.CheckpointError: there is no checkpoint nowhere.ckpt
     """
     if not Path(path).is_file():
         raise CheckpointError(

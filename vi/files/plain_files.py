@@ -105,6 +105,11 @@ def check_yaml(text: str) -> None:
 
     Raises:
         Unreadable: One of these holds.
+
+    >>> check_yaml("a: [1, 2]")
+    >>> check_yaml("a: &loop [*loop]")
+    Traceback (most recent call last):
+    vi.files.plain_files.Unreadable: unpacks to more than 100000 values
     """
     if len(text) > _YAML_BYTES:
         raise Unreadable(f"is larger than {_YAML_BYTES} bytes")

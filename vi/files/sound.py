@@ -29,6 +29,10 @@ def require_sound_weights(
 
     Raises:
         CheckpointError: A type differs or a value is NaN; the message names the first such tensor.
+
+    >>> require_sound_weights({"w": torch.ones(1)}, {"w": torch.tensor([torch.nan])}, Path("a"))
+    Traceback (most recent call last):
+    vi.errors.CheckpointError: a: 1 NaN values in w
     """
     precisions: dict[torch.dtype, torch.dtype] = {}
     for name, tensor in ours.items():

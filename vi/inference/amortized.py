@@ -42,9 +42,9 @@ class Amortized(Headed):
         """Return lambda = encoder(x), (B, *P), in the encoder's precision.
 
         Args:
-            model: Standardises x for the encoder.
+            model: Prepares x for the encoder.
             x: Data (B, *event).
-            context: What the model conditions on, (B, C); concatenated by the encoder.
+            context: What the model conditions on, (B, C); a further input of the encoder.
             observed: False where x is missing; the encoder reads 0 there.
             **given: Ignored.
         """

@@ -75,7 +75,7 @@ class ObjectiveMonitor:
             raise NumericsError(
                 f"the objective fell from {before / count:.10g} to {objective / count:.10g} nats "
                 f"per datum {where}",
-                hint="data and batches must be the same in every epoch; otherwise please report it",
+                hint="data and batches must be the same in every epoch; else please report it",
             )
 
     def state_dict(self) -> dict[str, float | None]:

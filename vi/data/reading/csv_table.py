@@ -98,7 +98,7 @@ class Table:
             hint = f"{hint}; or {others}" if hint else others
         raise DataError(
             f"column {name!r} of {self.path} is not numeric: {self._cell(name, row)}",
-            hint=hint or "a table of numbers is needed; replace the text by numbers",
+            hint=hint or "a table of numbers is needed; replace the text with numbers",
         )
 
     def _refuse_infinite(self, name: str, rows: np.ndarray) -> NoReturn:

@@ -46,5 +46,5 @@ def read_idx(contents: Contents) -> UInt8[Tensor, "*shape"]:
 def _damaged(contents: Contents, reason: str) -> DataError:
     return DataError(
         f"{contents.path} is not an idx file of bytes: {reason}",
-        hint="replace it by the original file",
+        hint="replace it with the original file",
     )

@@ -86,6 +86,6 @@ def _blocks(path: Path, raw: bytes) -> Iterator[bytes]:
 
 def _next(path: Path, source: gzip.GzipFile) -> bytes:
     """Return the next block."""
-    hint = "the file is truncated or damaged; replace it by a good copy"
+    hint = "the file is truncated or damaged; replace it with a good copy"
     with foreign(path, "a complete .gz file and cannot be unzipped", hint=hint):
         return source.read(_BLOCK)

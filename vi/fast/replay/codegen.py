@@ -43,8 +43,8 @@ def straight_line(
     tensors that the function returns are new in every call. Other tensors are freed after their
     last use. For z = x w + b the function reads, apart from its names,
 
-        def replay(t1, w, b, x):
-            mul(x, w, out=t1)
+        def replay(w, b, t1, x):
+            mul(x, w, out=t1); del x
             z = add(t1, b)
             return [z]
 
