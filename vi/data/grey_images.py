@@ -14,7 +14,7 @@ class GreyImages(DataSet):
     An implementer writes ``read``; binarisation, hidden pixels, contexts and facts come for free.
 
     Args:
-        binarize: ``dynamic`` draws training bits anew at every visit and evaluation bits once,
+        binarize: ``dynamic`` draws training bits at every visit and evaluation bits once,
             ``static`` draws all bits once, the same for every run, ``none`` keeps x in [0, 1].
         hidden: The fraction of the pixels of every split that is hidden at random, a function of
             (split_seed, split, datum): the model trains without them, ``python -m vi impute``

@@ -43,7 +43,7 @@ class ImageFolder(GreyImages):
         ConfigurationError: The fractions leave nothing to train on, ``size`` is not in 1 .. 8192,
             or ``hidden`` is not in [0, 1).
         DataError: There is no such folder, no picture, one that cannot be read, or one of another
-            size; memory does not hold them; labels are asked for and a picture is in no subfolder.
+            size; they do not fit into memory; or a picture has no label as it is in no subfolder.
     """
 
     def __init__(

@@ -89,7 +89,7 @@ def moon(t: Float64[Tensor, " N"], labels: Int64[Tensor, " N"]) -> Float64[Tenso
 
 
 def _quadrature(arcs: int) -> tuple[Tensor, Tensor]:
-    """Return nodes in (0, pi) of so many equal arcs, and weights with sum 1."""
+    """Return nodes in (0, pi) on this number of equal arcs, and weights with sum 1."""
     x, weights = (torch.from_numpy(a) for a in np.polynomial.legendre.leggauss(_NODES))
     t = torch.arange(arcs)[:, None] + (x + 1) / 2
     return math.pi / arcs * t.flatten(), weights.repeat(arcs) / (2 * arcs)

@@ -59,7 +59,7 @@ class Plans:
         self.by_size: dict[tuple[int, ...], Plan] = {}
 
     def of(self, rows: int, weight: Float[Tensor, "H D"]) -> Plan:
-        """Return the plan of a layer with this weight for so many rows.
+        """Return the plan of a layer with this weight for this number of rows.
 
         It is the one measured on this machine within the last week, or else is measured now. Small
         products are left to torch.

@@ -133,7 +133,7 @@ def checked_yaml_text(path: Path) -> str:
 
 
 class _Sizes:
-    """Counts the values that a yaml text stands for, event by event."""
+    """Counts the values of a yaml text with all aliases expanded, event by event."""
 
     def __init__(self) -> None:
         self.open: list[tuple[str | None, int]] = []  # anchor, and the values within so far

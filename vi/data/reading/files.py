@@ -29,7 +29,7 @@ class KnownFile:
 
     @property
     def published(self) -> str:
-        """Name and sha256, for somebody who has to find the file."""
+        """Name and sha256, for messages about a file that must be found by hand."""
         zipped = " or its .gz" if self.sha256_gz else ""
         return f"{Path(self.name).name} (sha256 {self.sha256}){zipped}"
 

@@ -21,7 +21,7 @@ def available() -> int:
 
 
 def fits(size: int) -> bool:
-    """Whether so many bytes can be allocated.
+    """Whether this number of bytes can be allocated.
 
     >>> fits(1000), fits(2**80)
     (True, False)

@@ -119,7 +119,7 @@ class _Header(NamedTuple):
 
 
 def _read_array(stream: io.BufferedIOBase, length: int) -> np.ndarray:
-    """Read the array of a .npy file of so many bytes."""
+    """Read the array of a .npy file of this length in bytes."""
     header = _header(stream)
     if header.size != length - stream.tell():
         raise ValueError(

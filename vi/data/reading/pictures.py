@@ -17,7 +17,7 @@ from vi.errors import DataError
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 LARGEST = 8192  # largest height and width to which pictures are resized
 
-# Pillow reads more formats; one of them, EPS, is a program that it lets another program run.
+# Pillow reads more formats. One of them, EPS, is a program, which Pillow passes to Ghostscript.
 _FORMATS = ("PNG", "JPEG", "BMP", "TIFF")
 _MAGIC = (b"\x89PNG", b"\xff\xd8\xff")
 _SMALL = 1 << 22  # number of pixels that any file may have

@@ -10,7 +10,7 @@ from vi.data.reading.memory import gigabytes, require_memory
 from vi.errors import DataError
 
 GZIP_MAGIC = b"\x1f\x8b"
-DEFLATE_RATIO = 1032  # a byte of a DEFLATE stream gives at most so many (zlib's documentation)
+DEFLATE_RATIO = 1032  # largest number of bytes from one of DEFLATE (zlib technical details)
 MOST_RATIO = 250  # counts of 13 488 genes in worm neurons, as int64, unpack to 200 times the size
 ALWAYS = 1 << 28  # bytes to which any file may unpack
 _BLOCK = 1 << 20
@@ -65,7 +65,7 @@ def gunzip(path: Path, raw: bytes) -> bytes:
 
 
 def _taken(path: Path, raw: bytes, most: int) -> bytes | None:
-    """Return the content if it has at most so many bytes, else None."""
+    """Return the content if it has at most this number of bytes, else None."""
     content = io.BytesIO()
     for block in _blocks(path, raw):
         if content.tell() + len(block) > most:

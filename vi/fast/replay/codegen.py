@@ -14,7 +14,7 @@ _ELEMENTWISE = {torch.Tag.pointwise, getattr(torch.Tag, "reduction", torch.Tag.p
 
 @dataclass(frozen=True)
 class Operation:
-    """What the compiler knows of a recorded operation.
+    """A recorded operation, with what the compiler needs to repeat it.
 
     Args:
         call: The function that performs it.
@@ -90,7 +90,7 @@ def straight_line(
 
 
 def _operation(node: fx.Node) -> Operation:
-    """Return what is known of the operation of a node."""
+    """Return the operation of a node."""
     return node.meta["operation"]
 
 
