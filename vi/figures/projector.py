@@ -15,6 +15,7 @@ from vi.figures.grid import image_grid
 from vi.files.atomic import write_atomically
 
 _SIDE = 64  # pixels of an image, at most
+_AXES = 3  # TensorBoard draws nothing of points that have fewer; zeros stand for the others
 _FOLDER = "projector"
 _CONFIG = "projector_config.pbtxt"  # the name that TensorBoard looks for beside the curves
 
@@ -37,7 +38,7 @@ def save_projector(
         RunDirectoryError: The disk is full or the folder cannot be written.
     """
     places = {"tensor_path": "encodings.tsv", "metadata_path": "metadata.tsv"}
-    rows = points.tolist()
+    rows = functional.pad(points, (0, max(0, _AXES - points.shape[1]))).tolist()
     _write_table(folder / _FOLDER / places["tensor_path"], rows)
     labels = zip(*(column.tolist() for column in columns.values()), strict=True)
     _write_table(folder / _FOLDER / places["metadata_path"], [list(columns), *labels])
