@@ -7,7 +7,7 @@ a file runs no code of its author.
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from vi.config.registry import item_group, option_of, target_of
+from vi.config.registry import NAMED, item_group, option_of, target_of
 from vi.config.schema import parameters
 from vi.errors import ConfigurationError
 from vi.options import Configurable
@@ -30,18 +30,30 @@ def to_config(group: str, part: Any, plugins: Iterable[str] = ()) -> dict[str, A
     """
     if not isinstance(part, Configurable) and not hasattr(part, "parameters"):
         raise ConfigurationError(
-            f"{group} is {part!r}, which cannot be saved by name",
-            hint="only parts that are options (a class with a yaml) can be saved by name",
+            f"the {group} is {part!r}, which has no option's name to be saved by", hint=NAMED
         )
+    option = option_of(group, type(part), plugins)
     arguments = part.arguments if isinstance(part, Configurable) else _attributes(part)
-    return {"option": option_of(group, type(part), plugins)} | {
+    return {"option": option} | {
         name: _plain(name, value, plugins) for name, value in arguments.items()
     }
 
 
 def _attributes(module: Any) -> dict[str, Any]:
-    """Return the arguments of a module of torch.nn, which stores them as attributes."""
-    return {k: getattr(module, k) for k in parameters(type(module)) if hasattr(module, k)}
+    """The arguments of a module that is no option of vi, which keeps them as attributes.
+
+    Raises:
+        ConfigurationError: A module of a plugin does not keep one of them.
+    """
+    cls = type(module)
+    lost = [name for name in parameters(cls) if not hasattr(module, name)]
+    if lost and not cls.__module__.startswith("torch."):
+        raise ConfigurationError(
+            f"{cls.__name__} does not keep its argument {lost[0]}, so it cannot be made again",
+            hint=f"write self.{lost[0]} = {lost[0]} in its __init__, or derive it from "
+            "vi.options.Configurable as well, which keeps all",
+        )
+    return {k: getattr(module, k) for k in parameters(cls) if k not in lost}
 
 
 def _plain(name: str, value: Any, plugins: Iterable[str]) -> Any:

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 import vi
-from vi.config.run import ROLES
+from vi.config.run import FINISHED, ROLES
 from vi.config.schema import did_you_mean
 from vi.errors import ConfigurationError
 from vi.startup import startup
@@ -22,6 +22,11 @@ from vi.startup import startup
 _ALLOWED = ("vi.", "torch.optim.", "torch.nn.modules.", "lightning.pytorch.")
 _WRITTEN = ("vi.", "torch.optim.", "torch.nn.", "lightning.pytorch.")
 _NAME = re.compile(r"[a-z0-9_]+")
+NAMED = (
+    "python -m vi new writes a plugin package whose yaml names a class of yours, and "
+    "plugins=[package] takes it"
+)
+"""What to do about a part that has no name."""
 
 
 def config_dir() -> Path:
@@ -92,8 +97,7 @@ def option_of(group: str, cls: type, plugins: Iterable[str] = ()) -> str:
         if target.rpartition(".")[2] == cls.__name__ and _locate(target) is cls:
             return name
     raise ConfigurationError(
-        f"{cls.__module__}.{cls.__qualname__} is not an option of the group {group}",
-        hint=f"add configs/{group}/<name>.yaml with its _target_, in this package or in a plugin",
+        f"the {group} is a {cls.__module__}.{cls.__qualname__}, which no option names", hint=NAMED
     )
 
 
@@ -129,7 +133,7 @@ def resolve(target: str, group: str, plugins: Iterable[str] = ()) -> type:
     if (
         not inspect.isclass(found)
         or not f"{found.__module__}.".startswith(_ALLOWED + own)
-        or not issubclass(found, role)
+        or not (issubclass(found, role) or _is_finished(found, group, own))
     ):
         raise ConfigurationError(
             f"{group}._target_={target} is refused: it is not a {role.__name__} of vi, torch.optim"
@@ -138,6 +142,13 @@ def resolve(target: str, group: str, plugins: Iterable[str] = ()) -> type:
             "to use your own package, add it to plugins=[...]",
         )
     return found
+
+
+def _is_finished(found: type, group: str, own: tuple[str, ...]) -> bool:
+    """Whether it is a module of a plugin that may stand where a recipe of one does."""
+    finished = FINISHED.get(group)
+    ours = bool(own) and f"{found.__module__}.".startswith(own)
+    return finished is not None and ours and issubclass(found, _locate(finished))
 
 
 def role_of(group: str) -> type:

@@ -7,15 +7,11 @@ Part = dict[str, Any]
 """A node: ``_target_`` and plain values."""
 
 
-def _group(role: str, *, of_model: bool = False, several: bool = False) -> Any:
-    """Declare a group with its base class.
-
-    Args:
-        role: Dotted path of the base class of its options.
-        of_model: Whether its part belongs to a model, which may have no place for it.
-        several: Whether a run may have several parts of it, by name.
-    """
-    return field(metadata={"role": role, "of_model": of_model, "several": several})
+def _group(
+    role: str, *, of_model: bool = False, several: bool = False, finished: str | None = None
+) -> Any:
+    said = {"role": role, "of_model": of_model, "several": several, "finished": finished}
+    return field(metadata=said)
 
 
 def _suggested() -> Any:
@@ -33,8 +29,8 @@ class Run:
     """
 
     model: Part = _group("vi.models.base.LatentVariableModel")
-    encoder: Part = _group("vi.networks.base.Network", of_model=True)
-    decoder: Part = _group("vi.networks.base.Network", of_model=True)
+    encoder: Part = _group("vi.networks.base.Network", of_model=True, finished="torch.nn.Module")
+    decoder: Part = _group("vi.networks.base.Network", of_model=True, finished="torch.nn.Module")
     posterior: Part = _group("vi.distributions.conditional.ConditionalDistribution", of_model=True)
     prior: Part = _group("vi.distributions.prior.Prior", of_model=True)
     likelihood: Part = _group(
@@ -81,7 +77,9 @@ ROLES: dict[str, str] = {name: group["role"] for name, group in _GROUPS.items()}
     "flow": "vi.distributions.flow.FlowRecipe",
     "normalization": "vi.networks.normalization.Normalization",
 }
-"""The base class of the options of each group, as a dotted path."""
+"""By group, the class that every option of it is a subclass of."""
+FINISHED = {name: group["finished"] for name, group in _GROUPS.items() if group["finished"]}
+"""By group of recipes, the class of what they make, which a plugin may give finished."""
 OF_MODELS = frozenset(name for name, group in _GROUPS.items() if group["of_model"])
 """Groups of parts that a model may take, or for which it may have no place."""
 SETS = frozenset(name for name, group in _GROUPS.items() if group["several"])

@@ -9,7 +9,7 @@ from torch.distributions import Distribution
 from vi.distributions.conditional import ConditionalDistribution
 from vi.distributions.prior import Prior
 from vi.distributions.stratified import StratifiedMixture
-from vi.errors import require_positive
+from vi.errors import ConfigurationError, require_positive
 from vi.inference.amortized import bring_within_reach, some
 from vi.inference.base import Generative
 from vi.inference.headed import Headed
@@ -29,7 +29,7 @@ class Ensemble(Headed):
         num_encoders: M.
 
     Raises:
-        ConfigurationError: ``num_encoders`` is not positive.
+        ConfigurationError: No encoders, or a finished one.
 
     Reference: Kviman, Molen, Hotti, Kurt, Elvira and Lagergren, 2023,
     https://arxiv.org/abs/2209.15514
@@ -50,6 +50,11 @@ class Ensemble(Headed):
     def set_up(self, model: Generative, prior: Prior | Distribution) -> None:
         """Check that q and p(z) have the same support and shape, and make the M encoders."""
         super().set_up(model, prior)
+        if isinstance(self.recipe, nn.Module):
+            raise ConfigurationError(
+                f"an ensemble makes its encoders, and was given one {type(self.recipe).__name__}",
+                hint="give what makes one: encoder=lambda in_shape, out_shape: MyModule()",
+            )
         self.encoder = nn.ModuleList(self.made(model) for _ in range(self.num_encoders))
 
     def parameters_of(

@@ -9,6 +9,7 @@ from vi.distributions.prior import Prior
 from vi.distributions.support import require_same_latent
 from vi.inference.base import Generative, Parametric
 from vi.networks.base import NetworkFactory, built
+from vi.networks.own import spelled
 
 
 class Headed(Parametric):
@@ -21,14 +22,18 @@ class Headed(Parametric):
     ``super().set_up``: by ``made``, or from ``recipe`` if they read more than x.
 
     Args:
-        encoder: Makes a network from the shapes of its input and output.
-        posterior: The head that maps lambda to q.
+        encoder: Makes a network, or is one.
+        posterior: The head that gives q.
     """
 
-    def __init__(self, encoder: NetworkFactory, posterior: ConditionalDistribution) -> None:
+    recipe: NetworkFactory | nn.Module
+
+    def __init__(
+        self, encoder: NetworkFactory | nn.Module, posterior: ConditionalDistribution
+    ) -> None:
         super().__init__()
-        self.recipe = encoder
-        self.encoder: nn.Module = nn.Identity()  # until ``set_up``
+        vars(self)["recipe"] = encoder  # past nn.Module: a finished one is a part when it is built
+        self.encoder: nn.Module = nn.Identity()  # until the model tells its sizes
         self.head = posterior
         self.context_dim = 0
         self.latent_dtype: torch.dtype | None = None
@@ -47,7 +52,7 @@ class Headed(Parametric):
         """Make a network x -> lambda, with the context as a further input if the model has one."""
         conditional = {"context_dim": self.context_dim} if self.context_dim else {}
         shapes = model.data_shape, self.head.out_shape
-        return built("encoder", self.recipe, *shapes, **conditional)
+        return built("encoder", self.recipe, *shapes, spelled(self.head), **conditional)
 
     def at(self, model: Generative, parameters: Tensor) -> Distribution:
         """Return q(z; lambda), batch_shape (B,), for lambda (B, *P)."""

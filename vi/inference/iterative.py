@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from vi.distributions.conditional import ConditionalDistribution
@@ -26,8 +26,8 @@ class Iterative(Headed):
     first steps small. lambda_0 is the head's start, which does not depend on x.
 
     Args:
-        encoder: Makes the network, which reads x, lambda and g as one flat vector.
-        posterior: The head that maps lambda to q.
+        encoder: Makes the network, or is it, which reads x, lambda and g as one flat vector.
+        posterior: The head that gives q.
         num_steps: T.
         num_draws: Number of draws for each gradient; each of them evaluates the decoder.
 
@@ -39,7 +39,7 @@ class Iterative(Headed):
 
     def __init__(
         self,
-        encoder: NetworkFactory,
+        encoder: NetworkFactory | nn.Module,
         posterior: ConditionalDistribution,
         num_steps: int = 5,
         num_draws: int = 4,
@@ -59,7 +59,7 @@ class Iterative(Headed):
         super().set_up(model, prior)
         size = torch.Size(self.head.out_shape).numel()
         read = torch.Size(model.data_shape).numel() + self.context_dim + 2 * size
-        self.encoder = built("encoder", self.recipe, (read,), (2 * size,))
+        self.encoder = built("encoder", self.recipe, (read,), (2 * size,), "the iteration")
 
     def parameters_of(
         self,

@@ -21,16 +21,18 @@ class LadderInference(Parametric):
     computes on its top-down pass, whose networks belong to the model.
 
     Args:
-        encoder: Makes the network x -> d_1.
+        encoder: Makes the network x -> d_1, or is it.
 
     Reference: Sonderby, Raiko, Maaloe, Sonderby and Winther, 2016,
     https://arxiv.org/abs/1602.02282
     """
 
-    def __init__(self, encoder: NetworkFactory) -> None:
+    recipe: NetworkFactory | nn.Module
+
+    def __init__(self, encoder: NetworkFactory | nn.Module) -> None:
         super().__init__()
-        self.recipe = encoder
-        self.encoder = nn.Identity()  # until ``set_up``
+        vars(self)["recipe"] = encoder  # past nn.Module: a finished one is a part when it is built
+        self.encoder = nn.Identity()  # until the model tells its sizes
 
     def set_up(self, model: Generative, prior: Prior | Distribution) -> None:
         """Make the networks of the bottom-up pass and of the differences between q and p.
@@ -46,7 +48,7 @@ class LadderInference(Parametric):
             )
         width, sizes = model.width, model.latent_dims[::-1]
         linear, block = MLP([]), MLP([width], model.activation)
-        self.encoder = built("encoder", self.recipe, model.data_shape, (width,))
+        self.encoder = built("encoder", self.recipe, model.data_shape, (width,), "the ladder")
         self.upwards = nn.ModuleList(block((width,), (width,)) for _ in sizes[1:])
         self.differences = nn.ModuleList(linear((width,), (2 * z,), width) for z in sizes)
 

@@ -16,6 +16,7 @@ from vi.inference.base import Inference
 from vi.inference.given import Written
 from vi.inputs import admitting, as_it_is
 from vi.math import Shape
+from vi.networks.own import claim
 from vi.options import Configurable
 from vi.support import DataHead
 
@@ -116,6 +117,7 @@ class LatentVariableModel(Configurable, nn.Module, ABC):
             inference.set_up(self, self.latent())
             vars(self)["arguments"] = self._told(inference)
             self.inference = inference
+            claim(self)
 
     def with_inference(self, inference: Inference) -> "LatentVariableModel":
         """The same p(x, z), with the very same parameters, and another q(z|x)."""

@@ -14,6 +14,7 @@ from vi.inference.ladder import LadderInference, gentle
 from vi.models.neural import NeuralModel
 from vi.networks.base import NetworkFactory, built
 from vi.networks.mlp import MLP, hidden_linear
+from vi.networks.own import claim, spelled
 
 
 class Ladder(NeuralModel):
@@ -33,8 +34,8 @@ class Ladder(NeuralModel):
 
     Args:
         data_shape: Event shape of x.
-        encoder: Makes the network x -> d_1; None beside another inference.
-        decoder: Makes the network before the likelihood.
+        encoder: Makes the network x -> d_1, or is it; None beside another inference.
+        decoder: Makes the network before the likelihood, or is it.
         likelihood: The head that gives p(x|z).
         latent_dims: Z_1, .., Z_L, from the layer next to the data upwards; of one number, its
             two halves.
@@ -56,8 +57,8 @@ class Ladder(NeuralModel):
     def __init__(
         self,
         data_shape: Sequence[int],
-        encoder: NetworkFactory | None,
-        decoder: NetworkFactory,
+        encoder: NetworkFactory | nn.Module | None,
+        decoder: NetworkFactory | nn.Module,
         likelihood: ConditionalDistribution,
         latent_dims: int | Sequence[int],
         width: int = 500,
@@ -81,8 +82,11 @@ class Ladder(NeuralModel):
         self.expectations = nn.ModuleList(block((width,), (2 * z,)) for z in sizes[1:])
         self.joining = nn.ModuleList(hidden_linear(z, width) for z in sizes)
         self.start = nn.Parameter(torch.zeros(width))
-        self.decoder = built("decoder", decoder, (width,), likelihood.out_shape)
+        self.decoder = built(
+            "decoder", decoder, (width,), likelihood.out_shape, spelled(likelihood)
+        )
         self.register_buffer("top", torch.zeros(2 * sizes[0]), persistent=False)
+        claim(self)
 
     def prior(self, **given: Tensor) -> Distribution:
         """p(z), drawn from z_L on."""

@@ -5,7 +5,7 @@ from functools import partial
 from typing import TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from vi.distributions.conditional import ConditionalDistribution
@@ -15,6 +15,7 @@ from vi.inference.amortized import Amortized
 from vi.inference.base import Inference
 from vi.models.neural import NeuralModel
 from vi.networks.base import NetworkFactory, built, conditioned
+from vi.networks.own import claim, spelled
 
 Part = TypeVar("Part")
 
@@ -24,8 +25,10 @@ class VAE(NeuralModel):
 
     Args:
         data_shape: Event shape of x.
-        encoder: Makes the network before the posterior.
-        decoder: Makes the network before the likelihood.
+        encoder: Makes the network before the posterior, or is it: a module (N, *data_shape) ->
+            (N, posterior.out_shape).
+        decoder: Makes the network before the likelihood, or is it: a module (N, Z) ->
+            (N, likelihood.out_shape). Either is called as (x, context) where there is a context.
         posterior: The head that gives q(z|x).
         prior: p(z).
         likelihood: The head that gives p(x|z).
@@ -35,8 +38,8 @@ class VAE(NeuralModel):
         inference: Gives q(z|x), in place of encoder and posterior.
 
     Raises:
-        ConfigurationError: Posterior and prior live on different supports or sizes, a network is
-            no recipe, or a part is missing.
+        ConfigurationError: Posterior and prior live on different supports or sizes, a network
+            does not fit them or stands in another model, or a part is missing.
 
     Reference: Kingma and Welling, 2014, https://arxiv.org/abs/1312.6114
     """
@@ -44,8 +47,8 @@ class VAE(NeuralModel):
     def __init__(
         self,
         data_shape: Sequence[int],
-        encoder: NetworkFactory | None = None,
-        decoder: NetworkFactory | None = None,
+        encoder: NetworkFactory | nn.Module | None = None,
+        decoder: NetworkFactory | nn.Module | None = None,
         posterior: ConditionalDistribution | None = None,
         prior: Prior | None = None,
         likelihood: ConditionalDistribution | None = None,
@@ -61,11 +64,11 @@ class VAE(NeuralModel):
         conditional = {"context_dim": context_dim} if context_dim else {}
         self.inference = _inference(inference, encoder, posterior)
         self.inference.set_up(self, prior)
-        self.decoder = built(
-            "decoder", decoder, prior.decoder_input_shape, likelihood.out_shape, **conditional
-        )
+        shapes = prior.decoder_input_shape, likelihood.out_shape
+        self.decoder = built("decoder", decoder, *shapes, spelled(likelihood), **conditional)
         self.prior_module = prior
         self.likelihood_head = likelihood
+        claim(self)
 
     def prior(self, **given: Tensor) -> Distribution:
         """p(z), the same for every context."""
@@ -99,7 +102,7 @@ class VAE(NeuralModel):
 
 def _inference(
     inference: Inference | None,
-    encoder: NetworkFactory | None,
+    encoder: NetworkFactory | nn.Module | None,
     posterior: ConditionalDistribution | None,
 ) -> Inference:
     """The one that was told, or an amortised one of these parts."""

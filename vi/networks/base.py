@@ -2,12 +2,14 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from vi.errors import ConfigurationError, require_positive
+from vi.errors import ConfigurationError, ViError, require_positive
 from vi.math import Shape
+from vi.networks.own import own_network
 from vi.options import Configurable
 
 NetworkFactory = Callable[..., nn.Module]
@@ -16,7 +18,8 @@ NetworkFactory = Callable[..., nn.Module]
 class Network(Configurable, ABC):
     """A recipe for a network. An implementer writes ``__call__``.
 
-    Any callable of the same signature serves as well; a plain function cannot be saved by name.
+    A function of the same signature serves as well, and so does a module that is finished
+    (``own_network``); neither can be saved by name unless a yaml names its class.
     """
 
     @abstractmethod
@@ -35,31 +38,57 @@ class Network(Configurable, ABC):
 
 
 def built(
-    part: str, recipe: NetworkFactory, in_shape: Shape, out_shape: Shape, **conditional: int
+    part: str,
+    recipe: NetworkFactory | nn.Module,
+    in_shape: Shape,
+    out_shape: Shape,
+    needed_by: str = "the model",
+    **conditional: int,
 ) -> nn.Module:
-    """The network of a model, from its recipe.
+    """The network of a model, from its recipe, or from a module (see ``own_network``).
 
     Args:
         part: What it is to the model, for messages.
-        recipe: See ``Network``.
+        recipe: A ``Network``, a function (in_shape, out_shape) -> module, or a module.
         in_shape: Event shape of the input.
         out_shape: Event shape of the output.
+        needed_by: What reads the output, for messages.
         **conditional: ``context_dim`` where there is a context.
 
     Raises:
-        ConfigurationError: It is no recipe, such as a finished module, or does not give a module.
+        ConfigurationError: It is none of these, or does not fit these shapes.
     """
-    network = None
-    if callable(recipe) and not isinstance(recipe, nn.Module):
-        network = recipe(in_shape, out_shape, **conditional)
-    if not isinstance(network, nn.Module):
+    if isinstance(recipe, Network):
+        return recipe(in_shape, out_shape, **conditional)
+    module = recipe if isinstance(recipe, nn.Module) else None
+    if module is None and callable(recipe):
+        module = _called(part, recipe, in_shape, out_shape, **conditional)
+    if not isinstance(module, nn.Module):
         raise ConfigurationError(
-            f"{part} must be a recipe that is told (in_shape, out_shape) and gives a module "
-            f"(B, *in_shape) -> (B, *out_shape), got {type(recipe).__name__}",
-            hint=f"{part}=vi.MLP([500, 500]), or {part}=lambda in_shape, out_shape: "
-            f"your_module; here {tuple(in_shape)} and {tuple(out_shape)}",
+            f"{part} must be a module (B, *in_shape) -> (B, *out_shape), or be told (in_shape, "
+            f"out_shape) and give one, got {type(recipe).__name__}",
+            hint=f"{part}=vi.MLP([500, 500]), {part}=your_module, or {part}=lambda in_shape, "
+            f"out_shape: your_module; here {tuple(in_shape)} and {tuple(out_shape)}",
         )
-    return network
+    return own_network(part, module, in_shape, out_shape, needed_by, **conditional)
+
+
+def _called(
+    part: str, function: NetworkFactory, in_shape: Shape, out_shape: Shape, **conditional: int
+) -> Any:
+    """What a function of the user makes of the shapes."""
+    try:
+        return function(tuple(in_shape), tuple(out_shape), **conditional)
+    except ViError:
+        raise
+    except Exception as error:  # whatever code of the user runs into
+        beside = "".join(f", {name}={value}" for name, value in conditional.items())
+        told = (str(error).splitlines() or [""])[0]
+        raise ConfigurationError(
+            f"what should make the {part} fails: {type(error).__name__}: {told}",
+            hint=f"it is called with ({tuple(in_shape)}, {tuple(out_shape)}{beside}): the shapes "
+            "of one datum, as tuples",
+        ) from error
 
 
 def conditioned(network: nn.Module, x: Tensor, context: Tensor | None, context_dim: int) -> Tensor:
