@@ -211,10 +211,10 @@ def test_help_starts_with_five_copyable_commands(tmp_path):
     done = run(str(ROOT / "train.py"), "--help", cwd=tmp_path)
     lines = done.stdout.splitlines()
     assert done.returncode == 0
-    assert all(line.startswith("python train.py") for line in lines[:5])
+    assert all(line.startswith("python -m vi train") for line in lines[:5])
     assert not lines[5].startswith("python")
     for line in lines[:5]:
-        words = line.partition("#")[0].split()[2:]
+        words = line.partition("#")[0].split()[4:]
         jobs = [w.split(",")[0] for w in words if w != "-m"]
         composed("train", jobs, Run)
 

@@ -144,7 +144,7 @@ def test_flags_and_options_come_in_any_order():
 @pytest.mark.parametrize(
     ("arguments", "begins"),
     [
-        (["--help"], "python train.py  "),
+        (["--help"], "python -m vi train  "),
         (["--cfg", "job", "seed=7"], "seed: 7\n"),
         (["--cfg", "job", "-p", "bound", "bound=iwae"], "# @package bound\n_target_: "),
         (["--cfg", "job", "callbacks=null", "-p", "seed"], "0"),

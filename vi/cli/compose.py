@@ -16,6 +16,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from vi.cli.explain import GRAMMAR, explained
 from vi.cli.outside import check_hydra, yaml_checked
+from vi.cli.plugins import with_searchpath
+from vi.cli.program import train_command
 from vi.cli.run_options import parsed
 from vi.config.build import check, used_groups
 from vi.config.registry import config_dir, groups, options, require_plugins
@@ -67,7 +69,8 @@ def configuration(name: str, overrides: Sequence[str], mode: RunMode = RunMode.R
     assert hydra is not None
     with explained(name, overrides), warnings.catch_warnings():
         warnings.filterwarnings("error", ".* is not available")  # a folder of the search path
-        return hydra.compose_config(name, own_options(overrides), mode, from_shell=False)
+        ours = with_searchpath(own_options(overrides))
+        return hydra.compose_config(name, ours, mode, from_shell=False)
 
 
 def checked(
@@ -245,7 +248,7 @@ def _refuse_idle(plain: Mapping[str, Any], config: DictConfig, typed: Sequence[O
         if name in SUGGESTED - used and not goes_on:
             raise ConfigurationError(
                 f"{override.input_line} has no effect: no part of this run takes {name}",
-                hint="leave it out; python train.py --cfg job shows what each part takes",
+                hint=f"leave it out; {train_command()} --cfg job shows what each part takes",
             )
 
 

@@ -1,4 +1,4 @@
-"""The flags of ``python train.py``: those of Hydra that make sense here."""
+"""The flags of ``train``: those of Hydra that make sense here."""
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
@@ -7,9 +7,9 @@ from typing import NoReturn
 
 from hydra._internal.utils import get_args_parser
 
+from vi.cli.program import train_command
 from vi.errors import ConfigurationError
 
-_HINT = "python train.py --help shows options and flags"
 _REFUSED = {
     "config_name": "--config-name",
     "config_path": "--config-path",
@@ -57,4 +57,4 @@ def flags_of(arguments: Sequence[str]) -> Namespace:
 
 
 def _refuse(message: str) -> NoReturn:
-    raise ConfigurationError(message, hint=_HINT)
+    raise ConfigurationError(message, hint=f"{train_command()} --help shows options and flags")

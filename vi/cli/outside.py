@@ -86,7 +86,7 @@ def check_hydra(config: DictConfig, overrides: Sequence[Override]) -> None:
     node = OmegaConf.to_container(config.hydra, resolve=False)
     _require_plugins_of_hydra(node, "hydra")
     if config.hydra.searchpath:
-        _require_as_typed(node, overrides)
+        _require_as_typed(node, overrides, str(config.hydra.job.config_name))
 
 
 def _require_plugins_of_hydra(node: Any, path: str) -> None:
@@ -103,12 +103,13 @@ def _require_plugins_of_hydra(node: Any, path: str) -> None:
         _require_plugins_of_hydra(value, f"{path}.{name}")
 
 
-def _require_as_typed(node: Any, overrides: Sequence[Override]) -> None:
+def _require_as_typed(node: Any, overrides: Sequence[Override], name: str) -> None:
     """The node is what the command line alone makes of it, without the search path."""
     typed = [str(o.input_line) for o in overrides if _of_hydra(o)]
     try:
         ours = OmegaConf.to_container(
-            compose("train", typed, return_hydra_config=True).hydra, resolve=False
+            compose(name, typed, return_hydra_config=True).hydra,
+            resolve=False,
         )
     except HydraException as error:
         first = str(error).partition("\n")[0]

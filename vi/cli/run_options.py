@@ -7,7 +7,6 @@ itself: a stranger's run would do so in your name. Such options have to be typed
 import json
 import re
 import shlex
-import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -19,6 +18,8 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
 import vi
+from vi.cli.plugins import searchpath_of
+from vi.cli.program import train_command
 from vi.config.registry import config_dir
 from vi.config.typed import quoted
 from vi.errors import CheckpointError, ConfigurationError
@@ -62,9 +63,10 @@ def write(run_dir: Path, texts: Iterable[str], searchpath: Sequence[str]) -> Non
     Raises:
         RunDirectoryError: The file cannot be written.
     """
-    entries = [_entry(override) for override in parsed(texts)]
-    if searchpath:
-        entries.append({"name": "hydra.searchpath", "value": list(searchpath)})
+    options = parsed(texts)
+    entries, implied = [_entry(option) for option in options], searchpath_of(options)
+    if typed := [folder for folder in searchpath if folder not in implied]:
+        entries.append({"name": "hydra.searchpath", "value": typed})
     config = {"format": FORMAT, "vi": vi.__version__, "options": entries}
     write_atomically(run_dir / FILE, (json.dumps(config, indent=2) + "\n").encode())
 
@@ -79,16 +81,26 @@ def continued(typed: Sequence[str], run_dir: Path) -> list[str]:
         CheckpointError: The options of the run cannot be read.
         ConfigurationError: The run has options that do not travel, and they were not typed.
     """
-    said = {_name(override) for override in parsed(typed)}
+    options = parsed(typed)
+    said, implied = {_name(option) for option in options}, searchpath_of(options)
     kept = [o for o in _options(run_dir) if o.name not in said | _OF_A_START]
-    withheld = [o.text for o in kept if not o.plain]
+    withheld = [o.text for o in kept if not (o.plain or _adds_only(o, implied))]
     if withheld:
         raise ConfigurationError(
             f"{run_dir} was made with {' '.join(withheld)}: it could run code, so it is not "
             "taken from a run",
             hint=f"if you trust it, say it yourself: {_command([*typed, *withheld])}",
         )
-    return [*(o.text for o in kept), f"hydra.run.dir={quoted(str(relative(run_dir)))}", *typed]
+    ours = [o.text for o in kept if o.plain]
+    return [*ours, f"hydra.run.dir={quoted(str(relative(run_dir)))}", *typed]
+
+
+def _adds_only(option: RunOption, folders: Sequence[str]) -> bool:
+    """Whether it adds folders of yaml files that are on the search path already."""
+    if option.name != "hydra.searchpath":
+        return False
+    value = parsed([option.text])[0].value()
+    return isinstance(value, list) and {*map(str, value)} <= {*folders}
 
 
 def parsed(texts: Iterable[str]) -> list[Override]:
@@ -242,7 +254,4 @@ def _key(key: str) -> str:
 
 def _command(options: Sequence[str]) -> str:
     """What to type, quoted for the shell."""
-    spec = sys.modules["__main__"].__spec__
-    module = spec is not None and spec.name == "vi.__main__"
-    program = ["python", "-m", "vi", "train"] if module else ["python", sys.argv[0] or "train.py"]
-    return shlex.join([*program, *options])
+    return shlex.join([*shlex.split(train_command()), *options])

@@ -21,6 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 from vi.cli import interrupts, job_files, run_options
 from vi.cli.compose import checked, configuration, hydra_here, own_options, value_of, values
 from vi.cli.flags import flags_of, parser
+from vi.cli.plugins import with_searchpath
 from vi.cli.reporting import reporting
 from vi.cli.run_options import continued, relative
 from vi.config.registry import config_dir
@@ -50,7 +51,7 @@ def _train(hydra: Hydra, flags: Namespace) -> bool:
     several = flags.multirun or value_of(flags.overrides, "hydra.mode") == "MULTIRUN"
     overrides = _with_options_of_the_run(flags.overrides, several=several)
     if flags.cfg or flags.info:
-        flags.overrides = own_options(overrides)
+        flags.overrides = with_searchpath(own_options(overrides))
         _require_package(configuration("train", overrides), flags.package)
         return True
     if several:

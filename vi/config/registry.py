@@ -189,15 +189,45 @@ def require_plugins(plugins: Iterable[str]) -> None:
         _package_folder(plugin)
 
 
-def _package_folder(plugin: str) -> Path:
-    """Return the folder of a plugin package, without importing the package itself."""
+def has_configs(plugin: str) -> bool:
+    """Whether a package is installed and brings yaml files."""
+    return any((place / "configs").is_dir() for place in _places(plugin))
+
+
+def missing_plugins(needed: Iterable[str], named: Iterable[str]) -> str:
+    """What to do about packages that are needed and were not named; empty if there are none.
+
+    Nothing is imported, so that a stranger's file may name them.
+    """
+    missing = [name for name in needed if name not in {*named}]
+    absent = [name for name in missing if not _is_installed(name)]
+    install = f"install {' and '.join(absent)}, and " if absent else ""
+    return f"{install}add plugins=[{','.join(missing)}] if you trust it" if missing else ""
+
+
+def _is_installed(plugin: str) -> bool:
+    """Whether there is such a package, or one that it would lie in."""
+    return bool(_places(plugin.partition(".")[0]))
+
+
+def _places(plugin: str) -> list[Path]:
     try:
         spec = importlib.util.find_spec(plugin)
     except (ImportError, ValueError):
         spec = None
-    places = [] if spec is None else [*(spec.submodule_search_locations or [])]
+    return [] if spec is None else [Path(p) for p in spec.submodule_search_locations or []]
+
+
+def _package_folder(plugin: str) -> Path:
+    places = _places(plugin)
     if not places:
         raise ConfigurationError(
             f"plugin {plugin} cannot be imported", hint="is it an installed package?"
         )
-    return Path(places[0])
+    within = places[0] / plugin
+    if not (places[0] / "__init__.py").is_file() and (within / "__init__.py").is_file():
+        raise ConfigurationError(
+            f"plugin {plugin} is not installed: {places[0]} is the folder around it",
+            hint=f"pip install -e {places[0].name}",
+        )
+    return places[0]

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from collections.abc import Iterable
 
 _BARE = re.compile(r"(?:\.{0,2}/)?[A-Za-z_][A-Za-z0-9_./-]*")
 _OTHER = {"true", "false", "null", "nan", "inf"}  # words that are no texts
@@ -27,3 +28,13 @@ def option(name: str, text: object) -> str:
     run=outputs/digits 'run='"'"'my run'"'"''
     """
     return shlex.quote(f"{name}={quoted(str(text))}")
+
+
+def plugins_option(plugins: Iterable[str]) -> list[str]:
+    """The option that names these packages, to paste into a shell; none where there are none.
+
+    >>> plugins_option(["mine", "yours"]), plugins_option([])
+    (["'plugins=[mine,yours]'"], [])
+    """
+    names = ",".join(plugins)
+    return [shlex.quote(f"plugins=[{names}]")] if names else []

@@ -113,7 +113,7 @@ def fit(
     with noting_signals() as signals:
         run = _prepare(model, load_data(data, seed), bound, scheme, settings_, seed, run_dir)
         run = replace(run, plugins=plugins, ckpt_path=ckpt_path and Path(ckpt_path))
-        run.module.signals = signals
+        run.module.signals, signals.plugins = signals, plugins
         with run.module.session:
             run = _check(run)
             if run.resumed is None:
@@ -259,7 +259,7 @@ def _write(run: _Run, trainer: pl.Trainer, metrics: dict[str, Any], *, drawn: bo
         write_metrics(metrics, run.folder)
     show_results(trainer, run.module, metrics, drawn=drawn)
     saved = "data" in run.parts and run.is_savable
-    show(run.module, metrics, run.folder, drawn=drawn, saved=saved)
+    show(run.module, metrics, run.folder, run.plugins, drawn=drawn, saved=saved)
 
 
 def _require_one_start(ckpt_path: object, init_from: object) -> None:

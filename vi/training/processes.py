@@ -150,7 +150,7 @@ def check_processes(settings: TrainerSettings, scheme: Scheme) -> None:
     if not hasattr(sys.modules["__main__"], "__file__"):
         raise ConfigurationError(
             f"{several} runs the script once for each device, and here there is no script",
-            hint="python train.py trainer.devices=2, or a script of your own that calls vi.fit",
+            hint="python -m vi train trainer.devices=2, or a script of your own that calls vi.fit",
         )
 
 

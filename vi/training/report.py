@@ -10,11 +10,16 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from vi.config.typed import option
+from vi.config.typed import option, plugins_option
 
 
 def print_report(
-    metrics: Mapping[str, Any], run_dir: Path, pictures: Sequence[Path], *, saved: bool
+    metrics: Mapping[str, Any],
+    run_dir: Path,
+    pictures: Sequence[Path],
+    plugins: Sequence[str] = (),
+    *,
+    saved: bool,
 ) -> None:
     """Print the test numbers, where everything lies, and what to type next."""
     console = Console(highlight=False)
@@ -27,14 +32,14 @@ def print_report(
     for picture in pictures:
         console.print(f"picture  {picture}", soft_wrap=True)
     console.print(f"run      {run_dir}\n\nnext:", soft_wrap=True)
-    for command in next_commands(run_dir, saved=saved):
+    for command in next_commands(run_dir, plugins, saved=saved):
         console.print(f"  {command}", soft_wrap=True)
 
 
-def next_commands(run_dir: Path, *, saved: bool) -> list[str]:
+def next_commands(run_dir: Path, plugins: Sequence[str] = (), *, saved: bool) -> list[str]:
     """Commands that work on a finished run; some need the model and its data to have names."""
     python, run = shlex.quote(_python()), shlex.quote(str(run_dir))
-    typed = option("run", run_dir)
+    typed = " ".join([option("run", run_dir), *plugins_option(plugins)])
     after = [
         f"{python} -m vi evaluate {typed} evaluation.num_samples=5000",
         f"{python} -m vi sample {typed} count=64",

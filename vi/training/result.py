@@ -2,7 +2,7 @@
 
 import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,7 +56,13 @@ def write_metrics(metrics: Mapping[str, Any], run_dir: Path) -> None:
 
 
 def show(
-    module: TrainingModule, metrics: dict[str, Any], run_dir: Path, *, drawn: bool, saved: bool
+    module: TrainingModule,
+    metrics: dict[str, Any],
+    run_dir: Path,
+    plugins: Sequence[str],
+    *,
+    drawn: bool,
+    saved: bool,
 ) -> None:
     """Pictures, and the closing table."""
     model, data, shape, seed = module.inferred, module.data, module.shape, module.seed
@@ -66,7 +72,7 @@ def show(
     if module.settings.progress_bar:
         if module.ended_before:
             print(f"nothing to train: the run had ended by {', '.join(module.ended_before)}")
-        print_report(metrics, run_dir, pictures, saved=saved)
+        print_report(metrics, run_dir, pictures, plugins, saved=saved)
 
 
 def values_of(part: Any) -> dict[str, Any]:

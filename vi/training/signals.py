@@ -1,13 +1,13 @@
 """SIGINT and SIGTERM: training ends between two steps, all else at once."""
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from vi.config.typed import option
+from vi.config.typed import option, plugins_option
 from vi.errors import Interrupted
 from vi.training.processes import Processes
 
@@ -24,6 +24,7 @@ class Signals:
     def __init__(self) -> None:
         self.last = Path("last.ckpt")  # the checkpoint that a stopped run leaves
         self.steps: Callable[[], int] = lambda: 0  # how many it has taken
+        self.plugins: Sequence[str] = ()  # that a run which goes on has to name again
         self.received: signal.Signals | None = None
         self.patient = False
 
@@ -52,10 +53,11 @@ class Signals:
     def stopped(self) -> Interrupted:
         """The error that ends a run, with what goes on from there."""
         received, step = self.received or signal.SIGINT, self.steps()
+        words = [option("ckpt_path", self.last), *plugins_option(self.plugins)]
         when = f"after step {step}" if step else "before the first step"
         return Interrupted(
             f"stopped by {received.name} {when}",
-            hint=f"go on with: python -m vi train {option('ckpt_path', self.last)}"
+            hint=f"go on with: python -m vi train {' '.join(words)}"
             if self.last.is_file()
             else "start again",
             exit_code=128 + received,
