@@ -30,6 +30,7 @@ FLOORS = {
     "evaluation": 4,
     "figures": 4,
     "training": 5,
+    "testing": 5.5,  # laws, for tests of plugins and our own
     "cli": 6,
 }
 # What a floor sees of the floors below it, where that is not everything.

@@ -8,9 +8,9 @@ from torch.distributions import Categorical, Independent
 
 import vi
 from tests.support.oracles import standard_error
-from tests.support.quadrature import expectation
 from vi.distributions.grid_categorical import GridCategorical
 from vi.distributions.observed import Observed
+from vi.testing.quadrature import expectation
 
 
 def _head(event_shape, num_categories=5, levels=1):

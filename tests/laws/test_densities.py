@@ -5,24 +5,20 @@ import math
 import pytest
 import torch
 from torch import Tensor
-from torch.distributions import Distribution
 
 from tests.laws.conftest import distribution_of
-from tests.support.oracles import standard_error
-from tests.support.quadrature import dimensions, expectation
 from vi.distributions.conditional import ConditionalDistribution
-from vi.distributions.protocols import EstimatedMoments, Piecewise, StandIn
-
-DRAWS = 100_000
-PIECEWISE = 1e-3  # what quadrature can say of densities with kinks where it does not know them
+from vi.testing.densities import (
+    check_every_parameter_counts,
+    check_gradient_of_draws,
+    check_integral,
+    check_moments,
+)
+from vi.testing.quadrature import dimensions, expectation
 
 
 def _params(head: ConditionalDistribution, *batch: int) -> Tensor:
     return torch.randn(*batch, *head.out_shape)
-
-
-def _tolerance(p: Distribution) -> float:
-    return PIECEWISE if isinstance(p, Piecewise) and p.piecewise else 1e-9
 
 
 @torch.no_grad()
@@ -30,8 +26,7 @@ def test_posterior_integrates_to_one(make_posterior):
     """In two sizes, at most 1e-9. Caught: a log-density 0.001 nats too high."""
     for dim in dimensions(make_posterior(2).support):
         head = make_posterior(dim)
-        q = head(_params(head, 2))
-        assert (expectation(_scored(q), head.support) - 1).abs().max() <= _tolerance(q)
+        check_integral(head(_params(head, 2)), head.support)
 
 
 @torch.no_grad()
@@ -39,8 +34,7 @@ def test_prior_integrates_to_one(make_prior):
     """In two sizes, at most 1e-9. Caught: a log-density 0.001 nats too high."""
     for dim in dimensions(make_prior(2).support):
         prior = make_prior(dim)
-        p = distribution_of(prior)
-        assert (expectation(p, prior.support) - 1).abs().max() <= _tolerance(p)
+        check_integral(distribution_of(prior), prior.support)
 
 
 @torch.no_grad()
@@ -49,7 +43,7 @@ def test_likelihood_integrates_to_one(make_likelihood):
     for dim in dimensions(make_likelihood().support):
         head = make_likelihood().eval()
         head.set_event_shape((dim,))
-        assert (expectation(head(_params(head, 2)), head.support) - 1).abs().max() <= 1e-9
+        check_integral(head(_params(head, 2)), head.support)
 
 
 @pytest.mark.parametrize("dim", [1, 2])
@@ -73,29 +67,17 @@ def test_bernoulli_of_images_sums_to_one():
     assert (total - 1).abs().max() <= 1e-12
 
 
-def _check_moments(p: Distribution) -> None:
-    """Check mean and variance of the samples within 4 s.e.; each number fails once in 16 000."""
-    if isinstance(p, EstimatedMoments):  # of a flow: an estimate, under a law of its own
-        return
-    samples = p.sample((DRAWS,))
-    assert samples.shape == (DRAWS, *p.batch_shape, *p.event_shape)
-    deviation = samples - p.mean
-    assert (deviation.mean(0).abs() <= 4 * standard_error(deviation) + 1e-12).all()
-    squares = deviation.square() - p.variance
-    assert (squares.mean(0).abs() <= 4 * standard_error(squares) + 1e-12).all()
-
-
 @torch.no_grad()
 def test_posterior_moments(make_posterior):
     """100 000 draws, seed 0, 18 numbers: fails by chance once in 900. Caught: 2 % too wide."""
     head = make_posterior(3)
-    _check_moments(head(_params(head, 3)))
+    check_moments(head(_params(head, 3)))
 
 
 @torch.no_grad()
 def test_prior_moments(make_prior):
     """100 000 draws, seed 0, 6 numbers: fails by chance once in 2 700. Caught: 2 % too wide."""
-    _check_moments(distribution_of(make_prior(3)))
+    check_moments(distribution_of(make_prior(3)))
 
 
 @torch.no_grad()
@@ -103,7 +85,7 @@ def test_likelihood_moments(make_likelihood):
     """100 000 draws, seed 0, 24 numbers: fails by chance once in 670. Caught: 2 % too wide."""
     head = make_likelihood()
     head.set_event_shape((4,))
-    _check_moments(head(_params(head, 3)))
+    check_moments(head(_params(head, 3)))
 
 
 def test_posterior_gradient_goes_through_its_draws(make_posterior):
@@ -115,42 +97,16 @@ def test_posterior_gradient_goes_through_its_draws(make_posterior):
     pathwise gradient of a mixture that goes through the component alone.
     """
     head = make_posterior(2)
-    params = _params(head, 1)[0].requires_grad_()
-    q = head(params)
-    if not q.has_rsample:
+    params = _params(head, 1)[0]
+    if not head(params).has_rsample:
         pytest.skip("has no pathwise gradient, and says so")
-    turn = torch.arange(1.0, 1 + q.event_shape[0])
-    f = lambda z: (z * turn + turn).sin().sum(-1) + 0.5 * (z.sum(-1)).cos()
-    exact = _gradient(expectation(_scored(q), head.support, f), params)
-    draws = torch.stack([_gradient(f(q.rsample((2000,))).mean(), params) for _ in range(40)])
-    t = (draws - exact).mean(0) / standard_error(draws).clamp_min(1e-15)
-    moves = draws.abs().amax(0) > 1e-12
-    assert moves.any()
-    if head.unbiased:
-        assert t[moves].abs().max() <= 4.75
-    else:
-        assert t[moves].abs().max() > 10
-
-
-def _scored(q: Distribution) -> Distribution:
-    """Return the distribution that has the density of q: the discrete one for a relaxed q."""
-    return q.discrete if isinstance(q, StandIn) else q
-
-
-def _gradient(value: Tensor, params: Tensor) -> Tensor:
-    (gradient,) = torch.autograd.grad(value, params, retain_graph=True)
-    return gradient
+    check_gradient_of_draws(head, params)
 
 
 def test_a_draw_reaches_every_parameter(make_posterior):
     """Every output of the network moves z or its density. Caught: a detached scale."""
     head = make_posterior(3)
-    params = _params(head, 5).requires_grad_()
-    q = head(params)
-    z = q.rsample((7,)) if q.has_rsample else q.sample((7,))
-    log_q = q.log_prob(z.detach()) if not isinstance(q, StandIn) else z.sum()
-    (gradient,) = torch.autograd.grad(z.square().sum() * z.requires_grad + log_q.sum(), params)
-    assert (gradient.abs().amax(0) > 0).all()
+    check_every_parameter_counts(head, _params(head, 5))
 
 
 def test_scales_stay_above_their_floor():

@@ -6,11 +6,11 @@ from torch.autograd import gradcheck
 
 import vi
 from tests.support.oracles import standard_error
-from tests.support.quadrature import expectation
 from vi.distributions.binned_logistic import BinnedLogistic
 from vi.distributions.channels import LinkedChannels
 from vi.distributions.observed import Observed
 from vi.distributions.protocols import EstimatedMoments
+from vi.testing.quadrature import expectation
 
 
 def _grid(levels, **like):

@@ -16,10 +16,10 @@ from torch.distributions import (
 
 import vi
 from tests.laws.conftest import POSTERIORS, PRIORS, distribution_of
-from tests.support.quadrature import dimensions, expectation
 from vi.distributions.kl import closed_form_kl
 from vi.distributions.protocols import StandIn
 from vi.distributions.support import support_name
+from vi.testing.quadrature import dimensions, expectation
 
 
 def _pair(posterior: str, prior: str, dim: int):

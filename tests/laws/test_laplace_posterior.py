@@ -8,8 +8,8 @@ from torch.autograd import gradcheck
 from torch.distributions import Independent, Laplace, Normal
 
 import vi
-from tests.support.quadrature import expectation
 from vi.distributions.kl import closed_form_kl
+from vi.testing.quadrature import expectation
 
 
 def test_parameters_mean_what_the_docstring_says():

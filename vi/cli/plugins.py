@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 
-from vi.config.registry import has_configs, require_plugins
+from vi.config.registry import configs_of, require_plugins
 
 
 def searchpath_of(overrides: Sequence[Override]) -> list[str]:
     """The folders of yaml files of the plugins among these options, as Hydra writes them."""
-    return [f"pkg://{name}.configs" for name in _named(overrides) if has_configs(name)]
+    folders = map(configs_of, _named(overrides))
+    return [f"file://{folder.resolve()}" for folder in folders if folder is not None]
 
 
 def with_searchpath(texts: Sequence[str]) -> list[str]:

@@ -189,9 +189,10 @@ def require_plugins(plugins: Iterable[str]) -> None:
         _package_folder(plugin)
 
 
-def has_configs(plugin: str) -> bool:
-    """Whether a package is installed and brings yaml files."""
-    return any((place / "configs").is_dir() for place in _places(plugin))
+def configs_of(plugin: str) -> Path | None:
+    """The folder of the yaml files of a package; None where it is not installed or has none."""
+    folders = [place / "configs" for place in _places(plugin)]
+    return next((folder for folder in folders if folder.is_dir()), None)
 
 
 def missing_plugins(needed: Iterable[str], named: Iterable[str]) -> str:

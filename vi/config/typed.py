@@ -2,7 +2,10 @@
 
 import re
 import shlex
+import shutil
+import sys
 from collections.abc import Iterable
+from pathlib import Path
 
 _BARE = re.compile(r"(?:\.{0,2}/)?[A-Za-z_][A-Za-z0-9_./-]*")
 _OTHER = {"true", "false", "null", "nan", "inf"}  # words that are no texts
@@ -38,3 +41,13 @@ def plugins_option(plugins: Iterable[str]) -> list[str]:
     """
     names = ",".join(plugins)
     return [shlex.quote(f"plugins=[{names}]")] if names else []
+
+
+def python() -> str:
+    """This interpreter as the user would type it, for a shell."""
+    here = Path(sys.executable)
+    on_path = shutil.which("python")
+    if on_path and Path(on_path) == here:
+        return "python"
+    inside = here.is_relative_to(Path.cwd())
+    return shlex.quote(str(here.relative_to(Path.cwd()) if inside else here))

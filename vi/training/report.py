@@ -1,8 +1,6 @@
 """What a run says when it ends."""
 
 import shlex
-import shutil
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from vi.config.typed import option, plugins_option
+from vi.config.typed import option, plugins_option, python
 
 
 def print_report(
@@ -22,7 +20,7 @@ def print_report(
     saved: bool,
 ) -> None:
     """Print the test numbers, where everything lies, and what to type next."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)  # [..] in a path is no style
     console.print(_table(metrics))
     console.print(
         f"{metrics['train/steps']} steps in {metrics['train/seconds']:.1f} s, "
@@ -38,22 +36,13 @@ def print_report(
 
 def next_commands(run_dir: Path, plugins: Sequence[str] = (), *, saved: bool) -> list[str]:
     """Commands that work on a finished run; some need the model and its data to have names."""
-    python, run = shlex.quote(_python()), shlex.quote(str(run_dir))
+    program, run = python(), shlex.quote(str(run_dir))
     typed = " ".join([option("run", run_dir), *plugins_option(plugins)])
     after = [
-        f"{python} -m vi evaluate {typed} evaluation.num_samples=5000",
-        f"{python} -m vi sample {typed} count=64",
+        f"{program} -m vi evaluate {typed} evaluation.num_samples=5000",
+        f"{program} -m vi sample {typed} count=64",
     ]
-    return [f"{python} -m tensorboard.main --logdir {run}", *(after if saved else [])]
-
-
-def _python() -> str:
-    """This interpreter as the user would type it."""
-    here = Path(sys.executable)
-    on_path = shutil.which("python")
-    if on_path and Path(on_path) == here:
-        return "python"
-    return str(here.relative_to(Path.cwd()) if here.is_relative_to(Path.cwd()) else here)
+    return [f"{program} -m tensorboard.main --logdir {run}", *(after if saved else [])]
 
 
 def _table(metrics: Mapping[str, Any]) -> Table:

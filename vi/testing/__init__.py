@@ -1,0 +1,27 @@
+"""The laws of each kind of part, as classes that a test of your own derives from.
+
+    from vi.testing import PosteriorLaws
+
+    class TestMine(PosteriorLaws):
+        def make(self, latent_dim):
+            return Mine(latent_dim)
+
+pytest then runs every law. They compute in double precision, from seed 0.
+"""
+
+from vi.testing.heads import LikelihoodLaws, PosteriorLaws, PriorLaws
+from vi.testing.networks import InferenceLaws, NetworkLaws
+from vi.testing.objectives import BoundLaws, SchemeLaws
+from vi.testing.sets import DataLaws, EvaluationLaws
+
+__all__ = [
+    "BoundLaws",
+    "DataLaws",
+    "EvaluationLaws",
+    "InferenceLaws",
+    "LikelihoodLaws",
+    "NetworkLaws",
+    "PosteriorLaws",
+    "PriorLaws",
+    "SchemeLaws",
+]
