@@ -195,15 +195,22 @@ def configs_of(plugin: str) -> Path | None:
     return next((folder for folder in folders if folder.is_dir()), None)
 
 
-def missing_plugins(needed: Iterable[str], named: Iterable[str]) -> str:
-    """What to do about packages that are needed and were not named; empty if there are none.
+def require_named(needed: Iterable[str], named: Iterable[str], what: Path) -> None:
+    """Refuse to go on without packages that were named when a model was saved.
 
     Nothing is imported, so that a stranger's file may name them.
+
+    Raises:
+        ConfigurationError: One of them was not named now.
     """
-    missing = [name for name in needed if name not in {*named}]
+    missing = [str(name) for name in needed if name not in {*named}]
     absent = [name for name in missing if not _is_installed(name)]
-    install = f"install {' and '.join(absent)}, and " if absent else ""
-    return f"{install}add plugins=[{','.join(missing)}] if you trust it" if missing else ""
+    if missing:
+        install = f"install {' and '.join(absent)}, and " if absent else ""
+        raise ConfigurationError(
+            f"{what} needs the plugin package {', '.join(missing)}",
+            hint=f"{install}add plugins=[{','.join(missing)}] if you trust it",
+        )
 
 
 def _is_installed(plugin: str) -> bool:

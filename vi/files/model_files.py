@@ -16,7 +16,7 @@ from safetensors.torch import save as to_bytes
 import vi
 from vi.config.build import build
 from vi.config.conversion import from_config, to_config
-from vi.config.registry import missing_plugins
+from vi.config.registry import require_named
 from vi.errors import CheckpointError, ConfigurationError
 from vi.files.atomic import write_atomically
 from vi.files.older_versions import present_weights
@@ -165,8 +165,8 @@ def built(
     """
     try:
         node = from_config(group, config[group], plugins)
-    except ConfigurationError as error:
-        _require_plugins(config, directory, plugins, error)
+    except ConfigurationError:
+        require_named(config.get("plugins", []), plugins, directory)
         raise
     try:
         return build(group, node | own, plugins=plugins)
@@ -175,17 +175,6 @@ def built(
             raise
         raise CheckpointError(
             f"{directory / _CONFIG}: {error}", hint="save the model again, or copy it again"
-        ) from error
-
-
-def _require_plugins(
-    config: Mapping[str, Any], directory: Path, plugins: Iterable[str], error: Exception
-) -> None:
-    """Name the packages whose options a configuration holds, if they were not named."""
-    needed = [str(name) for name in config.get("plugins", [])]
-    if hint := missing_plugins(needed, plugins):
-        raise ConfigurationError(
-            f"{directory} needs the plugin package {', '.join(needed)}: {error}", hint=hint
         ) from error
 
 

@@ -294,10 +294,7 @@ def _is_savable(parts: Mapping[str, Any], plugins: Sequence[str]) -> bool:
         for group, part in parts.items():
             to_config(group, part, plugins)
     except ConfigurationError as error:
-        warnings.warn(
-            f"model/ will not be written: {error}; the run trains, is measured, and keeps its "
-            f"weights in checkpoints/ ({error.hint})",
-            stacklevel=3,
-        )
+        kept = "the run trains, is measured, and keeps its weights in checkpoints/"
+        warnings.warn(f"model/ will not be written: {error}; {kept} ({error.hint})", stacklevel=3)
         return False
     return True
