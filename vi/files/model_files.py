@@ -21,7 +21,7 @@ from vi.errors import CheckpointError, ConfigurationError
 from vi.files.atomic import write_atomically
 from vi.files.older_versions import present_weights
 from vi.files.plain_files import Unreadable, read_json
-from vi.files.sound import require_sound_config, require_sound_weights
+from vi.files.sound import follow_precision, require_sound_config, require_sound_weights
 from vi.models.base import LatentVariableModel
 
 FORMAT = 1
@@ -96,7 +96,7 @@ def load(
     weights = present_weights(_weights(directory), model.state_dict())
     require_same(model.state_dict(), weights)
     require_sound_weights(model.state_dict(), weights, directory / _WEIGHTS)
-    model.to(next(v.dtype for v in weights.values() if v.is_floating_point()))
+    follow_precision(model, weights)
     model.load_state_dict(weights, assign=True)  # each in the precision it was saved in
     return model.to(device).eval()
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from vi.errors import CheckpointError
 
@@ -101,3 +102,13 @@ def _wrong(config: Mapping[str, Any]) -> str:
 def _entries(shape: str) -> int:
     """Return the number of entries of a shape such as 1x28x28."""
     return torch.Size(int(n) for n in shape.split("x") if n).numel()
+
+
+def follow_precision(model: nn.Module, weights: Mapping[str, torch.Tensor]) -> None:
+    """Give what is not saved the precision of the networks' weights; doubles beside them stay."""
+    default = torch.get_default_dtype()
+    ours = (weights[name].dtype for name, p in model.named_parameters() if p.dtype is default)
+    if (said := next(ours, default)) is not default:
+        for module in model.modules():
+            for name, buffer in module.named_buffers(recurse=False):
+                setattr(module, name, buffer.to(said) if buffer.dtype is default else buffer)
