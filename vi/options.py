@@ -2,8 +2,9 @@
 
 import functools
 import inspect
-from collections.abc import Callable
-from typing import Any, Unpack, get_origin
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Unpack, get_origin
 
 
 class Configurable:
@@ -20,10 +21,47 @@ class Configurable:
     """
 
     arguments: dict[str, Any]
+    renamed: ClassVar[Mapping[str, str]] = {}
+    """{older name of an argument: its name now}; older names work for one version, and warn."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        cls.__init__ = _remember_arguments(cls.__init__, _signature(cls))
+        init = _remember_arguments(cls.__init__, _signature(cls))
+        # not by assignment: editors and type checkers would take it for the signature of the class
+        type.__setattr__(cls, "__init__", init)
+
+
+def present_names(
+    cls: type, values: Mapping[str, Any], path: str = "", *, stacklevel: int = 3
+) -> dict[str, Any]:
+    """The values by the names that the arguments of a class have now.
+
+    An older name counts above the present one: packaged files know the present one alone, so the
+    older one was written by somebody.
+
+    Args:
+        cls: May have ``renamed`` arguments.
+        values: By name.
+        path: Where the values stand in a configuration, for the warning.
+        stacklevel: Of the warning: who wrote the older name.
+
+    >>> class Part(Configurable):
+    ...     renamed = {"part": "fraction"}
+    >>> with warnings.catch_warnings(action="ignore"):
+    ...     present_names(Part, {"part": 0.5, "fraction": 0.0})
+    {'fraction': 0.5}
+    """
+    older = {name: now for name, now in getattr(cls, "renamed", {}).items() if name in values}
+    for name, now in older.items():
+        warn_of_older_name(name, now, path or cls.__name__, stacklevel=stacklevel + 1)
+    present = {name: value for name, value in values.items() if name not in older}
+    return present | {now: values[name] for name, now in older.items()}
+
+
+def warn_of_older_name(name: str, now: str, place: str, *, stacklevel: int = 2) -> None:
+    """Say what an argument is called now; ``place`` is a path of options, or a class."""
+    told = f"{place}.{name} is now {place}.{now}; the next version will not know the older name"
+    warnings.warn(told, FutureWarning, stacklevel=stacklevel)
 
 
 def _signature(cls: type) -> inspect.Signature:
@@ -41,6 +79,16 @@ def _signature(cls: type) -> inspect.Signature:
     return own.replace(parameters=[*before, *handed_on])
 
 
+def _present(cls: type[Configurable], values: dict[str, Any]) -> dict[str, Any]:
+    """What a caller wrote, by present names."""
+    if cls.renamed.keys().isdisjoint(values):
+        return values
+    for name, now in cls.renamed.items():
+        if name in values and now in values:
+            raise TypeError(f"{cls.__name__}: got {now}, and {name}, which is its older name")
+    return present_names(cls, values, stacklevel=4)
+
+
 def _remember_arguments(
     init: Callable[..., None], signature: inspect.Signature
 ) -> Callable[..., None]:
@@ -50,6 +98,7 @@ def _remember_arguments(
     @functools.wraps(init)
     def wrapper(self: Configurable, *args: Any, **kwargs: Any) -> None:
         if "arguments" not in self.__dict__:  # the outermost class knows what the user wrote
+            kwargs = _present(type(self), kwargs)
             try:
                 call = signature.bind(self, *args, **kwargs)
             except TypeError as error:

@@ -104,7 +104,7 @@ def test_arrays_may_have_holes(tmp_path):
 
 def test_about_that_fraction_is_hidden_in_every_split():
     """1397 x 64 pixels and fewer, seed 0: |t| <= 4.75."""
-    for mask in masks(Digits(hidden=0.3).load()):
+    for mask in masks(Digits(hidden_fraction=0.3).load()):
         error = math.sqrt(0.3 * 0.7 / mask.numel())
         assert abs((~mask).float().mean().item() - 0.3) <= BAR * error
 
@@ -114,9 +114,9 @@ def test_what_is_hidden_is_a_function_of_split_and_datum_alone():
 
     Caught: the run's seed as the seed; one stream for all splits.
     """
-    one = masks(Digits(hidden=0.5).load(0))
+    one = masks(Digits(hidden_fraction=0.5).load(0))
     torch.manual_seed(7)
-    other = masks(Digits(hidden=0.5, binarize="none").load(1))
+    other = masks(Digits(hidden_fraction=0.5, binarize="none").load(1))
     assert all(map(torch.equal, one, other))
     assert not torch.equal(one[1], one[2])
     assert not torch.equal(one[0][:200], one[1])
@@ -131,7 +131,7 @@ def test_the_mask_of_a_datum_does_not_depend_on_how_many_follow():
 
 def test_the_truth_is_kept():
     """What a datum would have been is still in its split. Caught: zeros written into it."""
-    hidden, plain = Digits(hidden=0.5).load(), Digits().load()
+    hidden, plain = Digits(hidden_fraction=0.5).load(), Digits().load()
     for a, b in zip(parts(hidden), parts(plain), strict=True):
         assert torch.equal(a.stored, b.stored)
     index = torch.arange(200)
@@ -142,7 +142,7 @@ def test_the_truth_is_kept():
 
 def test_bits_are_drawn_anew_and_stay_hidden():
     """Dynamic bits: two visits differ where pixels are shown, and are 0 where they are not."""
-    split = Digits(hidden=0.5).load().train
+    split = Digits(hidden_fraction=0.5).load().train
     assert isinstance(split, DynamicBits)
     one, other = everything(split), everything(split)
     seen = one.given["observed"]
@@ -152,7 +152,7 @@ def test_bits_are_drawn_anew_and_stay_hidden():
 
 
 def test_frozen_bits_are_those_of_the_whole_pictures_and_stay_hidden():
-    hidden, plain = Digits(hidden=0.5).load().train, Digits().load().train
+    hidden, plain = Digits(hidden_fraction=0.5).load().train, Digits().load().train
     frozen = hidden.frozen(5)
     assert isinstance(frozen, Values)
     assert torch.equal(frozen.observed, hidden.observed)
@@ -171,7 +171,7 @@ def test_a_split_that_was_frozen_before_does_not_forget_what_is_hidden():
 
 
 def test_another_view_and_another_device_keep_what_is_hidden():
-    data = Digits(hidden=0.5).load()
+    data = Digits(hidden_fraction=0.5).load()
     flat = data.viewed((64,)).train.to("cpu")
     assert torch.equal(flat.observed, data.train.observed.flatten(1))
     assert everything(flat).x.shape == (1397, 64)
@@ -179,7 +179,7 @@ def test_another_view_and_another_device_keep_what_is_hidden():
 
 
 def test_the_shares_of_several_processes_make_the_batch():
-    split = Digits(hidden=0.5, binarize="none").load().train
+    split = Digits(hidden_fraction=0.5, binarize="none").load().train
     index = torch.randperm(1397)[:101]
     batch = split.batch(index)
     for rank in range(2):
@@ -192,7 +192,7 @@ def test_hidden_and_missing_add_up(tmp_path):
     x = np.random.default_rng(0).normal(size=(200, 5))
     x[:100, 0] = np.nan
     np.savez(tmp_path / "a.npz", x=x)
-    for split in parts(NPZ(str(tmp_path / "a.npz"), missing="mask", hidden=0.5).load()):
+    for split in parts(NPZ(str(tmp_path / "a.npz"), missing="mask", hidden_fraction=0.5).load()):
         assert not split.observed[split.stored.isnan()].any()
         shown = split.observed[~split.stored.isnan()].float().mean().item()
         assert 0.2 < shown < 0.8
@@ -201,23 +201,25 @@ def test_hidden_and_missing_add_up(tmp_path):
 def test_training_data_that_are_the_test_data_hide_the_same(tmp_path):
     """Else the model would have seen what is hidden in the test split. Caught: two masks."""
     np.savez(tmp_path / "a.npz", x=np.arange(40.0).reshape(10, 4))
-    data = NPZ(str(tmp_path / "a.npz"), test_fraction=0.0, hidden=0.5).load()
+    data = NPZ(str(tmp_path / "a.npz"), test_fraction=0.0, hidden_fraction=0.5).load()
     assert torch.equal(data.train.observed, data.test.observed)
 
 
 def test_nothing_hidden_changes_nothing():
     source = Source(Items(torch.zeros(3, 2)), None, Items(torch.zeros(3, 2)))
     assert hide(source, 0.0, seed=0) is source
-    data = Digits(hidden=0.0).load()
+    data = Digits(hidden_fraction=0.0).load()
     assert masks(data) == [None, None, None]
     assert "data/hidden" not in data.facts
-    assert Digits(hidden=0.5).load().facts["data/hidden"] == 0.5
+    assert Digits(hidden_fraction=0.5).load().facts["data/hidden"] == 0.5
 
 
 @pytest.mark.parametrize("fraction", [-0.1, 1.0, math.nan])
 def test_a_fraction_that_is_none_is_refused(fraction):
-    with pytest.raises(ConfigurationError, match="data.hidden must be at least 0 and below 1"):
-        Digits(hidden=fraction)
+    with pytest.raises(
+        ConfigurationError, match="data.hidden_fraction must be at least 0 and below 1"
+    ):
+        Digits(hidden_fraction=fraction)
 
 
 def test_an_entry_that_is_hidden_in_all_training_data_is_refused():
@@ -235,6 +237,6 @@ GREY = [
 
 @pytest.mark.parametrize("name", GREY)
 def test_every_set_of_pictures_can_hide(name):
-    """A new yaml of grey pictures offers data.hidden."""
+    """A new yaml of grey pictures offers data.hidden_fraction."""
     path = ["data.path=x"] if name in ("npz", "image_folder") else []
-    composed("train", [f"data={name}", *path, "data.hidden=0.5"], Run)
+    composed("train", [f"data={name}", *path, "data.hidden_fraction=0.5"], Run)

@@ -155,7 +155,7 @@ def test_extreme_outputs_of_a_network(group, option, size):
         assert gradient.isfinite().all()
 
 
-WITH_SCALES = "diagonal_gaussian", "full_gaussian", "low_rank_gaussian", "laplace"
+WITH_SCALES = "diagonal_gaussian", "full_gaussian", "low_rank_gaussian", "diagonal_laplace"
 
 
 @pytest.mark.parametrize("option", WITH_SCALES)

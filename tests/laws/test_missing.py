@@ -311,7 +311,7 @@ def test_complete_data_are_refused(small_vae):
     _, train = _splits()
     with pytest.raises(ConfigurationError, match="nothing is missing") as caught:
         impute_split(small_vae(), train, train, 5)
-    assert "data.hidden=0.5" in caught.value.hint
+    assert "data.hidden_fraction=0.5" in caught.value.hint
     split, _ = _splits()
     for wrong in ({"limit": 0}, {"batch_size": 0}, {"num_samples": 0}):
         with pytest.raises(ConfigurationError, match="must be greater than 0"):

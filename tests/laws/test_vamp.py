@@ -13,7 +13,7 @@ from vi.schemes.base import Context
 
 
 def _prior(**options) -> vi.VampPrior:
-    return vi.VampPrior((6,), 2, **{"num_components": 4, **options})
+    return vi.VampPrior((6,), 2, **{"num_pseudo_inputs": 4, **options})
 
 
 def test_density_is_the_mean_of_posteriors(small_vae):
@@ -58,7 +58,7 @@ def test_samples_come_from_its_components(small_vae, context_dim):
 
 def test_asks_for_as_many_posteriors_as_it_draws(small_vae):
     """Sampling evaluates one posterior per draw. Caught: C draws for each that is kept."""
-    model, rows = small_vae(prior=_prior(num_components=50)), []
+    model, rows = small_vae(prior=_prior(num_pseudo_inputs=50)), []
     p = model.prior_module(lambda u: rows.append(len(u)) or model.posterior(u))
     p.sample((7,))
     assert rows == [50, 7]
@@ -82,7 +82,7 @@ def test_starts_at_items_of_the_data(small_vae, data):
     """
     data[3, 2] = torch.nan
     data[:, 5] = torch.nan
-    model = small_vae(prior=_prior(num_components=50))
+    model = small_vae(prior=_prior(num_pseudo_inputs=50))
     model.initialize(data)
     known = data.clone()
     known[3, 2], known[:, 5] = data[:, 2].nanmean(), 0.0
@@ -95,7 +95,7 @@ def test_starts_at_items_of_the_data(small_vae, data):
 
 def test_pseudo_contexts_start_at_those_of_their_items(small_vae, data):
     """Pseudo-contexts start at the contexts of the same items. Caught: contexts of other items."""
-    model = small_vae(prior=_prior(num_components=20, context_dim=3), context_dim=3)
+    model = small_vae(prior=_prior(num_pseudo_inputs=20, context_dim=3), context_dim=3)
     context = torch.randn(len(data), 3)
     model.initialize(data, context=context)
     item = torch.cdist(model.prior_module.inputs, data).argmin(1)
@@ -110,10 +110,10 @@ def test_stays_where_it_is_if_told_so(small_vae, data):
 
 
 def test_refuses_more_pseudo_inputs_than_data(small_vae, data):
-    model = small_vae(prior=_prior(num_components=51))
+    model = small_vae(prior=_prior(num_pseudo_inputs=51))
     with pytest.raises(vi.DataError, match="51 pseudo-inputs are more than the 50") as refusal:
         model.initialize(data)
-    assert "prior.num_components=50" in refusal.value.hint
+    assert "prior.num_pseudo_inputs=50" in refusal.value.hint
 
 
 def test_refuses_to_be_without_a_posterior():
@@ -161,7 +161,7 @@ def test_pseudo_inputs_of_images():
         vi.ConvEncoder([3]),
         vi.ConvDecoder([3]),
         vi.DiagonalGaussian(2),
-        vi.VampPrior((1, 8, 8), 2, num_components=4),
+        vi.VampPrior((1, 8, 8), 2, num_pseudo_inputs=4),
         vi.Bernoulli(),
     )
     model.initialize(torch.rand(9, 1, 8, 8))

@@ -210,7 +210,7 @@ def test_the_mathematics_imports_no_bar():
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("bar")
     small = ["hidden=[4]", "latent_dim=2", "trainer.max_steps=2", "evaluation.num_samples=2"]
-    options = [*small, *UNSEEN, "trainer.progress_bar=false", "data.hidden=0.5"]
+    options = [*small, *UNSEEN, "trainer.progress_bar=false", "data.hidden_fraction=0.5"]
     command(train.main, [*options, "hydra.run.dir=run"], folder)
     return folder
 

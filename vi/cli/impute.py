@@ -28,9 +28,9 @@ def impute_run(
 ) -> None:
     """Write E[x|x_observed] of the missing entries, a picture, and how probable the truth was.
 
-    The truth is known of entries that were hidden (data.hidden), not of those that a file leaves
-    out (data.missing=mask). Its log-likelihood stands beside that of a model without a latent,
-    whose entries are independent.
+    The truth is known of entries that were hidden (data.hidden_fraction), not of those that a file
+    leaves out (data.missing=mask). Its log-likelihood stands beside that of a model without a
+    latent, whose entries are independent.
     """
     from vi.evaluation.impute_split import imputation_numbers, impute_split
     from vi.figures.imputations import imputations_figure

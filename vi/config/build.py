@@ -9,6 +9,7 @@ from vi.config.registry import item_group, options, packaged, resolve, role_of, 
 from vi.config.run import ROLES
 from vi.config.schema import parameters, validate
 from vi.errors import ConfigurationError, SupportMismatch, ViError
+from vi.options import present_names
 
 
 def build(
@@ -50,7 +51,7 @@ def build(
     path = path or group
     defaults = defaults or {}
     cls = resolve(str(node.get("_target_", "")), group, plugins)
-    node = _with_lists(node, plugins)
+    node = _with_lists(present_names(cls, node, path), plugins)
     validate(cls, node, path)
     values = {k: v for k, v in node.items() if k != "_target_"}
 
@@ -114,7 +115,7 @@ def check(
     """
     path = path or group
     cls = resolve(str(node.get("_target_", "")), group, plugins)
-    node = _with_lists(node, plugins)
+    node = _with_lists(present_names(cls, node, path), plugins)
     validate(cls, node, path)
     for name, value in node.items():
         if _is_node(value):

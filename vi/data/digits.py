@@ -29,10 +29,10 @@ class Digits(GreyImages):
     Args:
         binarize: dynamic, static or none.
         context: ``label`` gives the digit as ``given["context"]``, one-hot, ten wide.
-        hidden: The fraction of the pixels that is hidden at random, in every split.
+        hidden_fraction: The fraction of the pixels that is hidden at random, in every split.
 
     Raises:
-        ConfigurationError: ``hidden`` is not in [0, 1).
+        ConfigurationError: ``hidden_fraction`` is not in [0, 1).
         DataError: The file in scikit-learn is missing or damaged.
 
     >>> data = Digits().load()
@@ -44,9 +44,9 @@ class Digits(GreyImages):
         self,
         binarize: Literal["dynamic", "static", "none"] = "dynamic",
         context: Literal["label"] | None = None,
-        hidden: float = 0.0,
+        hidden_fraction: float = 0.0,
     ) -> None:
-        super().__init__(binarize, hidden)
+        super().__init__(binarize, hidden_fraction)
         self.context = context
 
     def read(self) -> Source:

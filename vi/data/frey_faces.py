@@ -24,10 +24,10 @@ class FreyFaces(GreyImages):
         dir: The data folder; None means VI_DATA_DIR, else ``data``. It contains
             ``Freyfaces/freyfaces.npz``.
         binarize: dynamic, static or none.
-        hidden: The fraction of the pixels that is hidden at random, in every split.
+        hidden_fraction: The fraction of the pixels that is hidden at random, in every split.
 
     Raises:
-        ConfigurationError: ``hidden`` is not in [0, 1).
+        ConfigurationError: ``hidden_fraction`` is not in [0, 1).
         DataError: The file is missing or damaged.
     """
 
@@ -40,9 +40,9 @@ class FreyFaces(GreyImages):
         self,
         dir: str | None = None,
         binarize: Literal["dynamic", "static", "none"] = "none",
-        hidden: float = 0.0,
+        hidden_fraction: float = 0.0,
     ) -> None:
-        super().__init__(binarize, hidden)
+        super().__init__(binarize, hidden_fraction)
         self.dir = dir
 
     def read(self) -> Source:

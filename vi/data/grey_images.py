@@ -16,22 +16,23 @@ class GreyImages(DataSet):
     Args:
         binarize: ``dynamic`` draws training bits at every visit and evaluation bits once,
             ``static`` draws all bits once, the same for every run, ``none`` keeps x in [0, 1].
-        hidden: The fraction of the pixels of every split that is hidden at random, a function of
+        hidden_fraction: How much of the pixels of every split is hidden at random, a function of
             (split_seed, split, datum): the model trains without them, ``python -m vi impute``
             compares what it makes of them with the truth.
 
     Raises:
-        ConfigurationError: ``hidden`` is not in [0, 1).
+        ConfigurationError: ``hidden_fraction`` is not in [0, 1).
     """
 
+    renamed = {"hidden": "hidden_fraction"}
     split_seed: int = 0
 
     def __init__(
-        self, binarize: Literal["dynamic", "static", "none"], hidden: float = 0.0
+        self, binarize: Literal["dynamic", "static", "none"], hidden_fraction: float = 0.0
     ) -> None:
-        require_hidden(hidden)
+        require_hidden(hidden_fraction)
         self.binarize = binarize
-        self.hidden = hidden
+        self.hidden_fraction = hidden_fraction
 
     @abstractmethod
     def read(self) -> Source:
@@ -43,5 +44,5 @@ class GreyImages(DataSet):
 
     def load(self, seed: int = 0) -> LoadedData:
         """Read the files, hide pixels and binarise."""
-        source = hide(self.read(), self.hidden, self.split_seed)
+        source = hide(self.read(), self.hidden_fraction, self.split_seed)
         return assemble(source, seed=seed, binarize=self.binarize)

@@ -37,11 +37,11 @@ class ImageFolder(GreyImages):
         test_fraction: Fraction of the pictures; 0 makes the training pictures the test split.
         split_seed: Of the random split and of what is hidden; not the run's seed, so that runs can
             be compared.
-        hidden: The fraction of the pixels that is hidden at random, in every split.
+        hidden_fraction: The fraction of the pixels that is hidden at random, in every split.
 
     Raises:
         ConfigurationError: The fractions leave nothing to train on, ``size`` is not in 1 .. 8192,
-            or ``hidden`` is not in [0, 1).
+            or ``hidden_fraction`` is not in [0, 1).
         DataError: There is no such folder, no picture, one that cannot be read, or one of another
             size; they do not fit into memory; or a picture has no label as it is in no subfolder.
     """
@@ -57,9 +57,9 @@ class ImageFolder(GreyImages):
         validation_fraction: float = 0.1,
         test_fraction: float = 0.1,
         split_seed: int = 0,
-        hidden: float = 0.0,
+        hidden_fraction: float = 0.0,
     ) -> None:
-        super().__init__(binarize, hidden)
+        super().__init__(binarize, hidden_fraction)
         require_fractions(validation_fraction, test_fraction)
         _require_size(size)
         self.path, self.size, self.grey, self.context = path, size, grey, context

@@ -31,8 +31,8 @@ def require_hidden(fraction: float) -> None:
     """
     if not 0 <= fraction < 1:
         raise ConfigurationError(
-            f"data.hidden must be at least 0 and below 1, got {fraction}",
-            hint="data.hidden=0.5 hides half of the entries",
+            f"data.hidden_fraction must be at least 0 and below 1, got {fraction}",
+            hint="data.hidden_fraction=0.5 hides half of the entries",
         )
 
 

@@ -26,11 +26,11 @@ class IDXImages(GreyImages, ABC):
         binarize: dynamic, static or none.
         validation_size: Number of validation pictures, the last of the 60,000; 0 gives none.
         context: ``label`` gives the class as ``given["context"]``, one-hot, ten wide.
-        hidden: The fraction of the pixels that is hidden at random, in every split.
+        hidden_fraction: The fraction of the pixels that is hidden at random, in every split.
 
     Raises:
-        ConfigurationError: ``validation_size`` leaves nothing to train on, or ``hidden`` is not in
-            [0, 1).
+        ConfigurationError: ``validation_size`` leaves nothing to train on, or
+            ``hidden_fraction`` is not in [0, 1).
         DataError: The files are missing and cannot be downloaded, or are damaged.
     """
 
@@ -44,9 +44,9 @@ class IDXImages(GreyImages, ABC):
         binarize: Literal["dynamic", "static", "none"] = "dynamic",
         validation_size: int = 10_000,
         context: Literal["label"] | None = None,
-        hidden: float = 0.0,
+        hidden_fraction: float = 0.0,
     ) -> None:
-        super().__init__(binarize, hidden)
+        super().__init__(binarize, hidden_fraction)
         require_size("validation_size", validation_size, _N)
         self.dir = dir
         self.validation_size = validation_size

@@ -39,11 +39,11 @@ class NPZ(GreyImages):
             be compared.
         missing: What NaN means: ``refuse`` has training refuse it, with ``mask`` such entries are
             missing and leave the likelihood.
-        hidden: The fraction of the entries that is hidden at random, in every split.
+        hidden_fraction: The fraction of the entries that is hidden at random, in every split.
 
     Raises:
         ConfigurationError: The fractions leave nothing to train on, ``levels`` is not positive,
-            ``hidden`` is not in [0, 1), or bits are asked of values that are not bytes.
+            ``hidden_fraction`` is not in [0, 1), or bits are asked of values that are not bytes.
         DataError: The file cannot be read, has no such array, it holds no numbers or an infinite
             one, ``levels`` is below bytes that are binarised, or an entry is missing in all
             training items.
@@ -59,9 +59,9 @@ class NPZ(GreyImages):
         test_fraction: float = 0.1,
         split_seed: int = 0,
         missing: Literal["refuse", "mask"] = "refuse",
-        hidden: float = 0.0,
+        hidden_fraction: float = 0.0,
     ) -> None:
-        super().__init__(binarize, hidden)
+        super().__init__(binarize, hidden_fraction)
         require_fractions(validation_fraction, test_fraction)
         _require_levels(levels)
         self.path, self.key, self.levels = path, key, levels

@@ -69,11 +69,11 @@ class Omniglot(GreyImages):
         binarize: dynamic, static or none.
         validation_size: How many of the 24,345 training drawings validate, a fixed random choice.
         context: ``label`` gives the alphabet as ``given["context"]``, one-hot, 50 wide.
-        hidden: The fraction of the pixels that is hidden at random, in every split.
+        hidden_fraction: The fraction of the pixels that is hidden at random, in every split.
 
     Raises:
-        ConfigurationError: ``validation_size`` leaves nothing to train on, or ``hidden`` is not in
-            [0, 1).
+        ConfigurationError: ``validation_size`` leaves nothing to train on, or
+            ``hidden_fraction`` is not in [0, 1).
         DataError: The files are missing and cannot be downloaded, or are damaged.
     """
 
@@ -92,9 +92,9 @@ class Omniglot(GreyImages):
         binarize: Literal["dynamic", "static", "none"] = "dynamic",
         validation_size: int = 1345,
         context: Literal["label"] | None = None,
-        hidden: float = 0.0,
+        hidden_fraction: float = 0.0,
     ) -> None:
-        super().__init__(binarize, hidden)
+        super().__init__(binarize, hidden_fraction)
         require_size("validation_size", validation_size, _N_TRAIN)
         self.dir = dir
         self.validation_size = validation_size

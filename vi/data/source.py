@@ -198,7 +198,8 @@ def _require_seen(source: Source) -> None:
             f"{source.facts['data/name']}: {int(never.sum())} of {never.numel()} entries of x are "
             f"missing in all {len(observed)} training data (first: entry "
             f"{int(never.flatten().nonzero()[0])})",
-            hint="leave them out (data.columns=[...] of a table), or hide less: data.hidden=0.5",
+            hint="leave them out (data.columns=[...] of a table), or hide less: "
+            "data.hidden_fraction=0.5",
         )
 
 

@@ -59,7 +59,8 @@ def impute_split(
     if split.observed is None:
         raise ConfigurationError(
             "nothing is missing in these data",
-            hint="train with data.hidden=0.5, or with data.missing=mask on data with empty cells",
+            hint="train with data.hidden_fraction=0.5, or with data.missing=mask on data with "
+            "empty cells",
         )
     independent = _independent(model, train.frozen(seed))
     blocks = []

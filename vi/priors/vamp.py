@@ -26,7 +26,7 @@ class VampPrior(Prior):
     Args:
         data_shape: Event shape of x, and of u_c.
         latent_dim: Z, the number of latent dimensions.
-        num_components: C, the number of pseudo-inputs.
+        num_pseudo_inputs: C, the number of pseudo-inputs.
         context_dim: Width of the ``context`` on which the posterior conditions; 0 for none.
         learn_weights: Whether w is learned; else w_c = 1/C.
         from_data: Whether pseudo-inputs start at random training data and their contexts, with a
@@ -38,12 +38,13 @@ class VampPrior(Prior):
     Reference: Tomczak and Welling, 2018, https://arxiv.org/abs/1705.07120
 
     >>> from torch.distributions import Independent, Normal
-    >>> prior = VampPrior(data_shape=(3,), latent_dim=3, num_components=10)
+    >>> prior = VampPrior(data_shape=(3,), latent_dim=3, num_pseudo_inputs=10)
     >>> p = prior(lambda x: Independent(Normal(x, 1.0), 1))
     >>> p.batch_shape, p.event_shape, p.sample((5,)).shape
     (torch.Size([]), torch.Size([3]), torch.Size([5, 3]))
     """
 
+    renamed = {"num_components": "num_pseudo_inputs"}
     support = constraints.real
     logits: Tensor
 
@@ -51,23 +52,23 @@ class VampPrior(Prior):
         self,
         data_shape: Sequence[int],
         latent_dim: int,
-        num_components: int,
+        num_pseudo_inputs: int,
         context_dim: int = 0,
         *,
         learn_weights: bool = False,
         from_data: bool = True,
     ) -> None:
         require_positive("latent_dim", latent_dim)
-        require_positive("num_components", num_components)
+        require_positive("num_pseudo_inputs", num_pseudo_inputs)
         super().__init__((latent_dim,))
         self.from_data = from_data
-        self.inputs = nn.Parameter(torch.randn(num_components, *data_shape))
+        self.inputs = nn.Parameter(torch.randn(num_pseudo_inputs, *data_shape))
         if context_dim:
-            self.contexts = nn.Parameter(torch.randn(num_components, context_dim))
+            self.contexts = nn.Parameter(torch.randn(num_pseudo_inputs, context_dim))
         if learn_weights:
-            self.logits = nn.Parameter(torch.zeros(num_components))
+            self.logits = nn.Parameter(torch.zeros(num_pseudo_inputs))
         else:
-            self.register_buffer("logits", torch.zeros(num_components), persistent=False)
+            self.register_buffer("logits", torch.zeros(num_pseudo_inputs), persistent=False)
 
     def forward(self, posterior: Posterior | None = None) -> Distribution:
         """Return the mixture with batch_shape () and event_shape (Z,).
@@ -105,7 +106,7 @@ class VampPrior(Prior):
         if count > len(x):
             raise DataError(
                 f"{count} pseudo-inputs are more than the {len(x)} training data to start from",
-                hint=f"prior.num_components={len(x)} or less, or prior.from_data=false",
+                hint=f"prior.num_pseudo_inputs={len(x)} or less, or prior.from_data=false",
             )
         chosen = torch.randperm(len(x))[:count]
         items = x[chosen]

@@ -1,7 +1,6 @@
 """What a trainer is expected to be told, spelled once."""
 
 import os
-import warnings
 from typing import Literal
 
 from vi.errors import ConfigurationError, require_positive
@@ -45,8 +44,9 @@ class TrainerSettings(Configurable):
             millisecond; auto takes as many as fit into a quarter of a second. Cut wherever
             somebody looks: at logging steps, at files, and at the end of an epoch.
         progress_bar: Show progress and the closing table.
-        products: The old name of ``linear_kernels``.
     """
+
+    renamed = {"products": "linear_kernels"}
 
     def __init__(
         self,
@@ -70,7 +70,6 @@ class TrainerSettings(Configurable):
         log_every_n_steps: int = 50,
         steps_per_call: int | Literal["auto"] = "auto",
         progress_bar: bool = True,
-        products: Library | None = None,
     ) -> None:
         self.max_epochs = _positive("max_epochs", max_epochs)
         self.max_steps = max_steps if max_steps is None else _positive("max_steps", max_steps)
@@ -83,9 +82,7 @@ class TrainerSettings(Configurable):
         self.devices = _positive("devices", devices)
         self.threads = threads if threads is None else _threads(threads)
         self.precision: Precision = precision
-        if products is not None:
-            warnings.warn("trainer.products is now trainer.linear_kernels", stacklevel=3)
-        self.linear_kernels: Library = products or linear_kernels
+        self.linear_kernels: Library = linear_kernels
         self.compile: Compile = compile
         self.replay = replay
         self.keep_memory = keep_memory
