@@ -66,7 +66,7 @@ def test_every_option_names_a_class_of_its_role(group, option):
     assert cls.__doc__
 
 
-@pytest.mark.filterwarnings("ignore:model=.* is an older name:FutureWarning")
+@pytest.mark.filterwarnings("ignore:.* is an older name:FutureWarning")
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: "-".join(option for _, option in row))
 def test_every_option_composes(row):
     """Every yaml passes the schema of its class; required values are given."""

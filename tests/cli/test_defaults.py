@@ -11,7 +11,10 @@ from vi.errors import ConfigurationError
 
 BEFORE = json.loads((Path(__file__).parent.parent / "fixtures/configurations.json").read_text())
 """Composed by version 0.1: all of ``data=digits``, and what differs with the other data."""
-RENAMED = {"trainer.products": "trainer.linear_kernels"}
+RENAMED = {
+    "trainer.products": "trainer.linear_kernels",
+    "data.hidden": "data.hidden_fraction",
+}
 PATHS = {"csv": "a.csv", "npz": "a.npz", "image_folder": "a"}
 
 

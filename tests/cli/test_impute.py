@@ -30,7 +30,7 @@ def command(main, arguments, folder):
 def folder(tmp_path_factory):
     """A folder in which a model was trained on digits, half of whose pixels it did not see."""
     folder = tmp_path_factory.mktemp("user")
-    command(train.main, [*OPTIONS, "data.hidden=0.5", "hydra.run.dir=run"], folder)
+    command(train.main, [*OPTIONS, "data.hidden_fraction=0.5", "hydra.run.dir=run"], folder)
     return folder
 
 
@@ -120,7 +120,7 @@ def test_the_refusal_of_empty_cells_names_the_way_out(tmp_path, capsys):
 def test_a_model_that_needs_all_entries_says_so(tmp_path, capsys):
     arguments = ["model=bernoulli_mixture", "scheme=exact_em", "data.binarize=static"]
     with pytest.raises(SystemExit) as ended:
-        command(train.main, [*arguments, "data.hidden=0.5"], tmp_path)
+        command(train.main, [*arguments, "data.hidden_fraction=0.5"], tmp_path)
     assert ended.value.code == 3
     assert "entries are missing in the training data, and BernoulliMixture needs all of them" in (
         capsys.readouterr().err
@@ -134,4 +134,4 @@ def test_a_run_in_which_nothing_is_missing_says_how_to_make_one(tmp_path, capsys
     assert ended.value.code == 2
     error, hint = capsys.readouterr().err.splitlines()
     assert error == "error: nothing is missing in these data"
-    assert "data.hidden=0.5" in hint
+    assert "data.hidden_fraction=0.5" in hint

@@ -19,6 +19,7 @@ from vi.cli.outside import check_hydra, yaml_checked
 from vi.cli.plugins import with_searchpath
 from vi.cli.program import train_command
 from vi.cli.run_options import parsed
+from vi.cli.typed_names import by_present_names, warn_of_older_options, with_groups
 from vi.config.build import check, used_groups
 from vi.config.registry import config_dir, groups, options, require_plugins
 from vi.config.run import OF_MODELS, ROLES, SETS, SUGGESTED
@@ -27,7 +28,6 @@ from vi.errors import ConfigurationError
 
 _NEEDED = {*(ROLES.keys() - SETS), "hydra"}
 _TAKEN = re.compile(r"\$\{(\w+)\}")
-_OLDER = {"refined": "inference=refined", "amortized": "model=ppca inference=amortized"}
 
 
 def composed(name: str, overrides: Sequence[str], main: Callable[..., Any]) -> dict[str, Any]:
@@ -65,12 +65,49 @@ def configuration(name: str, overrides: Sequence[str], mode: RunMode = RunMode.R
     Raises:
         ConfigurationError: It cannot be composed.
     """
+    with explained(name, overrides):
+        texts = with_searchpath(own_options(with_groups(overrides)))
+    try:
+        config = _composed(name, texts, mode)
+    except ConfigurationError:
+        if (present := _by_present_names(name, texts, mode)) == texts:
+            raise
+        return _composed(name, present, mode)
+    if _sweeps_over_unknown(texts, config):  # which is for each job to find
+        return _composed(name, _by_present_names(name, texts, mode), mode)
+    return config
+
+
+def _composed(name: str, texts: Sequence[str], mode: RunMode) -> DictConfig:
     hydra = GlobalHydra.instance().hydra
     assert hydra is not None
-    with explained(name, overrides), warnings.catch_warnings():
+    with explained(name, texts), warnings.catch_warnings():
         warnings.filterwarnings("error", ".* is not available")  # a folder of the search path
-        ours = with_searchpath(own_options(overrides))
-        return hydra.compose_config(name, ours, mode, from_shell=False)
+        return hydra.compose_config(name, list(texts), mode, from_shell=False)
+
+
+def _by_present_names(name: str, texts: Sequence[str], mode: RunMode) -> list[str]:
+    """The overrides by present names, as far as the rest of them can be composed."""
+    others = [str(o.input_line) for o in parsed(texts) if not _is_of_a_part(o)]
+    try:
+        config = _composed(name, others, mode)
+    except ConfigurationError:
+        return list(texts)
+    ours = [str(key) for key in config if key != "hydra"]
+    plain = OmegaConf.to_container(OmegaConf.masked_copy(config, ours))
+    return by_present_names(texts, plain)  # pyright: ignore[reportArgumentType]
+
+
+def _sweeps_over_unknown(texts: Sequence[str], config: DictConfig) -> bool:
+    swept = [o for o in parsed(texts) if o.is_sweep_override() and _is_of_a_part(o)]
+    missing = object()
+    return any(OmegaConf.select(config, o.key_or_group, default=missing) is missing for o in swept)
+
+
+def _is_of_a_part(override: Override) -> bool:
+    """Whether it is a value within a part, and chooses none."""
+    name = override.key_or_group
+    return "." in name and override.package is None and not name.startswith("hydra")
 
 
 def checked(
@@ -84,7 +121,7 @@ def checked(
     _require_typed_plugins(plain, typed)
     check_values(plain, main)
     if "model" in plain:
-        _warn_of_older_names(typed)
+        warn_of_older_options(typed, plain.get("plugins") or [])
         _refuse_idle(plain, config, typed)
     return plain
 
@@ -217,18 +254,6 @@ def _require_set(name: str, members: Any) -> None:
 def _what_to_give(name: str) -> str:
     known = options(name) if name in groups() else {}
     return f"choose one of {name}={'|'.join(known)}" if known else f"give {name}=..."
-
-
-def _warn_of_older_names(typed: Sequence[Override]) -> None:
-    for override in typed:
-        name = override.value() if override.key_or_group == "model" else None
-        if isinstance(name, str) and name in _OLDER:
-            warnings.warn(
-                f"model={name} is an older name, which the next version will not know: "
-                f"write {_OLDER[name]}",
-                FutureWarning,
-                stacklevel=2,
-            )
 
 
 def _refuse_idle(plain: Mapping[str, Any], config: DictConfig, typed: Sequence[Override]) -> None:

@@ -49,12 +49,9 @@ def _explanation(error: Exception, name: str, overrides: Sequence[str]) -> Confi
         return ConfigurationError(
             f"{missing[1]} is required", hint=f"give {missing[1]}=... on the command line"
         )
-    found = re.search(r"Could not override '([^']+)'", str(error))
+    found = re.search(r"Could not override '(?:(\w+)@)?([^']+)'", str(error))
     if found:
-        path, _, key = found[1].rpartition(".")
-        return ConfigurationError(
-            f"unknown option {found[1]}", hint=_near(key, path, name, overrides)
-        )
+        return _not_there(found[1], found[2], name, overrides)
     if isinstance(error, RecursionError):
         return ConfigurationError("an option nests too deep", hint=GRAMMAR)
     return _unexpected(error)
@@ -86,14 +83,27 @@ def _unexpected(error: Exception) -> ConfigurationError:
     return ConfigurationError(f"no configuration ({told})", hint=GRAMMAR)
 
 
-def _near(key: str, path: str, name: str, overrides: Sequence[str]) -> str:
-    """A hint among the names that stand where the unknown one was written."""
-    chosen = [o for o in overrides if o.partition("=")[0] in groups()]
+def _not_there(
+    group: str | None, option: str, name: str, overrides: Sequence[str]
+) -> ConfigurationError:
+    """An option that the configuration does not have; of a group, if a part was to be chosen."""
+    path, _, key = option.rpartition(".")
+    known = _known(path, name, overrides)
+    if group in known:  # it has the place, which a part of another place fills
+        word = next((o.partition("=")[2] for o in overrides if option in o), "...")
+        return ConfigurationError(
+            f"{option} is not chosen there", hint=f"{group}={word} chooses it"
+        )
+    return ConfigurationError(f"unknown option {option}", hint=did_you_mean(key, known, path))
+
+
+def _known(path: str, name: str, overrides: Sequence[str]) -> list[str]:
+    """The names that stand at a place."""
+    chosen = [o for o in overrides if re.split("[@=]", o)[0] in groups()]
     try:
         node: Any = OmegaConf.to_container(compose(name, chosen), resolve=False)
     except Exception:  # see ``explained``
         node = OmegaConf.to_container(compose(name), resolve=False)
     for part in path.split(".") if path else []:
         node = node.get(part, {}) if isinstance(node, Mapping) else {}
-    known = [k for k in node if not k.startswith("_")] if isinstance(node, Mapping) else []
-    return did_you_mean(key, known, path)
+    return [k for k in node if not k.startswith("_")] if isinstance(node, Mapping) else []

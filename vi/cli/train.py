@@ -19,11 +19,11 @@ from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from vi.cli import interrupts, job_files, run_options
-from vi.cli.compose import checked, configuration, hydra_here, own_options, value_of, values
+from vi.cli.compose import checked, configuration, hydra_here, value_of, values
 from vi.cli.flags import flags_of, parser
-from vi.cli.plugins import with_searchpath
 from vi.cli.reporting import reporting
 from vi.cli.run_options import continued, relative
+from vi.cli.typed_names import with_groups
 from vi.config.registry import config_dir
 from vi.config.run import Run
 from vi.errors import CheckpointError, ConfigurationError
@@ -51,8 +51,9 @@ def _train(hydra: Hydra, flags: Namespace) -> bool:
     several = flags.multirun or value_of(flags.overrides, "hydra.mode") == "MULTIRUN"
     overrides = _with_options_of_the_run(flags.overrides, several=several)
     if flags.cfg or flags.info:
-        flags.overrides = with_searchpath(own_options(overrides))
-        _require_package(configuration("train", overrides), flags.package)
+        config = configuration("train", overrides)
+        _require_package(config, flags.package)
+        flags.overrides = [*config.hydra.overrides.hydra, *config.hydra.overrides.task]
         return True
     if several:
         from vi.cli.sweeps import sweep
@@ -104,7 +105,7 @@ def _with_options_of_the_run(typed: Sequence[str], *, several: bool) -> list[str
             "init_from and ckpt_path are two places to start from",
             hint="ckpt_path goes on with a run; init_from begins one with the weights of another",
         )
-    return continued(typed, _run_of(ckpt_path))
+    return continued(with_groups(typed), _run_of(ckpt_path))
 
 
 def _run_of(ckpt_path: str) -> Path:

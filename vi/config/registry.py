@@ -27,6 +27,7 @@ NAMED = (
     "plugins=[package] takes it"
 )
 """What to do about a part that has no name."""
+_OLDER = re.compile(r"^# an older name of ([^;\n]+)", re.MULTILINE)
 
 
 def config_dir() -> Path:
@@ -99,6 +100,12 @@ def option_of(group: str, cls: type, plugins: Iterable[str] = ()) -> str:
     raise ConfigurationError(
         f"the {group} is a {cls.__module__}.{cls.__qualname__}, which no option names", hint=NAMED
     )
+
+
+def renamed_to(path: Path) -> str | None:
+    """What the yaml of an older name says to write in its place, in a comment."""
+    found = _OLDER.search(path.read_text(encoding="utf-8"))
+    return found and found[1]
 
 
 @functools.cache

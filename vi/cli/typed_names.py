@@ -1,0 +1,99 @@
+"""Names as people type them, brought to the names that are composed.
+
+``posterior.flow=coupling`` chooses an option of the group ``flow`` where the configuration has a
+part of it, which Hydra itself writes ``flow@posterior.flow=coupling``; an option that was renamed
+is known by its older name for one version.
+"""
+
+import re
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hydra.core.override_parser.types import (
+    ChoiceSweep,
+    Glob,
+    Override,
+    OverrideType,
+    QuotedString,
+)
+
+from vi.cli.run_options import parsed
+from vi.config.registry import options, renamed_to, resolve
+from vi.config.run import ROLES
+from vi.errors import ConfigurationError
+from vi.options import warn_of_older_name
+
+_WORD = re.compile(r"\w+")
+
+
+def with_groups(texts: Sequence[str]) -> list[str]:
+    """The overrides, with the group before the place of a part that is chosen by a word.
+
+    >>> with_groups(["posterior.flow=coupling", "encoder.activation=relu,tanh", "seed=1"])
+    ['flow@posterior.flow=coupling', 'activation@encoder.activation=relu,tanh', 'seed=1']
+    """
+    return [_with_group(override) for override in parsed(texts)]
+
+
+def _with_group(override: Override) -> str:
+    text, (place, _, group) = str(override.input_line), override.key_or_group.rpartition(".")
+    plain = override.type is OverrideType.CHANGE and override.package is None
+    chosen = plain and place and group in ROLES and _is_word(override._value)
+    return f"{group}@{text}" if chosen else text
+
+
+def _is_word(value: Any) -> bool:
+    """Whether it can name an option, or all options that a sweep goes through."""
+    if isinstance(value, ChoiceSweep):
+        return all(map(_is_word, value.list))
+    text = value.text if isinstance(value, QuotedString) else value
+    return isinstance(text, Glob) or (isinstance(text, str) and bool(_WORD.fullmatch(text)))
+
+
+def by_present_names(texts: Sequence[str], config: Mapping[str, Any]) -> list[str]:
+    """The overrides, with older names of options replaced, and a warning for each.
+
+    Args:
+        texts: As on the command line.
+        config: Plain values, composed without the options of parts that are typed.
+    """
+    return [_by_present_name(override, config) for override in parsed(texts)]
+
+
+def _by_present_name(override: Override, config: Mapping[str, Any]) -> str:
+    text, (place, _, name) = str(override.input_line), override.key_or_group.rpartition(".")
+    now = getattr(_class_at(place, config), "renamed", {}).get(name)
+    if now is None or override.package is not None:
+        return text
+    warn_of_older_name(name, now, place)
+    return text.replace(override.key_or_group, f"{place}.{now}", 1)
+
+
+def _class_at(place: str, config: Mapping[str, Any]) -> type | None:
+    node: Any = config
+    words = place.split(".")
+    for word in words:
+        node = node.get(word) if isinstance(node, Mapping) else None
+    group = words[-1] if words[-1] in ROLES else words[0]
+    if not isinstance(node, Mapping) or group not in ROLES:
+        return None
+    try:
+        return resolve(str(node.get("_target_", "")), group, config.get("plugins") or [])
+    except ConfigurationError:
+        return None
+
+
+def warn_of_older_options(typed: Sequence[Override], plugins: Sequence[str]) -> None:
+    """Say what to write in place of options whose yaml says that they are older names."""
+    for override in typed:
+        group, name = override.key_or_group, override.value()
+        path = options(group, plugins).get(name) if isinstance(name, str) else None
+        now = renamed_to(path) if path else None
+        if now:
+            warnings.warn(
+                f"{override.input_line} is an older name, which the next version will not know: "
+                f"write {now}",
+                FutureWarning,
+                stacklevel=2,
+            )
