@@ -3,6 +3,17 @@
 from operator import index
 from typing import Any
 
+__all__ = [
+    "ViError",
+    "ConfigurationError",
+    "SupportMismatch",
+    "DataError",
+    "CheckpointError",
+    "NumericsError",
+    "RunDirectoryError",
+    "Interrupted",
+]
+
 
 class ViError(Exception):
     """Error with one line that states what is wrong and one that states what to do.

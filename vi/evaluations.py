@@ -5,10 +5,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from torch import Tensor
 from torch.distributions import Distribution
+
+P = ParamSpec("P")
+R = TypeVar("R", bound=Tensor | Distribution)
 
 COUNTED = {"likelihood": "decoder", "posterior": "encoder", "parameters_of": "encoder"}
 """The network that each counted method of a model or of its inference evaluates."""
@@ -63,7 +66,7 @@ def tallied(evaluations: Evaluations) -> Iterator[None]:
         _current.reset(token)
 
 
-def tallying(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
+def tallying(name: str, method: Callable[P, R]) -> Callable[P, R]:
     """Wrap a method of a model or of its inference, so that its rows are counted.
 
     If a nested call has already counted the rows, they are not counted again. A datum counts as
@@ -76,15 +79,15 @@ def tallying(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
     kind = COUNTED[name]
 
     @functools.wraps(method)
-    def wrapper(self: Any, *args: Any, **kwargs: Any) -> Any:
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
         account = _current.get()
         if account is None:
-            return method(self, *args, **kwargs)
+            return method(*args, **kwargs)
         before = account.calls[kind]
-        result = method(self, *args, **kwargs)
+        result = method(*args, **kwargs)
         if account.calls[kind] == before:
             account.calls[kind] += 1
-            model = args[0] if name == "parameters_of" else self
+            model: Any = args[1] if name == "parameters_of" else args[0]
             passes = model.inference.passes if kind == "encoder" else 1
             rows = getattr(account.evaluations, kind) + model.training * passes * _rows(result)
             setattr(account.evaluations, kind, rows)

@@ -19,6 +19,8 @@ from torch import Tensor
 from vi.errors import DataError
 from vi.support import first_of, outside, told
 
+__all__ = ["as_it_is"]
+
 P = ParamSpec("P")
 R = TypeVar("R")
 

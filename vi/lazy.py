@@ -1,57 +1,139 @@
-"""Names of a package that are imported when they are first used, found by reading its files."""
+"""Public names of a package, imported when they are first used.
+
+Public is what a user can choose and what a user is handed: every class that a packaged yaml names,
+every role that such a class plays, and what a module lists in ``__all__``. A new option is thereby
+public by its class and its yaml. A package below vi that has names of its own (``vi.data``) keeps
+those of its modules to itself.
+"""
 
 import importlib
 import re
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-_PUBLIC_CLASS = re.compile(r"^class ([A-Z]\w*)", re.MULTILINE)
+_ROOT = Path(__file__).parent
+_CLASS = re.compile(r"^class ([A-Z]\w*)", re.MULTILINE)
+_LISTED = re.compile(r"^__all__ = \[(.*?)\]", re.MULTILINE | re.DOTALL)
+_TARGET = re.compile(r"^\s*_target_: (vi\.[\w.]+)", re.MULTILINE)
+_OLDER = "# an older name of"
+_DOORS = ("vi.data",)
 
 
-def lazy_exports(
-    package: str, folder: str, names: Mapping[str, str] | None = None
-) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+def lazy_exports(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """Make the ``__getattr__`` and ``__dir__`` of a package (PEP 562).
 
-    Every public class defined below ``folder`` is offered under its own name, and every package in
-    it, so that a new class needs no line in any ``__init__``; nothing is imported before it is
-    asked for.
+    They give its public names and the packages in it; nothing is imported before it is asked for.
+    For one version every other class below the package is given as well, with a warning.
 
-    Args:
-        package: The package's dotted name.
-        folder: The package's folder.
-        names: Further names: {name: module that defines it}.
-
-    >>> get, names = lazy_exports("vi.distributions", str(Path(__file__).parent / "distributions"))
-    >>> "ConditionalDistribution" in names()
-    True
+    >>> get, names = lazy_exports("vi.data")
+    >>> "MNIST" in names(), get("MNIST").__module__
+    (True, 'vi.data.mnist')
     """
 
-    @cache
-    def table() -> dict[str, str]:
-        root = Path(folder)
-        found: dict[str, str] = {}
-        for path in sorted(root.rglob("*.py")):
-            parts = path.relative_to(root).with_suffix("").parts
-            module = ".".join((package, *parts)).removesuffix(".__init__")
-            for name in _PUBLIC_CLASS.findall(path.read_text(encoding="utf-8")):
-                found.setdefault(name, module)
-        return found | dict(names or {})
-
-    @cache
-    def folders() -> set[str]:
-        return {path.parent.name for path in Path(folder).glob("*/__init__.py")}
-
     def __getattr__(name: str) -> Any:
-        if name in folders():
+        if name in folders(package):
             return importlib.import_module(f"{package}.{name}")
-        if name.startswith("_") or name not in table():
-            raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        return getattr(importlib.import_module(table()[name]), name)
+        module = None if name.startswith("_") else public_names(package).get(name)
+        return getattr(importlib.import_module(module or _private(package, name)), name)
 
     def __dir__() -> list[str]:
-        return sorted({*table(), *folders()})
+        return sorted({*public_names(package), *folders(package)})
 
     return __getattr__, __dir__
+
+
+@cache
+def public_names(package: str) -> dict[str, str]:
+    """{name: module that defines it} of everything that a package offers.
+
+    Raises:
+        ImportError: Two public classes have the same name.
+    """
+    others = tuple(f"{door}." for door in _DOORS if door != package)
+    pairs = [*_named_by_options(), *_roles(), *_listed(package)]
+    return one_of_each(
+        (n, m) for n, m in pairs if f"{m}.".startswith(f"{package}.") and not m.startswith(others)
+    )
+
+
+def one_of_each(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """{name: module} of (name, module), some of them told twice.
+
+    >>> one_of_each([("Batch", "vi.data.base"), ("Batch", "vi.schemes.base")])
+    Traceback (most recent call last):
+    ImportError: two public classes are called Batch: one of vi.data.base, one of vi.schemes.base
+    """
+    found: dict[str, str] = {}
+    for name, module in pairs:
+        if found.setdefault(name, module) != module:
+            raise ImportError(
+                f"two public classes are called {name}: one of {found[name]}, one of {module}"
+            )
+    return dict(sorted(found.items()))
+
+
+@cache
+def folders(package: str) -> list[str]:
+    """The packages in a package."""
+    return sorted(path.parent.name for path in _folder(package).glob("*/__init__.py"))
+
+
+def _named_by_options() -> list[tuple[str, str]]:
+    from vi.config.registry import config_dir
+
+    texts = (path.read_text(encoding="utf-8") for path in config_dir().rglob("*.yaml"))
+    return [_split(t) for text in texts if _OLDER not in text for t in _TARGET.findall(text)]
+
+
+def _roles() -> list[tuple[str, str]]:
+    from vi.config.run import ROLES
+
+    return [_split(role) for role in ROLES.values() if role.startswith("vi.")]
+
+
+def _listed(package: str) -> list[tuple[str, str]]:
+    found = ((module, _LISTED.search(text)) for module, text in _modules(package))
+    return [(name, m) for m, names in found if names for name in re.findall(r"\w+", names[1])]
+
+
+def _split(target: str) -> tuple[str, str]:
+    module, _, name = target.rpartition(".")
+    return name, module
+
+
+def _private(package: str, name: str) -> str:
+    """The module of a class that is not public, which is said."""
+    found = [] if name.startswith("_") else _classes(package).get(name, [])
+    if not found:
+        raise AttributeError(f"module {package!r} has no attribute {name!r}")
+    door = next((d for d in _DOORS if d != package and name in public_names(d)), None)
+    warnings.warn(
+        f"{package}.{name} is going: import it from {door or ' or '.join(found)}",
+        DeprecationWarning,
+        stacklevel=3,
+    )
+    return found[0]
+
+
+@cache
+def _classes(package: str) -> dict[str, list[str]]:
+    """By name, the modules that define such a class."""
+    found: dict[str, list[str]] = {}
+    for module, text in _modules(package):
+        for name in _CLASS.findall(text):
+            found.setdefault(name, []).append(module)
+    return found
+
+
+def _modules(package: str) -> list[tuple[str, str]]:
+    """Every module below a package, and its text."""
+    files = [p for p in sorted(_folder(package).rglob("*.py")) if p.stem != "__init__"]
+    names = [".".join(p.relative_to(_ROOT.parent).with_suffix("").parts) for p in files]
+    return [(n, p.read_text(encoding="utf-8")) for n, p in zip(names, files, strict=True)]
+
+
+def _folder(package: str) -> Path:
+    return _ROOT.joinpath(*package.split(".")[1:])

@@ -125,7 +125,7 @@ UNREADABLE = {
     "no tensor of numbers, but list": [[0, 1], [0]],
     "no tensor of numbers, but ndarray of <U1": np.array([["a"] * WIDTH]),
     "no tensor of numbers, but Tensor of torch.complex64": torch.zeros(3, WIDTH) * 1j,
-    "no tensor of numbers, but Digits": vi.Digits(),
+    "no tensor of numbers, but Digits": vi.data.Digits(),
     r"x has shape \(3, 5\), the model takes \(B, 6\)": torch.zeros(3, 5),
     r"x has shape \(3, 1, 3, 4\), the model takes": torch.zeros(3, 1, 3, 4),
     r"x has shape \(6,\), the model takes": torch.zeros(WIDTH),

@@ -13,6 +13,8 @@ from vi.inputs import admitting
 from vi.models.base import LatentVariableModel
 from vi.options import Configurable
 
+__all__ = ["Bound", "Estimate", "Need"]
+
 
 @dataclass(frozen=True)
 class Estimate:

@@ -2,4 +2,4 @@
 
 from vi.lazy import lazy_exports
 
-__getattr__, __dir__ = lazy_exports(__name__, __path__[0])
+__getattr__, __dir__ = lazy_exports(__name__)

@@ -17,6 +17,8 @@ from torch import Tensor
 from vi.data.bits import draw_bits
 from vi.options import Configurable
 
+__all__ = ["Batch", "DataSet", "LoadedData", "Split", "Values"]
+
 
 class Batch(NamedTuple):
     """The data of one step: ``x`` (B, *event), and what the model conditions on.

@@ -9,8 +9,8 @@ from vi.data.base import DataSet, LoadedData, Split
 from vi.errors import DataError
 
 _HINT = (
-    "give a data set such as vi.data.NPZ('a.npz'), or a vi.LoadedData whose splits are "
-    "vi.Values(tensor)"
+    "give a data set such as vi.data.NPZ('a.npz'), or a vi.data.LoadedData whose splits are "
+    "vi.data.Values(tensor)"
 )
 
 

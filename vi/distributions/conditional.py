@@ -3,6 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -70,6 +71,12 @@ class ConditionalDistribution(Configurable, nn.Module, ABC):
         Returns:
             A distribution with batch_shape (*batch) and the event_shape of this head.
         """
+
+    if TYPE_CHECKING:
+
+        def __call__(self, params: Tensor) -> Distribution:
+            """See ``forward``."""
+            ...
 
     def set_event_shape(self, event_shape: Shape) -> None:
         """Set the shape of one event; the model calls this once.

@@ -10,6 +10,8 @@ from vi.distributions.datum_noise import keyed_draw
 from vi.distributions.protocols import OnePass
 from vi.errors import ConfigurationError
 
+__all__ = ["Points"]
+
 
 class Points:
     """Points whose weighted mean estimates E_q: draws, or the whole support of a discrete z.

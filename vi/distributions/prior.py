@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -51,6 +52,12 @@ class Prior(Configurable, nn.Module, ABC):
         Returns:
             A distribution with batch_shape () and the event_shape of z.
         """
+
+    if TYPE_CHECKING:
+
+        def __call__(self, posterior: Callable[..., Distribution] | None = None) -> Distribution:
+            """See ``forward``."""
+            ...
 
     def initialize(self, x: Tensor, **given: Tensor) -> None:
         """Initialise the prior from training data; called once before the first step.

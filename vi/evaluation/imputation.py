@@ -16,6 +16,8 @@ from vi.inputs import admitting
 from vi.models.base import LatentVariableModel
 from vi.progress import watched
 
+__all__ = ["Imputed"]
+
 _ROUNDING = 1e-14  # relative rounding error of a difference of sums in double precision
 
 

@@ -16,6 +16,8 @@ from vi.inputs import admitting
 from vi.models.base import LatentVariableModel
 from vi.progress import watched
 
+__all__ = ["LogLikelihood"]
+
 # Samples drawn at once, and decoded entries held for them. The activations of a decoder dominate
 # the memory, and those of two thousand rows still fit a processor's cache. These are constants, so
 # that the noise of a datum does not depend on the batch that contains it.

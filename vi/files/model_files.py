@@ -24,6 +24,8 @@ from vi.files.plain_files import Unreadable, read_json
 from vi.files.sound import follow_precision, require_sound_config, require_sound_weights
 from vi.models.base import LatentVariableModel
 
+__all__ = ["load", "save"]
+
 FORMAT = 1
 _CONFIG, _WEIGHTS, _CARD, _MANIFEST = (
     "config.json",

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -60,6 +60,12 @@ class Inference(Configurable, nn.Module, ABC):
     def forward(self, model: Generative, x: Tensor, **given: Tensor) -> Distribution:
         """Return q(z|x) for x (B, *event), with batch_shape (B,)."""
 
+    if TYPE_CHECKING:
+
+        def __call__(self, model: Generative, x: Tensor, **given: Tensor) -> Distribution:
+            """See ``forward``."""
+            ...
+
     def first(self, model: Generative, x: Tensor, **given: Tensor) -> Distribution:
         """Return q(z|x) before refinement; a prior that mixes posteriors uses it."""
         return self(model, x, **given)
@@ -93,8 +99,8 @@ class Parametric(Inference):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if "parameters_of" in vars(cls):
-            method: Any = tallying("parameters_of", vars(cls)["parameters_of"])
-            cls.parameters_of = method
+            method = tallying("parameters_of", vars(cls)["parameters_of"])
+            type.__setattr__(cls, "parameters_of", method)  # past type checkers
 
     @abstractmethod
     def parameters_of(self, model: Generative, x: Tensor, **given: Tensor) -> Tensor:

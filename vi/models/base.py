@@ -76,7 +76,7 @@ class LatentVariableModel(Configurable, nn.Module, ABC):
         for name in _READ_DATA & vars(cls).keys():
             setattr(cls, name, admitting(vars(cls)[name]))
         if "initialize" in vars(cls):  # from data that were looked at, NaN where one is missing
-            cls.initialize = as_it_is()(cls.initialize)
+            type.__setattr__(cls, "initialize", as_it_is()(cls.initialize))
 
     @abstractmethod
     def prior(self, **given: Tensor) -> Distribution:

@@ -15,6 +15,8 @@ from vi.models.base import LatentVariableModel
 from vi.models.spare import Spare
 from vi.models.statistics import Statistics
 
+__all__ = ["ExactModel"]
+
 Complete = Callable[[Distribution], Distribution]
 """What a scheme makes of the posterior: the q of its E-step."""
 

@@ -52,6 +52,8 @@ from vi.training.settings import TrainerSettings, require_seed
 from vi.training.signals import noting_signals
 from vi.training.steps import trial
 
+__all__ = ["fit"]
+
 
 def fit(
     model: LatentVariableModel,

@@ -21,6 +21,8 @@ from vi.startup import startup
 from vi.training.module import TrainingModule
 from vi.training.report import print_report
 
+__all__ = ["FitResult"]
+
 
 @dataclass(frozen=True)
 class FitResult:
