@@ -113,9 +113,9 @@ from vi.likelihoods.table import MixedTable as MixedTable
 from vi.likelihoods.zero_inflated_negative_binomial import (
     ZeroInflatedNegativeBinomial as ZeroInflatedNegativeBinomial,
 )
-from vi.models.base import ExactModel as ExactModel
 from vi.models.base import LatentVariableModel as LatentVariableModel
 from vi.models.bernoulli_mixture import BernoulliMixture as BernoulliMixture
+from vi.models.exact import ExactModel as ExactModel
 from vi.models.factor_analysis import FactorAnalysis as FactorAnalysis
 from vi.models.gmm import GMM as GMM
 from vi.models.ladder import Ladder as Ladder
