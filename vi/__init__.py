@@ -16,8 +16,8 @@ it is first used, and so are the roles (``vi.Bound``), the errors, ``fit``, ``lo
 ``log_likelihood``, ``impute`` and ``as_it_is``. Data sets are names of ``vi.data``.
 """
 
-from vi.lazy import lazy_exports
+from vi.lazy import lazy_exports as _lazy_exports
 
 __version__ = "0.1.0"
 
-__getattr__, __dir__ = lazy_exports(__name__)
+__getattr__, __dir__ = _lazy_exports(__name__)

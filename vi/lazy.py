@@ -81,6 +81,13 @@ def folders(package: str) -> list[str]:
     return sorted(path.parent.name for path in _folder(package).glob("*/__init__.py"))
 
 
+def sources(package: str) -> list[tuple[str, str]]:
+    """Every module below a package, and its text."""
+    files = [p for p in sorted(_folder(package).rglob("*.py")) if p.stem != "__init__"]
+    names = [".".join(p.relative_to(_ROOT.parent).with_suffix("").parts) for p in files]
+    return [(n, p.read_text(encoding="utf-8")) for n, p in zip(names, files, strict=True)]
+
+
 def _named_by_options() -> list[tuple[str, str]]:
     from vi.config.registry import config_dir
 
@@ -95,7 +102,7 @@ def _roles() -> list[tuple[str, str]]:
 
 
 def _listed(package: str) -> list[tuple[str, str]]:
-    found = ((module, _LISTED.search(text)) for module, text in _modules(package))
+    found = ((module, _LISTED.search(text)) for module, text in sources(package))
     return [(name, m) for m, names in found if names for name in re.findall(r"\w+", names[1])]
 
 
@@ -122,17 +129,10 @@ def _private(package: str, name: str) -> str:
 def _classes(package: str) -> dict[str, list[str]]:
     """By name, the modules that define such a class."""
     found: dict[str, list[str]] = {}
-    for module, text in _modules(package):
+    for module, text in sources(package):
         for name in _CLASS.findall(text):
             found.setdefault(name, []).append(module)
     return found
-
-
-def _modules(package: str) -> list[tuple[str, str]]:
-    """Every module below a package, and its text."""
-    files = [p for p in sorted(_folder(package).rglob("*.py")) if p.stem != "__init__"]
-    names = [".".join(p.relative_to(_ROOT.parent).with_suffix("").parts) for p in files]
-    return [(n, p.read_text(encoding="utf-8")) for n, p in zip(names, files, strict=True)]
 
 
 def _folder(package: str) -> Path:

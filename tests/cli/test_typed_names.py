@@ -2,6 +2,8 @@
 
 import inspect
 import json
+import subprocess
+import sys
 import warnings
 
 import pytest
@@ -9,7 +11,7 @@ import yaml
 
 import vi
 from tests.cli.test_commands import UNSEEN, command
-from vi.cli import run_options, train
+from vi.cli import run_options, train, typed_names
 from vi.cli.compose import composed
 from vi.cli.sweeps import jobs
 from vi.cli.typed_names import with_groups
@@ -165,3 +167,23 @@ def test_an_option_that_was_renamed_gives_the_same_part():
         older = of("posterior=laplace")
     assert older == of("posterior=diagonal_laplace")
     assert to_config("posterior", vi.DiagonalLaplace(3))["option"] == "diagonal_laplace"
+
+
+def test_no_part_is_imported_for_a_typing_error():
+    """Which is told in a second. Caught: torch, to ask a class for its older names."""
+    program = (
+        "import sys; from vi.cli import train\n"
+        "try: train.main(['trainer.max_epoch=3'])\n"
+        "except SystemExit as end: print(end.code, 'torch' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["2", "False"]
+    assert "did you mean trainer.max_epochs?" in done.stderr
+
+
+def test_every_older_name_is_found_without_an_import():
+    classes = [resolve(target_of(g, o), g) for g in ROLES.keys() - SETS for o in options(g)]
+    declared = {name for cls in classes for name in getattr(cls, "renamed", {})}
+    assert declared == typed_names._older_names() == {"hidden", "num_components", "products"}
