@@ -46,6 +46,7 @@ def test_every_public_name_is_there(package):
     for name, where in public_names(package).items():
         assert getattr(module, name) is getattr(sys.modules[where], name)
     assert not hasattr(module, "Anything")
+    assert (vi.errors.DataError, vi.data.csv.CSV) == (vi.DataError, vi.data.CSV)  # pyright: ignore
     assert not hasattr(module, "_private")
 
 

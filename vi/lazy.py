@@ -25,7 +25,7 @@ _DOORS = ("vi.data",)
 def lazy_exports(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """Make the ``__getattr__`` and ``__dir__`` of a package (PEP 562).
 
-    They give its public names and the packages in it; nothing is imported before it is asked for.
+    They give its public names and the modules in it; nothing is imported before it is asked for.
     For one version every other class below the package is given as well, with a warning.
 
     >>> get, names = lazy_exports("vi.data")
@@ -34,10 +34,12 @@ def lazy_exports(package: str) -> tuple[Callable[[str], Any], Callable[[], list[
     """
 
     def __getattr__(name: str) -> Any:
-        if name in folders(package):
+        if name.startswith("_"):
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        if name in folders(package) or (_folder(package) / f"{name}.py").is_file():
             return importlib.import_module(f"{package}.{name}")
-        module = None if name.startswith("_") else public_names(package).get(name)
-        return getattr(importlib.import_module(module or _private(package, name)), name)
+        module = public_names(package).get(name) or _private(package, name)
+        return getattr(importlib.import_module(module), name)
 
     def __dir__() -> list[str]:
         return sorted({*public_names(package), *folders(package)})
@@ -113,7 +115,7 @@ def _split(target: str) -> tuple[str, str]:
 
 def _private(package: str, name: str) -> str:
     """The module of a class that is not public, which is said."""
-    found = [] if name.startswith("_") else _classes(package).get(name, [])
+    found = _classes(package).get(name)
     if not found:
         raise AttributeError(f"module {package!r} has no attribute {name!r}")
     door = next((d for d in _DOORS if d != package and name in public_names(d)), None)
