@@ -184,6 +184,7 @@ TYPES = {
 }
 
 
+@pytest.mark.slow
 def test_a_type_checker_knows_the_types_and_the_arguments(tmp_path):
     """Pyright, of a program of a user. Caught: Any of all."""
     pytest.importorskip("pyright")

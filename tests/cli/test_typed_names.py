@@ -144,6 +144,7 @@ def test_files_of_older_runs_have_the_older_name(tmp_path, capsys):
     """A model directory, options.json, and a sweep. Caught: an unknown option of one's own run."""
     tiny = ["data.hidden_fraction=0.5", "trainer.max_epochs=1", "hidden=[4]", "latent_dim=2"]
     tiny += ["evaluation.num_samples=2", "trainer.device=cpu", *UNSEEN]
+    tiny += ["trainer.limit_train_batches=2", "trainer.compile=off", "trainer.replay=false"]
     command(train.main, [*tiny, "hydra.run.dir=run"], tmp_path)
     path = tmp_path / "run" / run_options.FILE
     path.write_text(path.read_text().replace("data.hidden_fraction", "data.hidden"))
@@ -153,7 +154,7 @@ def test_files_of_older_runs_have_the_older_name(tmp_path, capsys):
     assert OLDER in capsys.readouterr().err
     kept = json.loads(path.read_text())["options"]
     assert {"name": "data.hidden_fraction", "value": 0.5} in kept
-    swept = ["-m", *tiny[1:], "data.hidden=0.1,0.2", "trainer.device=cpu", "hydra.sweep.dir=s"]
+    swept = ["-m", *tiny[1:], "data.hidden=0.1,0.2", "hydra.sweep.dir=s"]
     with pytest.raises(SystemExit) as ended:
         command(train.main, swept, tmp_path)
     assert ended.value.code == 0
