@@ -34,6 +34,7 @@ def impute_run(
     """
     from vi.evaluation.impute_split import imputation_numbers, impute_split
     from vi.figures.imputations import imputations_figure
+    from vi.figures.names import axis_names
     from vi.figures.save import save_figure
     from vi.files.atomic import write_atomically
     from vi.training.progress_bar import progress_bar
@@ -56,7 +57,9 @@ def impute_run(
     x, observed, truth = (columns[name] for name in ("x", "observed", "truth"))
     arrays = {"x": x.numpy(), "observed": observed.numpy(), "truth": truth.numpy()}
     path = write_arrays(folder / "imputed.npz", arrays)
-    figure = imputations_figure(truth, observed, x, tuple(opened.model.data_shape))
+    facts, shape = opened.data.facts, tuple(opened.model.data_shape)
+    names = axis_names(facts, x[0].numel())
+    figure = imputations_figure(truth, observed, x, shape, names)
     save_figure(figure, folder / "imputations.png")
     write_atomically(folder / "impute.json", (json.dumps(result, indent=2) + "\n").encode())
     for name, value in result.items():

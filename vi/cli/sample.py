@@ -1,8 +1,8 @@
 """Draw from a finished run or a saved model."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vi.cli.runs import start, write_arrays
 
@@ -24,7 +24,7 @@ def sample_run(run: str, count: int, seed: int, out: str | None, plugins: list[s
     from vi.fast import session
     from vi.figures.pictures import samples_figure
     from vi.figures.save import save_figure
-    from vi.files.model_files import load, model_directory
+    from vi.files.model_files import load, model_directory, read_config
 
     if count < 1:
         raise ConfigurationError(f"count must be at least 1, got {count}", hint="count=64")
@@ -39,14 +39,13 @@ def sample_run(run: str, count: int, seed: int, out: str | None, plugins: list[s
     folder = Path(out) if out else model_directory(run).parent / "sample"
     path = write_arrays(folder / "samples.npz", {"x": draws.numpy(), "mean": means.numpy()})
     print(f"written to {path}: x and mean {tuple(draws.shape)}")
-    save_figure(samples_figure(means, _shape(run, model)), folder / "samples.png")
+    facts = read_config(model_directory(run))["facts"]
+    save_figure(samples_figure(means, _shape(facts, model), facts), folder / "samples.png")
     print(f"picture    {folder / 'samples.png'}")
 
 
-def _shape(run: str, model: "LatentVariableModel") -> "Shape":
+def _shape(facts: Mapping[str, Any], model: "LatentVariableModel") -> "Shape":
     """Of one datum as the run saw it; an exact model itself knows no more than its size."""
-    from vi.files.model_files import model_directory, read_config
-
-    written = str(read_config(model_directory(run))["facts"].get("data/shape", ""))
+    written = str(facts.get("data/shape", ""))
     shape = tuple(int(n) for n in written.split("x") if n)
     return shape or tuple(model.data_shape)

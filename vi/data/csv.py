@@ -11,6 +11,7 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from vi.data.base import DataSet, LoadedData
+from vi.data.columns import columns_facts
 from vi.data.missing import mask_nan
 from vi.data.partition import require_fractions
 from vi.data.precision import floating
@@ -124,8 +125,7 @@ class CSV(DataSet):
         return len(classes), torch.from_numpy(labels.astype(np.int64))
 
     def _facts(self, table: Table, names: list[str], x: np.ndarray) -> dict[str, Any]:
-        """Return the facts of the table, with the number and first line of missing values."""
-        facts: dict[str, Any] = {"data/name": "csv", "data/columns": ",".join(names)}
+        facts: dict[str, Any] = {"data/name": "csv", **columns_facts(names)}
         missing = np.isnan(x)
         if missing.any():
             facts["data/n_missing"] = int(missing.sum())

@@ -8,14 +8,15 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from vi.data.base import DataSet, LoadedData
+from vi.data.columns import columns_facts
 from vi.data.partition import require_fractions
 from vi.data.precision import floating
 from vi.data.reading.csv_table import Table, read_table
 from vi.data.reading.files import KnownFile, data_dir, file_facts, read_known
 from vi.data.source import Items, assemble, random_source
 
-_COLUMNS = ("duration", "waiting")
-_KINDS = 2  # long, short
+_COLUMNS, _UNITS = ("duration", "waiting"), ("min", "min")
+_KINDS = 2  # long and short, in this order
 
 
 class Geyser(DataSet):
@@ -62,7 +63,7 @@ class Geyser(DataSet):
         table = read_table(contents)
         x = np.stack([table.numbers(name) for name in _COLUMNS], axis=1)
         labels = _kinds(table) if self.context else None
-        facts: dict[str, Any] = {"data/name": "geyser", "data/columns": ",".join(_COLUMNS)}
+        facts: dict[str, Any] = {"data/name": "geyser", **columns_facts(_COLUMNS, _UNITS)}
         source = random_source(
             Items(floating(x), labels),
             contents.path,

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vi.data.columns import columns_facts
 from vi.data.grey_images import GreyImages
 from vi.data.missing import mask_nan
 from vi.data.partition import require_fractions
@@ -24,7 +25,8 @@ class NPZ(GreyImages):
     """An array (N, ...) of numbers, one item per row; or arrays ``train``, ``val``, ``test``.
 
     Bytes are kept; other numbers become floating point, in double precision if needed. A vector of
-    N numbers is read as N items of shape (1,).
+    N numbers is read as N items of shape (1,). An array ``columns`` of text names the entries of a
+    row, for the axes of pictures.
 
     Args:
         path: The .npz (or .npy) file.
@@ -73,7 +75,8 @@ class NPZ(GreyImages):
         """Split the array at random, or take the arrays that are splits already."""
         contents = read(user_path(self.path))
         arrays = read_npz(contents)
-        facts = {"data/name": "npz", **file_facts([contents])}
+        names = columns_facts(_names(arrays))
+        facts = {"data/name": "npz", **names, **file_facts([contents])}
         if self.key is None and {"train", "test"} <= arrays.keys():
             return self._own_split(contents, arrays, facts)
         key = self.key or _only(contents, arrays)
@@ -124,6 +127,14 @@ def _require_levels(levels: int | None) -> None:
         raise ConfigurationError(
             f"data.levels must be in 1 .. {_BYTE}, got {levels}", hint="255 for grey bytes"
         )
+
+
+def _names(arrays: dict[str, np.ndarray]) -> list[str]:
+    """Of the entries of a row, where the file holds them; they are no data."""
+    names = arrays.get("columns")
+    if names is None or names.dtype.kind != "U":
+        return []
+    return [str(name) for name in arrays.pop("columns").ravel()]
 
 
 def _only(contents: Contents, arrays: Mapping[str, np.ndarray]) -> str:

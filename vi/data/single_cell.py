@@ -11,6 +11,7 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from vi.data.base import DataSet, LoadedData
+from vi.data.columns import columns_facts
 from vi.data.partition import require_fractions
 from vi.data.reading.files import KnownFile, data_dir, file_facts, read_known
 from vi.data.reading.npz_file import read_npz
@@ -74,7 +75,7 @@ class SingleCell(DataSet, ABC):
             contents.path,
             fractions=self.fractions,
             seed=self.split_seed,
-            facts={"data/name": self.name, **file_facts([contents])},
+            facts={"data/name": self.name, **_gene_names(arrays), **file_facts([contents])},
             num_classes=num_classes,
         )
         return assemble(_with_exposure(source) if self.exposure == "total" else source)
@@ -89,6 +90,11 @@ class SingleCell(DataSet, ABC):
             )
         classes, labels = np.unique(arrays[self.context], return_inverse=True)
         return len(classes), torch.from_numpy(labels.astype(np.int64))
+
+
+def _gene_names(arrays: Mapping[str, np.ndarray]) -> dict[str, str]:
+    """The facts that name the columns, where the file does."""
+    return columns_facts([str(name) for name in arrays.get("gene_names", ())])
 
 
 def _with_exposure(source: Source) -> Source:

@@ -1,9 +1,11 @@
 """The plane of a two-dimensional latent: what is decoded there, and where the data lie."""
 
-from typing import cast
+from typing import Any, cast
 
+import numpy as np
 import torch
 from jaxtyping import Float
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 from torch.distributions import Independent, Normal
@@ -15,6 +17,8 @@ from vi.figures.style import DATA
 from vi.models.base import LatentVariableModel
 
 PLANE = 15  # images along each axis
+_COLOURS = 10  # that are told apart; of more contexts the colours run into each other
+_MAPS = {True: "tab10", False: "turbo"}
 
 
 def is_plane(model: LatentVariableModel, batch: Batch) -> bool:
@@ -41,15 +45,27 @@ def plane_figure(
     with torch.no_grad():
         batch = spread_batch(split, min(len(split), POINTS))
         z = model.encode(batch.x, **batch.given).numpy(force=True)
-    figure = Figure(figsize=(11 if grid is not None else 6, 5.4), layout="constrained")
+    figure = Figure(figsize=(11.5 if grid is not None else 6, 5.4), layout="constrained")
     *planes, means = figure.subplots(1, 2 if grid is not None else 1, squeeze=False)[0]
     if grid is not None:
         show_grid(planes[0], grid, "E[x|z] at the quantiles of p(z)")
     if "context" in batch.given:
         labels = batch.given["context"].argmax(-1).numpy(force=True)
-        points = means.scatter(z[:, 0], z[:, 1], s=8, c=labels, cmap="tab10")
-        means.legend(*points.legend_elements(), title="context", fontsize="small")
+        _coloured(means, z, labels, batch.given["context"].shape[-1])
     else:
         means.scatter(z[:, 0], z[:, 1], s=8, c=DATA)
-    means.set(title=r"$E_q[z]$ of the data", xlabel=r"$z_1$", ylabel=r"$z_2$", aspect="equal")
+    means.set(title=r"$E_q[z]$ of the data", xlabel=r"$z_1$", ylabel=r"$z_2$")
+    means.set_aspect("equal", adjustable="datalim")
     return figure
+
+
+def _coloured(axes: Axes, z: np.ndarray, labels: np.ndarray, count: int) -> None:
+    """A colour for each context, named beside the panel."""
+    few = count <= _COLOURS
+    last = (_COLOURS if few else count) - 1
+    points = axes.scatter(*z.T, s=8, c=labels, cmap=_MAPS[few], vmin=0, vmax=last)
+    if few:
+        place: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.01, 1.0)}
+        axes.legend(*points.legend_elements(), title="context", fontsize="small", **place)
+    else:
+        cast(Figure, axes.figure).colorbar(points, ax=axes, label="context")

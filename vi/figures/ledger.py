@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from itertools import accumulate
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 _PHASES = {
     "e": ("E-steps", "#0072b2"),
@@ -31,6 +32,8 @@ def ledger_figure(rows: Sequence[Mapping[str, float]]) -> Figure:
     single.set_yscale("symlog", linthresh=_LINEAR)
     single.axhline(0, color="0.8", linewidth=0.8)
     whole.set(title="won since the start", xlabel="epoch", ylabel="nats per datum")
-    single.set(title="won in each epoch", xlabel="epoch")
-    whole.legend(loc="lower right")
+    single.set(title="won in each epoch", xlabel="epoch", ylabel="nats per datum")
+    for axes in (whole, single):
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    figure.legend(*whole.get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure

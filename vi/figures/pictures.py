@@ -1,6 +1,8 @@
 """Pictures of a model: samples, reconstructions, and the plane of a two-dimensional latent."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -10,6 +12,7 @@ from torch import Tensor
 from vi.data.base import LoadedData, Split
 from vi.figures.grid import ROW, grid_figure, image_grid, is_image
 from vi.figures.latent_plane import PLANE, decoded_plane, is_plane, plane_figure
+from vi.figures.names import axis_names
 from vi.figures.save import or_warned, save_figure
 from vi.figures.shown import spread_batch, spread_contexts, undisturbed
 from vi.figures.style import MODEL
@@ -18,6 +21,12 @@ from vi.math import Shape
 from vi.models.base import LatentVariableModel
 
 _SAMPLES, _PAIRS = 64, 32
+_TITLES = {
+    "samples": "samples: E[x|z] at z from p(z)",
+    "reconstructions": "data, and below each E[x|z] at z = $E_q[z]$",
+    "components": "E[x|z] of every component, by falling weight",
+    "directions": "E[x|z] at -2 and 2 along each axis of z",
+}
 
 
 def save_pictures(
@@ -25,12 +34,16 @@ def save_pictures(
 ) -> list[Path]:
     """Write samples.png, reconstructions.png and, for z in the plane, latent_plane.png.
 
+    Of a table of many columns also marginals.png; of an exact model components.png,
+    directions.png or, of two columns, density.png.
+
     The same model, data and seed give the same pictures; the random state is left as it was. A
     picture that fails is left out with a warning: nothing that was trained is lost for it.
 
     Args:
         model: On the device of the data.
-        data: In the ``data_shape`` of the model; the test split is shown.
+        data: In the ``data_shape`` of the model; the test split is shown, and its facts name the
+            columns of a table.
         shape: The data's own event shape: (C, H, W) for images, else a table.
         run_dir: Where the files go.
         seed: Of the samples.
@@ -40,7 +53,7 @@ def save_pictures(
     """
     paths = []
     with or_warned("the pictures"):
-        for name, figure in figures(model, data.test, shape, seed).items():
+        for name, figure in figures(model, data.test, shape, seed, data.facts).items():
             with or_warned(name):
                 save_figure(figure, run_dir / f"{name}.png")
                 paths.append(run_dir / f"{name}.png")
@@ -48,14 +61,14 @@ def save_pictures(
 
 
 def figures(
-    model: LatentVariableModel, split: Split, shape: Shape, seed: int
+    model: LatentVariableModel, split: Split, shape: Shape, seed: int, facts: Mapping[str, Any]
 ) -> dict[str, Figure]:
-    """The pictures by name, with titles and axes."""
+    """The pictures by name, with titles and axes; ``facts`` of the data name their columns."""
     if not is_image(shape):
-        return table_figures(model, split, seed)
+        return table_figures(model, split, seed, axis_names(facts, torch.Size(shape).numel()))
     shown = grids(model, split, shape, seed)
     plane = shown.pop("latent_plane", None)
-    found = {name: grid_figure(grid, name) for name, grid in shown.items()}
+    found = {name: grid_figure(grid, _title(name, split)) for name, grid in shown.items()}
     return found if plane is None else found | {"latent_plane": plane_figure(plane, model, split)}
 
 
@@ -91,9 +104,16 @@ def grids(
     return found
 
 
-def samples_figure(x: Tensor, shape: Shape) -> Figure:
-    """Given draws alone, as a grid of images or as the scatter matrix of a table."""
+def samples_figure(means: Tensor, shape: Shape, facts: Mapping[str, Any]) -> Figure:
+    """Means of draws alone, as a grid of images or as the scatter matrix of a table."""
     if is_image(shape):
-        levels = min(0.0, x.min().item()), max(1.0, x.max().item())
-        return grid_figure(image_grid(x.view(-1, *shape), ROW, levels), "samples")
-    return scatter_matrix({"model": (x.flatten(1), MODEL)})
+        levels = min(0.0, means.min().item()), max(1.0, means.max().item())
+        return grid_figure(image_grid(means.view(-1, *shape), ROW, levels), _TITLES["samples"])
+    names = axis_names(facts, torch.Size(shape).numel())
+    return scatter_matrix({"model": (means.flatten(1), MODEL)}, names, _TITLES["samples"])
+
+
+def _title(name: str, split: Split) -> str:
+    """What a picture shows; samples of a conditional model stand in the order of contexts."""
+    ordered = name == "samples" and "context" in split.given
+    return _TITLES.get(name, name) + (", in the order of their contexts" if ordered else "")

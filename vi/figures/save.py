@@ -19,7 +19,10 @@ def save_figure(figure: Figure, path: Path) -> None:
         RunDirectoryError: See ``write_atomically``.
     """
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=120, bbox_inches="tight")
+    with warnings.catch_warnings():  # a name in letters that the font lacks is a row of boxes
+        warnings.filterwarnings("ignore", "Glyph .* missing from")
+        tight = None if figure.get_layout_engine() is None else "tight"
+        figure.savefig(buffer, format="png", dpi=120, bbox_inches=tight)
     write_atomically(path, buffer.getvalue())
 
 

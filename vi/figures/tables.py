@@ -1,7 +1,10 @@
 """A table of numbers: columns against each other, and against what a model makes of them."""
 
 import math
+from collections.abc import Iterator, Sequence
+from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from matplotlib.axes import Axes
@@ -9,38 +12,57 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from vi.data.base import Split
+from vi.figures.column import Column
 from vi.figures.latent_plane import is_plane, plane_figure
+from vi.figures.names import of_columns
+from vi.figures.panels import few_ticks, headed, label, panels, row_by_row
 from vi.figures.shown import POINTS, spread_batch, undisturbed
 from vi.figures.style import DATA, MODEL
 from vi.models.base import LatentVariableModel
 from vi.models.exact import ExactModel
 
-_COLUMNS = 4
+Series = dict[str, tuple[Tensor, str]]
+"""By name, what is drawn and in which colour; the first chooses scales and bins."""
+
+_AGAINST, _ALONE = 6, 36  # columns against each other, and by themselves
 _GRID = 200  # points of a contour plot along each axis
 _NARROW = 1e-3  # of its size: a narrower column is drawn around its centre
 
 
-def table_figures(model: LatentVariableModel, split: Split, seed: int) -> dict[str, Figure]:
-    """Draws beside data, reconstructions against data, where z is, and p(x) where it is known."""
+def table_figures(
+    model: LatentVariableModel, split: Split, seed: int, names: Sequence[str]
+) -> dict[str, Figure]:
+    """Draws beside data, reconstructions against data, where z is, and p(x) where it is known.
+
+    Args:
+        model: On the device of the data.
+        split: What is shown.
+        seed: Of the samples.
+        names: Of the columns, as they stand at the axes.
+    """
     with undisturbed(model, seed):
         batch = spread_batch(split, min(len(split), POINTS))
         draws = model.sample(len(batch.x), **batch.given).flatten(1)
         again = model.reconstruct(batch.x, **batch.given).flatten(1)
     x = batch.x.flatten(1)
-    found = {
-        "samples": scatter_matrix({"data": (x, DATA), "model": (draws, MODEL)}),
-        "reconstructions": _reconstructions(x, again),
-    }
+    if "observed" in batch.given:
+        x = x.double().where(batch.given["observed"].flatten(1), torch.nan)
+    series = {"data": (x, DATA), "model": (draws, MODEL)}
+    found = {"samples": scatter_matrix(series, names)}
+    if x.shape[1] > _AGAINST:
+        found["marginals"] = histograms(series, names, "data and samples, column by column")
+    found["reconstructions"] = _reconstructions(x, again, names)
     if is_plane(model, batch):
         found["latent_plane"] = plane_figure(None, model, split)
     exact = model.exact()
     if exact is not None and x.shape[1] == 2:
-        found["density"] = density_figure(exact, x)
+        found["density"] = density_figure(exact, x, names)
     return found
 
 
-def density_figure(model: ExactModel, x: Float[Tensor, "n 2"]) -> Figure:
+def density_figure(model: ExactModel, x: Float[Tensor, "n 2"], names: Sequence[str]) -> Figure:
     """The contours of p(x) under the data, from 99 % of its greatest value down to 1e-4 of it."""
+    x = x[x.isfinite().all(1)]
     low, high = x.amin(0), x.amax(0)
     margin = 0.15 * (high - low)
     across, up = (
@@ -56,58 +78,122 @@ def density_figure(model: ExactModel, x: Float[Tensor, "n 2"]) -> Figure:
     shown = (log_p - log_p.max()).numpy(force=True)
     axes.contour(across, up, shown, levels=levels, colors=MODEL, linestyles="solid", linewidths=1)
     axes.scatter(*x.T.numpy(force=True), s=8, color=DATA, alpha=0.6, linewidths=0)
-    axes.set(title="data and the contours of p(x)", xlabel="$x_1$", ylabel="$x_2$")
+    axes.set(title="data and the contours of p(x)", xlabel=names[0], ylabel=names[1])
     return figure
 
 
-def scatter_matrix(series: dict[str, tuple[Tensor, str]]) -> Figure:
-    """The first columns against each other; on the diagonal their histograms."""
-    columns = min(_COLUMNS, next(iter(series.values()))[0].shape[1])
-    centre = _centre(next(iter(series.values()))[0])
-    series = {name: (x.double() - centre, colour) for name, (x, colour) in series.items()}
-    figure = Figure(figsize=(2.2 * columns + 1, 2.2 * columns + 1), layout="constrained")
-    for i, row in enumerate(figure.subplots(columns, columns, squeeze=False)):
+def scatter_matrix(series: Series, names: Sequence[str], title: str = "") -> Figure:
+    """The first columns against each other, and their histograms on the diagonal."""
+    count = len(names)
+    shown = min(_AGAINST, count)
+    series, names = _centred(series, names)
+    columns = [Column(*(x[:, d] for x, _ in series.values())) for d in range(shown)]
+    figure, grid = panels(shown, shown, joined=True)
+    for i, row in enumerate(grid):
         for j, axes in enumerate(row):
-            for name, (x, colour) in series.items():
-                _draw(axes, x[:, j], x[:, i], name, colour, diagonal=i == j)
-            axes.set_xlabel(_label(j, centre) if i == columns - 1 else "")
-            axes.set_ylabel(_label(i, centre) if j == 0 and i else "")
-    figure.axes[0].legend(fontsize="small")
-    figure.suptitle(" and ".join(series))
+            if j > i:
+                axes.remove()
+            elif j == i:
+                _histogram(axes, columns[i], {k: (x[:, i], c) for k, (x, c) in series.items()})
+            else:
+                points = {k: (x[:, [j, i]], c) for k, (x, c) in series.items()}
+                _scatter(axes, columns[j], columns[i], points)
+            label(axes, names[j] if i == shown - 1 else "", names[i] if j == 0 and i else "")
+            few_ticks(axes, columns[j], None if i == j else columns[i])
+            axes.tick_params(labelleft=j == 0, labelbottom=i == shown - 1)
+    grid[0, 0].set_ylabel("share", fontsize="small")
+    headed(figure, (title or " and ".join(series)) + of_columns(shown, count), grid[0, 0])
     return figure
 
 
-def _reconstructions(x: Tensor, again: Tensor) -> Figure:
-    columns = min(_COLUMNS, x.shape[1])
-    figure = Figure(figsize=(2.6 * columns + 0.6, 3), layout="constrained")
-    centre = _centre(x)
-    x, again = (v.double() - centre for v in (x, again))
-    for d, axes in enumerate(figure.subplots(1, columns, squeeze=False)[0]):
-        low, high = (f(x[:, d]).item() for f in (torch.min, torch.max))
+def histograms(series: Series, names: Sequence[str], title: str) -> Figure:
+    """Every column by itself, up to 36 of them; each kind of value fills its bins to one."""
+    count = len(names)
+    shown = min(count, _ALONE)
+    series, names = _centred(series, names)
+    figure, grid = row_by_row(shown)
+    for d, axes in enumerate(grid.flat[:shown]):
+        parts = {name: (x[:, d], colour) for name, (x, colour) in series.items()}
+        column = Column(*(x for x, _ in parts.values()))
+        _histogram(axes, column, parts)
+        label(axes, names[d], "share" if d % grid.shape[1] == 0 else "")
+        few_ticks(axes, column)
+    headed(figure, title + of_columns(shown, count), grid[0, 0])
+    return figure
+
+
+def _reconstructions(x: Tensor, again: Tensor, names: Sequence[str]) -> Figure:
+    count = len(names)
+    series, names = _centred({"data": (x, DATA), "model": (again, MODEL)}, names)
+    (x, _), (again, _) = series.values()
+    shown = min(count, _ALONE)
+    figure, grid = row_by_row(shown)
+    for d, axes in enumerate(grid.flat[:shown]):
+        column = Column(x[:, d])
+        low, high = column.edges[0], column.edges[-1]
         axes.plot([low, high], [low, high], color="0.7", linewidth=1)
-        _draw(axes, x[:, d], again[:, d], "", MODEL, diagonal=False)
-        axes.set(xlabel=_label(d, centre), ylabel="reconstruction" if d == 0 else "")
-    figure.suptitle(r"data against E[x|z] at z = $E_q[z]$")
+        _scales(axes, column.scale, column.scale)
+        places, n = column.places(x[:, d], d), len(x)
+        axes.scatter(places, again[:, d].numpy(force=True), **_marks(n), color=MODEL)
+        label(axes, names[d], "E[x|z]" if d % grid.shape[1] == 0 else "")
+        few_ticks(axes, column, column)
+    title = "data against E[x|z] at z = $E_q[z]$"
+    headed(figure, title + of_columns(shown, count))
     return figure
 
 
-def _draw(axes: Axes, x: Tensor, y: Tensor, name: str, colour: str, *, diagonal: bool) -> None:
-    finite = x.isfinite() & y.isfinite()
-    a, b = x[finite].numpy(force=True), y[finite].numpy(force=True)
-    if diagonal and len(a):
-        axes.hist(a, bins=30, density=True, histtype="step", color=colour, label=name)
-    elif not diagonal:
-        axes.scatter(a, b, s=4, alpha=0.5, color=colour, linewidths=0)
+def _histogram(axes: Axes, column: Column, parts: Series) -> None:
+    for name, (x, colour) in parts.items():
+        axes.stairs(column.shares(x), column.edges, color=colour, label=name)
+    _scales(axes, column.scale, "linear")
+    axes.set(xlim=_ends(column), ylim=(0, None))
+
+
+def _scatter(axes: Axes, across: Column, up: Column, parts: Series) -> None:
+    x = torch.cat([points for points, _ in parts.values()])
+    colours = [colour for points, colour in parts.values() for _ in points]
+    order = np.random.default_rng(0).permutation(len(x))  # neither hides the other
+    places = across.places(x[:, 0], 0)[order], up.places(x[:, 1], 1)[order]
+    colour = np.array(colours)[order]
+    axes.scatter(*places, **_marks(len(x) // len(parts)), c=colour)
+    _scales(axes, across.scale, up.scale)
+    axes.set(xlim=_ends(across), ylim=_ends(up))
+
+
+def _ends(column: Column) -> tuple[float, float]:
+    low, high = column.edges[0], column.edges[-1]
+    margin = 0.03 * (high - low) if column.scale == "linear" else 0.0
+    return low - margin, high + margin
+
+
+def _scales(axes: Axes, across: str, up: str) -> None:
+    """Counts with a long tail on a logarithm that is linear up to one."""
+    if across == "symlog":
+        axes.set_xscale("symlog", linthresh=1)
+    if up == "symlog":
+        axes.set_yscale("symlog", linthresh=1)
+
+
+def _marks(n: int) -> dict[str, Any]:
+    """Of points, the larger the fewer they are."""
+    return {"s": min(16.0, max(4.0, 2000 / max(1, n))), "alpha": 0.5, "linewidths": 0}
+
+
+def _centred(series: Series, names: Sequence[str]) -> tuple[Series, list[str]]:
+    """The same around the centre of each column, and names that tell what was subtracted."""
+    centre = _centre(next(iter(series.values()))[0])
+    moved = {name: (x.double() - centre, colour) for name, (x, colour) in series.items()}
+    return moved, list(_shifted(names, centre.tolist()))
+
+
+def _shifted(names: Sequence[str], centre: Sequence[float]) -> Iterator[str]:
+    for name, number in zip(names, centre, strict=True):
+        yield f"{name} {-number:+.10g}" if number else name
 
 
 def _centre(x: Tensor) -> Float[Tensor, " D"]:
     """What is subtracted before drawing: the median of a column far from 0, for its range."""
     x = x.double()
-    low, high = (f(x.nan_to_num(), 0) for f in (torch.amin, torch.amax))
+    low, high = x.nan_to_num(torch.inf).amin(0), x.nan_to_num(-torch.inf).amax(0)
     far = high - low < _NARROW * torch.maximum(low.abs(), high.abs())
     return torch.where(far, x.nanmedian(0).values, 0.0)
-
-
-def _label(column: int, centre: Tensor) -> str:
-    shift = f" {-centre[column]:+.10g}" if centre[column] else ""
-    return f"$x_{{{column + 1}}}${shift}"

@@ -51,5 +51,5 @@ class Pictures(pl.Callback):
                     board.add_image(f"val_pictures/{name}", grid, trainer.global_step)
         else:
             for board in boards:  # a figure is closed by being sent, so each board has its own
-                for name, figure in figures(*arguments).items():
+                for name, figure in figures(*arguments, module.data.facts).items():
                     board.add_figure(f"val_pictures/{name}", figure, trainer.global_step)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from vi.data.base import LoadedData, Split
+from vi.data.columns import column_names
 from vi.errors import DataError
 from vi.models.base import LatentVariableModel
 from vi.training.checks.suggestions import blocks
@@ -115,7 +116,5 @@ def _said(name: str, split: Split, item: int, column: int, data: LoadedData) -> 
 
 
 def _column(number: int, data: LoadedData) -> str:
-    names = str(data.facts.get("data/columns", "")).split(",")
-    if len(names) == torch.Size(data.shape).numel():
-        return f"column {names[number]!r}"
-    return f"entry {number}"
+    names = column_names(data.facts, torch.Size(data.shape).numel())
+    return f"column {names[number]!r}" if names else f"entry {number}"
