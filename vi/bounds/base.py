@@ -73,6 +73,11 @@ class Bound(Configurable, nn.Module, ABC):
     is_mean_of_weights: bool = False
     """Whether the value is a mean of log-weights, so that it is log p(x) if q is exact."""
 
+    @property
+    def title(self) -> str:
+        """What it is called in tables and pictures."""
+        return type(self).__name__
+
     @admitting
     def __call__(self, model: LatentVariableModel, x: Tensor, **given: Tensor) -> Estimate:
         """Check the data (``vi.inputs``), then estimate the bound with ``forward``."""
@@ -110,6 +115,12 @@ class SampledBound(Bound):
         super().__init__()
         require_positive("num_samples", num_samples)
         self.num_samples = num_samples
+
+    @property
+    def title(self) -> str:
+        """Its name and K, such as IWAE-50."""
+        name = super().title
+        return name if self.is_elbo else f"{name}-{self.num_samples}"
 
 
 def log_weight_terms(

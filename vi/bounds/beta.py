@@ -48,6 +48,11 @@ class Beta(Bound):
         self.step = 0
 
     @property
+    def title(self) -> str:
+        """Its own bound and beta, such as ELBO, beta 4."""
+        return f"{self.bound.title}, beta {self.beta:g}"
+
+    @property
     def weight(self) -> float:
         """beta_t at the current step."""
         if not self.training or self.step >= self.ramp:

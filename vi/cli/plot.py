@@ -1,12 +1,12 @@
 """Draw curves of several runs against steps, epochs, evaluations or seconds."""
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 from vi.cli.runs import start
 from vi.errors import CheckpointError, ConfigurationError
+from vi.files.curve_files import curve_files, read_curves
 
 Axis = Literal["step", "epochs", "seconds", "encoder_evaluations", "decoder_evaluations"]
 
@@ -37,22 +37,18 @@ def plot(runs: list[str], y: str, x: Axis, out: str, plugins: list[str]) -> None
 
 def _curve(run: Path, x: str, y: str) -> tuple[list[float], list[float]]:
     """Both columns where both have a number; a resumed run has a file for every part."""
-    paths = sorted(run.glob("csv/version_*/metrics.csv"), key=lambda p: p.stat().st_mtime)
+    paths = curve_files(run / "csv")
     if not paths:
         raise CheckpointError(
             f"{run} holds no csv/version_*/metrics.csv",
             hint="runs=[DIR,...] names run directories that were trained with the CSV logger",
         )
-    rows = [row for path in paths for row in csv.DictReader(_lines(path))]
-    known = {name for row in rows for name, value in row.items() if value}
+    rows = [row for path in paths for row in read_curves(path)]
+    known = {name for row in rows for name in row}
     for name in (x, y):
         if name not in known:
             raise ConfigurationError(
                 f"{run} has no curve {name}", hint=f"it has {', '.join(sorted(known))}"
             )
-    points = [(float(row[x]), float(row[y])) for row in rows if row.get(x) and row.get(y)]
+    points = [(row[x], row[y]) for row in rows if x in row and y in row]
     return [p[0] for p in points], [p[1] for p in points]
-
-
-def _lines(path: Path) -> list[str]:
-    return path.read_text(encoding="utf-8").splitlines()

@@ -74,6 +74,15 @@ class Split(ABC):
         """
         return torch.arange(n, device=self.stored.device) * len(self) // n
 
+    def taken(self, index: Integer[Tensor, " n"]) -> "Split":
+        """Some of the data as a split of their own."""
+        split = copy(self)
+        split.stored = self.stored[index]
+        split.given = {name: value[index] for name, value in self.given.items()}
+        if self.observed is not None:
+            split.observed = self.observed[index]
+        return split
+
     def with_observed(self, observed: Tensor) -> "Split":
         """Return the same data with missing entries, where ``observed`` (N, *event) is False."""
         split = copy(self)
@@ -199,6 +208,15 @@ class LoadedData:
     context_dim: int = 0
     facts: dict[str, Any] = field(default_factory=dict)
     option: "DataSet | None" = None
+
+    def limited(self, number: int) -> "LoadedData":
+        """At most so many data of each split, spread evenly."""
+
+        def few(split: Split) -> Split:
+            return split if len(split) <= number else split.taken(split.spread(number))
+
+        val = None if self.val is None else few(self.val)
+        return replace(self, train=few(self.train), val=val, test=few(self.test))
 
     def viewed(self, shape: tuple[int, ...], *, doubles: bool = True) -> "LoadedData":
         """Return the same data with another event shape of equal size.

@@ -5,10 +5,12 @@ from torch import Tensor
 
 from vi.models.base import LatentVariableModel
 
+_THRESHOLD = 0.01
+
 
 @torch.no_grad()
 def active_units(
-    model: LatentVariableModel, x: Tensor, threshold: float = 0.01, **given: Tensor
+    model: LatentVariableModel, x: Tensor, threshold: float = _THRESHOLD, **given: Tensor
 ) -> int:
     """Return the number of dimensions d with Var_x(E_q[z_d|x]) > threshold.
 
@@ -29,5 +31,9 @@ def active_units(
     >>> active_units(model, torch.ones(5, 6))  # equal data have equal posterior means
     0
     """
-    means = model.posterior(x, **given).mean
-    return int((means.var(0, correction=min(1, len(x) - 1)) > threshold).sum())
+    return int(are_active(model.posterior(x, **given).mean, threshold).sum())
+
+
+def are_active(means: Tensor, threshold: float = _THRESHOLD) -> Tensor:
+    """Whether Var_x(E_q[z_d|x]) is above a threshold: (*Z) of means (B, *Z)."""
+    return means.var(0, correction=min(1, len(means) - 1)) > threshold

@@ -12,6 +12,7 @@ from vi.evaluation.over_split import evaluate
 from vi.files.model_files import read_config
 from vi.files.plain_files import Unreadable, read_json
 from vi.training.checks.magnitudes import steadying
+from vi.training.collapse import measure_use
 from vi.training.module import TrainingModule
 from vi.training.progress_bar import progress_bar
 
@@ -47,7 +48,7 @@ def of_training(module: TrainingModule) -> dict[str, float]:
 
 def measure(
     module: TrainingModule, evaluation: Evaluation | None, known: Mapping[str, Any]
-) -> dict[str, float]:
+) -> dict[str, Any]:
     """The numbers of the weights that are kept: on the test data, and as validation saw them.
 
     What is known already is not measured again.
@@ -56,16 +57,18 @@ def measure(
         NumericsError: The numbers on the test data are not finite.
     """
     model, bound, data, seed = module.inferred, module.bound, module.data, module.seed
-    test, val, shown = {}, {}, module.settings.progress_bar
+    test, val, use, shown = {}, {}, {}, module.settings.progress_bar
     if not _has(known, "test/"):
         evaluation = evaluation or ImportanceSampling(num_samples=1000)
         with progress_bar("measuring test", shown=shown):
             test = evaluate(model, data.test, bound, evaluation, seed=seed)
         _require_finite(test, module)
+        use = measure_use(model, data.test, seed)
     if data.val is not None and not _has(known, "val/"):
         with progress_bar("measuring val", shown=shown):
             val = evaluate(model, data.val, bound, seed=seed, repeats=1)
-    return {f"test/{k}": v for k, v in test.items()} | {f"val/{k}": v for k, v in val.items()}
+    test = {f"test/{k}": v for k, v in test.items()}
+    return test | use | {f"val/{k}": v for k, v in val.items()}
 
 
 def is_complete(known: Mapping[str, Any], directory: Path) -> bool:

@@ -162,6 +162,8 @@ def _prepare(
     run_dir: str | Path | None,
 ) -> _Run:
     """Data and model on the processor, and a place for the results."""
+    if settings.limit_data is not None:
+        loaded = loaded.limited(settings.limit_data)
     _start_on_the_processor(model, loaded)
     check_data(loaded, model, settings)
     name = str(loaded.facts.get("data/name", "data"))

@@ -8,20 +8,37 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from vi.bounds.base import Bound
 from vi.config.typed import option, plugins_option, python
+from vi.training.collapse import told_use
+
+_TRIAL = "DEBUG RUN, its numbers mean nothing"
 
 
 def print_report(
     metrics: Mapping[str, Any],
     run_dir: Path,
     pictures: Sequence[Path],
+    bound: Bound,
     plugins: Sequence[str] = (),
     *,
     saved: bool,
 ) -> None:
-    """Print the test numbers, where everything lies, and what to type next."""
+    """Print the test numbers, where everything lies, and what to type next.
+
+    Args:
+        metrics: Of the run.
+        run_dir: Of its files.
+        pictures: That were written.
+        bound: That was trained; it has a column of its own where it is not the ELBO.
+        plugins: Packages that the run needs.
+        saved: Whether commands find the model and its data by their names.
+    """
     console = Console(highlight=False, markup=False)  # [..] in a path is no style
-    console.print(_table(metrics))
+    console.print(_table(metrics, bound))
+    use = told_use(metrics, bound)
+    if use:
+        console.print(f"note     {use}", soft_wrap=True)
     console.print(
         f"{metrics['train/steps']} steps in {metrics['train/seconds']:.1f} s, "
         f"weights: {metrics['weights']}",
@@ -45,12 +62,15 @@ def next_commands(run_dir: Path, plugins: Sequence[str] = (), *, saved: bool) ->
     return [f"{program} -m tensorboard.main --logdir {run}", *(after if saved else [])]
 
 
-def _table(metrics: Mapping[str, Any]) -> Table:
-    table = Table(title=f"test set, {metrics['test/count']} data, nats per datum")
-    for column in ("elbo", "kl", "reconstruction", "log p(x)"):
+def _table(metrics: Mapping[str, Any], bound: Bound) -> Table:
+    title = f"test set, {metrics['test/count']} data, nats per datum"
+    table = Table(title=f"{_TRIAL}: {title}" if metrics.get("debug") else title)
+    named = {"elbo": "elbo", "kl": "kl", "reconstruction": "reconstruction"}
+    if not bound.is_elbo and "test/bound" in metrics:
+        named = {"bound": bound.title} | named
+    for column in (*named.values(), "log p(x)"):
         table.add_column(column, justify="right")
-    numbers = [f"{metrics[f'test/{k}']:.3f}" for k in ("elbo", "kl", "reconstruction")]
-    table.add_row(*numbers, _log_likelihood(metrics))
+    table.add_row(*(f"{metrics[f'test/{k}']:.3f}" for k in named), _log_likelihood(metrics))
     return table
 
 

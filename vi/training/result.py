@@ -41,6 +41,7 @@ def facts_of(trainer: pl.Trainer, module: TrainingModule) -> dict[str, Any]:
         "train/epochs": -(-trainer.global_step // module.steps_per_epoch()),
         "train/parameters": sum(p.numel() for p in module.model.parameters()),
         "seed": module.seed,
+        **({"debug": True} if module.settings.debug else {}),
         "device": str(trainer.strategy.root_device),
         "devices": trainer.world_size,
         "versions/vi": vi.__version__,
@@ -69,12 +70,12 @@ def show(
     """Pictures, and the closing table."""
     model, data, shape, seed = module.inferred, module.data, module.shape, module.seed
     pictures = save_pictures(model, data, shape, run_dir, seed) if drawn else []
-    ledger = run_dir / "ledger.png"
-    pictures += [ledger] if ledger.is_file() else []
+    of_training = (run_dir / name for name in ("curves.png", "ledger.png"))
+    pictures += [path for path in of_training if path.is_file()]
     if module.settings.progress_bar:
         if module.ended_before:
             print(f"nothing to train: the run had ended by {', '.join(module.ended_before)}")
-        print_report(metrics, run_dir, pictures, plugins, saved=saved)
+        print_report(metrics, run_dir, pictures, module.bound, plugins, saved=saved)
 
 
 def values_of(part: Any) -> dict[str, Any]:

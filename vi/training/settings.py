@@ -38,6 +38,9 @@ class TrainerSettings(Configurable):
         flush_denormals: On the processor, take numbers below 1.2e-38 for 0, which some processors
             compute with very slowly.
         limit_train_batches: At most so many batches of an epoch, or this fraction of them.
+        limit_data: At most so many data of each split, spread evenly; for a trial.
+        debug: The run only tries whether everything works: the closing table and metrics.json
+            (``debug``) say that its numbers mean nothing.
         check_val_every_n_epochs: How often the validation data are evaluated.
         log_every_n_steps: How often the mean of the training terms is logged.
         steps_per_call: Optimiser steps inside one call of Lightning, which costs about a
@@ -66,6 +69,8 @@ class TrainerSettings(Configurable):
         keep_memory: bool = True,
         flush_denormals: bool = True,
         limit_train_batches: int | float | None = None,
+        limit_data: int | None = None,
+        debug: bool = False,
         check_val_every_n_epochs: int = 1,
         log_every_n_steps: int = 50,
         steps_per_call: int | Literal["auto"] = "auto",
@@ -88,6 +93,8 @@ class TrainerSettings(Configurable):
         self.keep_memory = keep_memory
         self.flush_denormals = flush_denormals
         self.limit_train_batches = limit_train_batches
+        self.limit_data = None if limit_data is None else _positive("limit_data", limit_data)
+        self.debug = debug
         self.check_val_every_n_epochs = _positive(
             "check_val_every_n_epochs", check_val_every_n_epochs
         )

@@ -1,12 +1,17 @@
-"""What the model makes, as pictures in TensorBoard."""
+"""What the model makes, as pictures in TensorBoard, and how training went, as a file."""
+
+from contextlib import suppress
+from pathlib import Path
 
 import lightning.pytorch as pl
 from lightning.pytorch.loggers import TensorBoardLogger
 
-from vi.errors import require_positive
+from vi.errors import ViError, require_positive
+from vi.figures.curves import curves_figure
 from vi.figures.grid import is_image
 from vi.figures.pictures import figures, grids
-from vi.figures.save import or_warned
+from vi.figures.save import or_warned, save_figure
+from vi.training.loggers.csv_curves import CSVCurves
 from vi.training.module import TrainingModule
 
 
@@ -15,9 +20,10 @@ class Pictures(pl.Callback):
 
     The tags are ``val_pictures/samples``, ``val_pictures/reconstructions`` and
     ``val_pictures/latent_plane``; the data are validation data, or test data where there are none.
-    Nothing random is disturbed.
+    Nothing random is disturbed. Pictures of tables are drawn once, when training ends.
 
-    Pictures of tables are drawn once, when training ends.
+    When training ends, of itself or by an error or a signal, ``curves.png`` in the run directory
+    shows how it went, from the first step on; it is drawn from the CSV logger's curves.
 
     Args:
         every_n_epochs: How often; and always when training ends.
@@ -36,6 +42,14 @@ class Pictures(pl.Callback):
         """Draw what came out."""
         if trainer.current_epoch % self.every_n_epochs or not is_image(pl_module.shape):
             self._send(trainer, pl_module)
+        draw_curves(trainer, pl_module)
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: TrainingModule, exception: BaseException
+    ) -> None:
+        """Draw how far training came; what ended it is the error to be told."""
+        with suppress(ViError):
+            draw_curves(trainer, pl_module)
 
     def _send(self, trainer: pl.Trainer, module: TrainingModule) -> None:
         with or_warned("the pictures"):
@@ -53,3 +67,15 @@ class Pictures(pl.Callback):
             for board in boards:  # a figure is closed by being sent, so each board has its own
                 for name, figure in figures(*arguments, module.data.facts).items():
                     board.add_figure(f"val_pictures/{name}", figure, trainer.global_step)
+
+
+def draw_curves(trainer: pl.Trainer, module: TrainingModule) -> None:
+    """Write ``curves.png``, where a logger keeps the curves as CSV and there are any."""
+    logger = next((one for one in trainer.loggers if isinstance(one, CSVCurves)), None)
+    with or_warned("curves"):
+        rows = [] if logger is None else logger.curves()
+        if rows:
+            bound = None if module.bound.is_elbo else module.bound.title
+            by_gradient = any(optimizer.param_groups for optimizer in trainer.optimizers)
+            figure = curves_figure(rows, bound, iterations=not by_gradient)
+            save_figure(figure, Path(trainer.default_root_dir) / "curves.png")

@@ -11,6 +11,7 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
 from vi.files.atomic import append, write_atomically
+from vi.files.curve_files import curve_files, read_curves, read_rows
 
 _ROWS = 100  # that wait for each other
 
@@ -34,6 +35,7 @@ class CSVCurves(Logger):
         self._version: int | None = None
         self.columns: list[str] = []
         self.rows: list[Row] = []
+        self.goes_on = False  # with all files that are there
 
     @property
     def name(self) -> str:
@@ -81,11 +83,17 @@ class CSVCurves(Logger):
         rows, self.rows = self.rows, []
         new = {name for row in rows for name in row} - set(self.columns)
         if new:
-            before = _read(self.path)
+            before = read_rows(self.path)
             self.columns = sorted({*self.columns, *new})
             self._rewrite([*before, *rows])
         elif rows:
             append(self.path, _text(rows, self.columns, header=False))
+
+    def curves(self) -> list[dict[str, float]]:
+        """All rows of the run so far, with those that it goes on from."""
+        self.save()
+        parts = [path for path in curve_files(self.folder) if self.goes_on or path == self.path]
+        return [row for path in parts for row in read_curves(path)]
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
@@ -95,16 +103,16 @@ class CSVCurves(Logger):
     def rewind(self, step: int, *, is_open: bool) -> None:
         """Go on with the latest file, as it was after this step."""
         versions = self._versions()
-        self._version = max(versions, default=0)
+        self._version, self.goes_on = max(versions, default=0), True
         for version in versions:
             path = self.folder / f"version_{version}" / "metrics.csv"
-            rows = _read(path)
+            rows = read_rows(path)
             kept = [row for row in rows if _is_kept(row, step, is_open=is_open)]
             self.columns = sorted({name for row in kept for name in row})
             if path.is_file():
                 write_atomically(path, _text(kept, self.columns, header=True), durable=False)
         if self.path.is_file():
-            self.columns = sorted({name for row in _read(self.path) for name in row})
+            self.columns = sorted({name for row in read_rows(self.path) for name in row})
 
     def _rewrite(self, rows: Iterable[Row]) -> None:
         write_atomically(self.path, _text(rows, self.columns, header=True), durable=False)
@@ -117,15 +125,6 @@ def _is_kept(row: Row, step: int, *, is_open: bool) -> bool:
         return False
     of_validation = any(name.startswith("val") and value for name, value in row.items())
     return own < step or own == step and not (is_open and of_validation)
-
-
-def _read(path: Path) -> list[dict[str, str]]:
-    """The rows of a file; not the last one, where its end is missing."""
-    if not path.is_file():
-        return []
-    text = path.read_text(encoding="utf-8", errors="replace")
-    whole = text[: text.rfind("\n") + 1].splitlines()
-    return [{k: v for k, v in row.items() if k and v} for row in csv.DictReader(whole)]
 
 
 def _text(rows: Iterable[Row], columns: list[str], *, header: bool) -> bytes:
