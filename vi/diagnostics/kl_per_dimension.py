@@ -34,11 +34,15 @@ def kl_per_dimension(
     torch.Size([2])
     """
     q, p = model.posterior(x, **given), model.prior(**given)
-    return closed_form_kl(_factors(q), _factors(p)).mean(0)
+    return closed_form_kl(over_dimensions(q), over_dimensions(p)).mean(0)
 
 
-def _factors(distribution: Distribution) -> Distribution:
-    """Return the distributions of single dimensions."""
+def over_dimensions(distribution: Distribution) -> Distribution:
+    """What a distribution is the product of, one factor for each latent dimension.
+
+    Raises:
+        ConfigurationError: It does not factorise so.
+    """
     if isinstance(distribution, Independent) and distribution.reinterpreted_batch_ndims == 1:
         return distribution.base_dist
     raise ConfigurationError(

@@ -61,7 +61,8 @@ def measure(
     if not _has(known, "test/"):
         evaluation = evaluation or ImportanceSampling(num_samples=1000)
         with progress_bar("measuring test", shown=shown):
-            test = evaluate(model, data.test, bound, evaluation, seed=seed)
+            repeats = 1 if module.settings.debug else None
+            test = evaluate(model, data.test, bound, evaluation, seed=seed, repeats=repeats)
         _require_finite(test, module)
         use = measure_use(model, data.test, seed)
     if data.val is not None and not _has(known, "val/"):

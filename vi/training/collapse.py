@@ -9,7 +9,7 @@ from vi.bounds.base import Bound
 from vi.bounds.beta import Beta
 from vi.data.base import Split
 from vi.diagnostics.active_units import are_active
-from vi.diagnostics.kl_per_dimension import kl_per_dimension
+from vi.diagnostics.kl_per_dimension import over_dimensions
 from vi.distributions.datum_noise import datum_noise
 from vi.errors import ConfigurationError
 from vi.fast import session
@@ -46,11 +46,12 @@ def measure_use(model: LatentVariableModel, split: Split, seed: int) -> dict[str
     index = split.spread(min(_DATA, len(split)))
     batch = split.batch(index)
     with session(None, model), as_it_is(), datum_noise(seed, index):
-        try:
-            kl_per_dimension(model, batch.x[:1], **{k: v[:1] for k, v in batch.given.items()})
-        except ConfigurationError:
-            return {}
-        used = are_active(model.posterior(batch.x, **batch.given).mean).flatten()
+        q, p = model.posterior(batch.x, **batch.given), model.prior(**batch.given)
+    try:
+        over_dimensions(q), over_dimensions(p)
+    except ConfigurationError:
+        return {}
+    used = are_active(q.mean).flatten()
     unused = (~used).nonzero().flatten() + 1
     return {_ACTIVE: int(used.sum()), _UNUSED: ",".join(map(str, unused.tolist()))}
 

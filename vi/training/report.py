@@ -12,7 +12,7 @@ from vi.bounds.base import Bound
 from vi.config.typed import option, plugins_option, python
 from vi.training.collapse import told_use
 
-_TRIAL = "DEBUG RUN, its numbers mean nothing"
+_DEBUG = "a debug run tries whether everything works: its numbers mean nothing"
 
 
 def print_report(
@@ -36,9 +36,9 @@ def print_report(
     """
     console = Console(highlight=False, markup=False)  # [..] in a path is no style
     console.print(_table(metrics, bound))
-    use = told_use(metrics, bound)
-    if use:
-        console.print(f"note     {use}", soft_wrap=True)
+    note = _DEBUG if metrics.get("debug") else told_use(metrics, bound)
+    if note:
+        console.print(f"note     {note}", soft_wrap=True)
     console.print(
         f"{metrics['train/steps']} steps in {metrics['train/seconds']:.1f} s, "
         f"weights: {metrics['weights']}",
@@ -64,7 +64,7 @@ def next_commands(run_dir: Path, plugins: Sequence[str] = (), *, saved: bool) ->
 
 def _table(metrics: Mapping[str, Any], bound: Bound) -> Table:
     title = f"test set, {metrics['test/count']} data, nats per datum"
-    table = Table(title=f"{_TRIAL}: {title}" if metrics.get("debug") else title)
+    table = Table(title=f"DEBUG: {title}" if metrics.get("debug") else title)
     named = {"elbo": "elbo", "kl": "kl", "reconstruction": "reconstruction"}
     if not bound.is_elbo and "test/bound" in metrics:
         named = {"bound": bound.title} | named
@@ -77,7 +77,8 @@ def _table(metrics: Mapping[str, Any], bound: Bound) -> Table:
 def _log_likelihood(metrics: Mapping[str, Any]) -> str:
     if "test/log_likelihood" not in metrics:
         return "-"
-    samples = f"(K={metrics['test/log_likelihood_samples']})"
+    count = metrics.get("test/log_likelihood_samples")
+    samples = "" if count is None else f" (K={count})"
     error = metrics.get("test/log_likelihood_se")
     known = "" if error is None else f" ± {error:.3f}"
-    return f"{metrics['test/log_likelihood']:.3f}{known} {samples}"
+    return f"{metrics['test/log_likelihood']:.3f}{known}{samples}"
