@@ -132,8 +132,10 @@ def test_exact_em_counts_its_iterations(tmp_path, shown):
     drawing(tmp_path, net=mixture, scheme=scheme, epochs=4, log_every_n_steps=6)
     assert {axes.get_xlabel() for axes in shown[-1].axes} == {"iteration"}
     assert steps(shown[-1]) == [1, 2, 3, 4]
+    assert shown[-1].axes[0].get_title() == "objective of EM"
     objective = [point[1] for point in lines(shown[-1].axes[0])["training"]]
     assert objective == sorted(objective)
+    assert len(set(objective)) == 4
 
 
 def test_nothing_is_drawn_where_no_curves_are_kept(tmp_path):

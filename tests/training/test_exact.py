@@ -155,7 +155,7 @@ def test_the_contours_are_those_of_the_density():
         model.loc.zero_()
         model.covariance.log_scale.copy_(torch.tensor([[2.0, 1.0]]).log())
     x = torch.cat([torch.eye(2), -torch.eye(2)]) * 12
-    axes = figures(model, Values(x), (2,), seed=0)["density"].axes[0]
+    axes = figures(model, Values(x), (2,), 0, {})["density"].axes[0]
     (contours,) = (c for c in axes.collections if hasattr(c, "levels"))
     for level, path in zip(contours.levels, contours.get_paths(), strict=True):
         radius = (torch.tensor(path.vertices) / torch.tensor([2.0, 1.0])).norm(dim=1)

@@ -22,6 +22,7 @@ class Column:
         data: Chooses scale and bins; NaN is left out.
         others: What is drawn beside it.
 
+    >>> import torch
     >>> Column(torch.tensor([0.0, 1.0, 1.0, 3.0])).edges.tolist()
     [-0.5, 0.5, 1.5, 2.5, 3.5]
     """

@@ -13,6 +13,7 @@ from vi.figures.style import DATA, MODEL
 Rows = Sequence[Mapping[str, float]]
 
 _PARTS = {"train": ("training", DATA), "val": ("validation", MODEL)}
+_OBJECTIVE = "train/objective"
 _TERMS = {"elbo": "ELBO", "kl": "KL", "reconstruction": "reconstruction"}
 _START, _STEEP = 0.05, 3.0  # the first steps are cut off where they are so much of the height
 _POINTS = 12  # so few are marked one by one
@@ -21,6 +22,8 @@ _POINTS = 12  # so few are marked one by one
 def curves_figure(rows: Rows, bound: str | None = None, *, iterations: bool = False) -> Figure:
     """ELBO, KL and reconstruction in nats per datum, training and validation in one panel each.
 
+    Of exact EM also its objective, which may contain the prior of the parameters.
+
     Where the first twentieth of training would take most of the height of a panel, it is cut off.
 
     Args:
@@ -28,7 +31,8 @@ def curves_figure(rows: Rows, bound: str | None = None, *, iterations: bool = Fa
         bound: What the trained bound is called, which then has a panel; None where it is the ELBO.
         iterations: Whether the run consists of whole passes, which are then counted.
     """
-    panels = ({"bound": bound} if bound else {}) | _TERMS
+    climbed = {"objective": "objective of EM"} if any(_OBJECTIVE in row for row in rows) else {}
+    panels = ({"bound": bound} if bound else {}) | climbed | _TERMS
     axis = "spent/epochs" if iterations else "step"
     figure = Figure(figsize=(3.6 * len(panels), 3.4), layout="constrained")
     for axes, (term, title) in zip(figure.subplots(1, len(panels)), panels.items(), strict=True):

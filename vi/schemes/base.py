@@ -81,6 +81,10 @@ class Scheme(Configurable, ABC):
     num_data: int = 0
     """Number of training data N; set before the first step."""
 
+    def objective(self) -> float | None:
+        """What it climbs, after an epoch, in nats per datum, where the bound's value is not it."""
+        return None
+
     @abstractmethod
     def configure(
         self, model: LatentVariableModel, bound: Bound

@@ -1,5 +1,7 @@
 """The base of the schemes with closed-form E- and M-steps."""
 
+import math
+
 from torch.distributions import Distribution
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -57,6 +59,10 @@ class ExactScheme(Scheme):
         """
         require_exact(model)
         return [], []
+
+    def objective(self) -> float | None:
+        """F(q, theta) + log p(theta) after the E-step, which never falls."""
+        return self.level if math.isfinite(self.level) else None
 
     def reached(self, level: float) -> bool:
         """Store the objective of an epoch, set ``converged``, and test for a plateau.

@@ -48,7 +48,8 @@ def measure_use(model: LatentVariableModel, split: Split, seed: int) -> dict[str
     with session(None, model), as_it_is(), datum_noise(seed, index):
         q, p = model.posterior(batch.x, **batch.given), model.prior(**batch.given)
     try:
-        over_dimensions(q), over_dimensions(p)
+        for distribution in (q, p):
+            over_dimensions(distribution)
     except ConfigurationError:
         return {}
     used = are_active(q.mean).flatten()

@@ -45,7 +45,13 @@ class Logbook:
         groups = self.module.trainer.optimizers[0].param_groups  # none where steps are exact
         rate = {"train/learning_rate": groups[0]["lr"]} if groups else {}
         metrics = {f"train/{name}": value for name, value in mean.items()}
-        self.record(metrics | rate | self.spent())
+        self.record(metrics | rate | self._objective() | self.spent())
+
+    def _objective(self) -> dict[str, float]:
+        """That of a scheme of whole passes, when one has ended."""
+        ends = self.module.trainer.global_step % self.module.steps_per_epoch() == 0
+        objective = self.module.scheme.objective() if ends else None
+        return {} if objective is None else {"train/objective": objective}
 
     def close_validation(self) -> dict[str, float]:
         """The means of the validation terms; none where there are no such data."""

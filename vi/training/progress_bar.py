@@ -71,7 +71,7 @@ class _Bar:
         if now < self.next or not reached:
             return
         self.next = now + INTERVAL
-        left = _clock((now - self.start) * (1 - reached) / reached)
+        left = clock((now - self.start) * (1 - reached) / reached)
         if self.drawn is None:
             self.drawn = _line(self.title)
         (task,) = self.drawn.task_ids
@@ -108,20 +108,20 @@ def _console() -> "Console":
 
 
 def _seen() -> bool:
-    return sys.stderr.isatty() or _in_notebook()
+    return sys.stderr.isatty() or in_notebook()
 
 
-def _in_notebook() -> bool:
+def in_notebook() -> bool:
     """Whether this is the kernel of one, without importing anything for it."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython else None
     return type(shell).__name__ == "ZMQInteractiveShell"
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
     """Hours, minutes and seconds.
 
-    >>> _clock(3725.4)
+    >>> clock(3725.4)
     '1:02:05'
     """
     minutes, seconds = divmod(round(seconds), 60)

@@ -1,22 +1,28 @@
 """A progress bar in nats."""
 
+import math
+import sys
 import time
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import ProgressBar as LightningProgressBar
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.live import Live
+from rich.text import Text
 
 from vi.training.module import TrainingModule
+from vi.training.progress_bar import clock, in_notebook
 
-_SHOWN = ("elbo", "kl", "reconstruction")
-_WIDE = 120  # columns of a terminal that has room for a bar beside the numbers
+_TERMS = {"elbo": "elbo", "kl": "kl", "reconstruction": "rec"}
+_BAR, _LEAST = 20, 5  # characters of a bar: at most, and with fewer there is none
+_INTERVAL = 0.25  # seconds between two pictures of the line
 
 
 class ProgressBar(LightningProgressBar):
-    """Epochs, and ELBO, KL and reconstruction in nats per datum, for training and validation.
+    """Epochs, the time that is left, and ELBO, KL and reconstruction in nats per datum.
 
-    On a terminal it is one line that moves; elsewhere a plain line every few seconds.
+    On a terminal and in a notebook it is one line that moves, never wider than they are; elsewhere
+    a plain line every few seconds.
 
     Args:
         interval: Seconds between plain lines.
@@ -25,14 +31,13 @@ class ProgressBar(LightningProgressBar):
     def __init__(self, interval: float = 5.0) -> None:
         super().__init__()
         self.interval = interval
-        self.console = Console(highlight=False)
-        epochs, numbers = MofNCompleteColumn(), TextColumn("{task.fields[numbers]}")
-        columns = [epochs, numbers]
-        if self.console.width >= _WIDE:
-            bar = BarColumn(bar_width=20)
-            columns = [TextColumn("epoch"), epochs, bar, numbers, TimeRemainingColumn()]
-        self.bar = Progress(*columns, console=self.console)
-        self.last_line = 0.0
+        notebook = in_notebook()  # which understands a carriage return, and no widget is needed
+        moves = True if notebook or sys.stdout.isatty() else None
+        self.console = Console(
+            highlight=False, force_terminal=moves, force_jupyter=False if notebook else None
+        )
+        self.live: Live | None = None
+        self.last_line = -math.inf
 
     def disable(self) -> None:
         """Lightning calls this on processes that should not print."""
@@ -40,9 +45,10 @@ class ProgressBar(LightningProgressBar):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: TrainingModule) -> None:
         """Show an empty bar."""
-        self.task = self.bar.add_task("", total=trainer.max_epochs, numbers="")
+        self.started, self.before = time.monotonic(), reached(trainer, pl_module)
         if self.console.is_terminal:
-            self.bar.start()
+            self.live = Live(console=self.console, auto_refresh=False)
+            self.live.start()
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: TrainingModule, *_: object
@@ -51,35 +57,105 @@ class ProgressBar(LightningProgressBar):
         self._show(trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: TrainingModule) -> None:
-        """Move the bar."""
-        self.bar.update(self.task, completed=trainer.current_epoch + 1)
+        """Refresh them with those of the validation."""
         self._show(trainer, pl_module)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: TrainingModule) -> None:
         """Leave the last numbers standing."""
-        self.last_line = 0.0
+        self.last_line = -math.inf
         self._show(trainer, pl_module)
-        self.bar.stop()
+        self._stop()
 
     def on_exception(
         self, trainer: pl.Trainer, pl_module: TrainingModule, exception: BaseException
     ) -> None:
         """Leave the terminal as it was."""
-        self.bar.stop()
+        self._stop()
+
+    def _stop(self) -> None:
+        if self.live is not None:
+            self.live.stop()
+            self.live = None
 
     def _show(self, trainer: pl.Trainer, module: TrainingModule) -> None:
-        if self.console.is_terminal:
-            self.bar.update(self.task, numbers=_numbers(module.book.latest))
-        elif time.monotonic() - self.last_line >= self.interval and module.book.latest:
-            self.last_line = time.monotonic()
-            epochs = trainer.max_epochs or 0
-            epoch = f"epoch {min(trainer.current_epoch + 1, epochs)}/{epochs}"
-            self.console.print(f"{epoch}  {_numbers(module.book.latest)}", soft_wrap=True)
+        now = time.monotonic()
+        if now - self.last_line < (self.interval if self.live is None else _INTERVAL):
+            return
+        if self.live is not None:
+            self.last_line = now
+            self.live.update(Text(self._line(trainer, module, now)), refresh=True)
+        elif module.book.latest:
+            self.last_line = now
+            self.console.print(
+                f"{_epoch(trainer)}  {_numbers(module.book.latest)}", soft_wrap=True
+            )
+
+    def _line(self, trainer: pl.Trainer, module: TrainingModule, now: float) -> str:
+        done = reached(trainer, module)
+        share = (done - self.before) / (1 - self.before) if self.before < 1 else 1.0
+        left = (now - self.started) * (1 - share) / share if share > 0 else None
+        return line(_epoch(trainer), done, module.book.latest, left, self.console.width - 1)
+
+
+def reached(trainer: pl.Trainer, module: TrainingModule) -> float:
+    """How much of the training is done, by the limit that comes first: 0 to 1."""
+    settings, book = module.settings, module.book
+    steps = (trainer.max_epochs or 1) * module.steps_per_epoch()
+    parts = [trainer.global_step / min(steps, settings.max_steps or steps)]
+    if settings.max_evaluations is not None:
+        spent = book.evaluations.encoder + book.evaluations.decoder
+        parts.append(spent / (settings.max_evaluations * len(module.data.train)))
+    return min(1.0, max(parts))
+
+
+def line(epoch: str, done: float, latest: dict[str, float], left: float | None, width: int) -> str:
+    """One line of at most this width: what does not fit is left out, the last term first.
+
+    Args:
+        epoch: Which one it is.
+        done: From 0 to 1.
+        latest: The latest numbers by name.
+        left: Seconds that are left, where that is known.
+        width: In characters.
+
+    >>> line("epoch 3/9", 0.25, {"train/elbo": -23.456, "train/kl": 5.2}, 75.0, 52)
+    'epoch 3/9 ##---- 0:01:15 left  elbo -23.46  kl 5.200'
+    """
+    time_ = "" if left is None else f"{clock(left)} left"
+    terms = [(k, short) for k, short in _TERMS.items() if f"train/{k}" in latest]
+    parts = [f"{short} {_shortened(latest[f'train/{k}'])}" for k, short in terms]
+    if "val/elbo" in latest:
+        parts.insert(1, f"val {_shortened(latest['val/elbo'])}")
+    head, fixed = f"{epoch} ", f" {time_}"
+    while parts and len(head) + len(fixed) + sum(2 + len(p) for p in parts) > width:
+        parts.pop()
+    told = fixed + "".join(f"  {part}" for part in parts)
+    room = min(_BAR, width - len(head) - len(told))
+    full = round(done * room) if room >= _LEAST else 0
+    bar = "#" * full + "-" * (room - full) if room >= _LEAST else ""
+    return f"{head}{bar}{told}"[:width].ljust(width)
+
+
+def _shortened(value: float) -> str:
+    """Four digits, of large numbers all before the point.
+
+    >>> _shortened(-23.456), _shortened(-12345.6), _shortened(0.06), _shortened(1.2e12)
+    ('-23.46', '-12346', '0.060', '1.20e+12')
+    """
+    if abs(value) >= 1e7:
+        return f"{value:.2e}"
+    digits = max(0, 3 - len(str(int(abs(value)))) + (abs(value) < 10))
+    return f"{value:.{min(3, max(digits, 2 if abs(value) < 1000 else 0))}f}"
+
+
+def _epoch(trainer: pl.Trainer) -> str:
+    epochs = trainer.max_epochs or 0
+    return f"epoch {min(trainer.current_epoch + 1, epochs)}/{epochs}"
 
 
 def _numbers(latest: dict[str, float]) -> str:
     """ELBO, KL and reconstruction of the last logging step and the last validation."""
-    parts = [f"{k} {latest[f'train/{k}']:.2f}" for k in _SHOWN if f"train/{k}" in latest]
+    parts = [f"{k} {latest[f'train/{k}']:.2f}" for k in _TERMS if f"train/{k}" in latest]
     if "val/elbo" in latest:
         parts.append(f"| val elbo {latest['val/elbo']:.2f}")
     return "  ".join(parts) + " nats" if parts else ""
