@@ -40,6 +40,7 @@ from vi import posteriors as posteriors
 from vi import priors as priors
 from vi import refinement as refinement
 from vi import schemes as schemes
+from vi import testing as testing
 from vi import training as training
 from vi.bounds.base import Bound as Bound
 from vi.bounds.base import Estimate as Estimate
