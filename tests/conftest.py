@@ -20,11 +20,6 @@ gc.disable()  # until all tests are collected
 atexit.register(gc.unfreeze)  # else libraries tell of leaks that are none
 
 
-def pytest_configure(config):
-    """Marks that are not in pyproject.toml."""
-    config.addinivalue_line("markers", "browser: opens pages in Chromium; skipped where it is not")
-
-
 def pytest_collection_finish():
     """What was imported and collected stays to the end: nobody looks for garbage in it again."""
     gc.freeze()
