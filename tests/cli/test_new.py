@@ -15,6 +15,7 @@ from vi.cli.compose import composed
 from vi.cli.new import KINDS
 from vi.config.run import Run
 from vi.errors import ConfigurationError
+from vi.training.signals import Signals
 
 # What is wrong, and the law that says so.
 FAULTS = {
@@ -185,3 +186,19 @@ def test_a_folder_around_a_package_is_no_plugin(folder):
     finally:
         sys.path.remove(str(folder))
     assert refused.value.hint == "pip install -e my_posterior"
+
+
+def test_a_stopped_run_repeats_its_plugins(tmp_path):
+    """In the command that goes on with it."""
+    signals = Signals()
+    signals.last, signals.plugins = tmp_path / "last.ckpt", ["mine", "yours"]
+    signals.last.touch()
+    words = shlex.split(signals.stopped().hint.partition("go on with: ")[2])
+    assert words == [
+        "python",
+        "-m",
+        "vi",
+        "train",
+        f"ckpt_path={signals.last}",
+        "plugins=[mine,yours]",
+    ]
