@@ -4,6 +4,7 @@ Saved weights are accompanied by this form. It never contains the path of a clas
 a file runs no code of its author.
 """
 
+import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -96,3 +97,20 @@ def _undescribed(name: str, value: Any, plugins: Iterable[str]) -> Any:
     if isinstance(value, list):
         return [_undescribed(item_group(name), v, plugins) for v in value]
     return from_config(name, value, plugins) if isinstance(value, Mapping) else value
+
+
+def is_savable(parts: Mapping[str, Any], plugins: Iterable[str] = ()) -> bool:
+    """Return whether every part has a name, and warn before the work if one has not.
+
+    Args:
+        parts: Parts by group.
+        plugins: Packages whose options count too.
+    """
+    try:
+        for group, part in parts.items():
+            to_config(group, part, plugins)
+    except ConfigurationError as error:
+        kept = "the run trains, is measured, and keeps its weights in checkpoints/"
+        warnings.warn(f"model/ will not be written: {error}; {kept} ({error.hint})", stacklevel=4)
+        return False
+    return True

@@ -1,6 +1,5 @@
 """Train a model: what the command line does, from Python."""
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -13,7 +12,7 @@ from lightning.pytorch.loggers import Logger
 from vi.bounds.base import Bound
 from vi.bounds.elbo import ELBO
 from vi.config import schema
-from vi.config.conversion import to_config
+from vi.config.conversion import is_savable
 from vi.config.registry import require_plugins
 from vi.data.base import DataSet, LoadedData
 from vi.data.loading import loaded as load_data
@@ -177,7 +176,7 @@ def _prepare(
 def _check(run: _Run) -> _Run:
     """Find out what would fail later: the first step, the file to go on from, the last file."""
     module = run.module
-    savable = run.is_first and _is_savable({"model": module.model, **run.parts}, run.plugins)
+    savable = run.is_first and is_savable({"model": module.model, **run.parts}, run.plugins)
     copies = rehearse(module)
     if module.settings.devices > 1:
         check_gradients(copies.model, copies.bound)
@@ -290,15 +289,3 @@ def _settings(
         chosen["max_epochs"] = epochs
     schema.validate(TrainerSettings, chosen, "trainer")
     return TrainerSettings(**chosen)
-
-
-def _is_savable(parts: Mapping[str, Any], plugins: Sequence[str]) -> bool:
-    """Whether every part has a name; if not, say so before the work and not after it."""
-    try:
-        for group, part in parts.items():
-            to_config(group, part, plugins)
-    except ConfigurationError as error:
-        kept = "the run trains, is measured, and keeps its weights in checkpoints/"
-        warnings.warn(f"model/ will not be written: {error}; {kept} ({error.hint})", stacklevel=3)
-        return False
-    return True
