@@ -13,31 +13,31 @@ from vi.models.linear_gaussian import WIDE, LinearGaussian, whole_rows
 
 # An entry whose standard deviation is below this part of its size is constant up to rounding.
 _CONSTANT = 1e-14
-# Of the mean variance: the least floor of such an entry, of which no variance is known.
+# The least floor of such an entry, relative to the mean variance: its own variance is unknown.
 _CONSTANT_FLOOR = 1e-6
-_START_ITERATIONS = 50  # of EM, before starts are compared
+_START_ITERATIONS = 50  # iterations of EM before starts are compared
 
 
 class FactorAnalysis(LinearGaussian):
-    """p(z) = N(0, I), p(x|z) = N(W z + mu, Psi), with a variance in Psi for each entry of x.
+    """Factor analysis: p(z) = N(0, I), p(x|z) = N(W z + mu, Psi) with a diagonal Psi.
 
-    Without a bound log p(x) can grow forever, as one entry becomes a factor and its variance goes
-    to 0 (a Heywood case). So Psi_d >= floor * Var(x_d), and the M-step is the maximum under this
-    constraint: the energy of an entry has one peak in Psi_d, which makes it the larger of peak and
-    floor, and EM still never falls. Where x_d is constant the mean variance stands for its own,
-    and the floor is at least 1e-6.
+    Without a lower bound on Psi, log p(x) can be unbounded: one entry becomes a factor and its
+    variance goes to 0 (a Heywood case). Therefore Psi_d >= floor * Var(x_d), and the M-step is the
+    maximum under this constraint. The energy has one peak in Psi_d, so the constrained maximum is
+    the larger of peak and floor, and EM still never lowers the objective. Where x_d is constant,
+    the mean variance of the entries replaces Var(x_d), and the floor is at least 1e-6 of it.
 
     Args:
-        data_shape: Shape of one datum; x is flat, (D,).
+        data_shape: Shape of one datum; the model flattens x to (D,).
         latent_dim: Z, less than D.
-        floor: The least noise of an entry, as a part of its variance in the training data.
-        restarts: So many starts run 50 iterations of EM, and the best goes on; log p(x) has
-            local maxima.
-        inference: Gives q(z|x) in place of the exact posterior, if it is given.
+        floor: Smallest noise variance of an entry, relative to its variance in the training data.
+        restarts: Number of starts; each runs 50 iterations of EM, and the best continues, since
+            log p(x) has local maxima.
+        inference: Replaces the exact posterior as q(z|x), if given.
 
     Raises:
-        ConfigurationError: latent_dim is not between 1 and D - 1, or floor or restarts is not
-            positive.
+        ConfigurationError: ``latent_dim`` is not between 1 and D - 1, or ``floor`` or ``restarts``
+            is not positive.
 
     Reference: Rubin and Thayer, 1982, https://doi.org/10.1007/BF02293851
 
@@ -66,23 +66,23 @@ class FactorAnalysis(LinearGaussian):
         self.infer_with(inference)
 
     def noise_variance(self, variance: Tensor) -> Tensor:
-        """Of each entry its own, from the floor up."""
+        """Return the given variance of each entry, raised to the floor."""
         return torch.maximum(variance, self.least_variance)
 
     def condensed(self, centred: Float[Tensor, "N D"]) -> Float[Tensor, "n D"]:
-        """See ``LinearGaussian``; of so many random data where N and D are greater.
+        """Return rows R with R'R the covariance, of 1024 random data if N and D are greater.
 
-        The noise of every entry has to be in them, and not the principal axes alone.
+        The start needs the noise of all entries, so the principal axes alone do not suffice.
         """
         if min(centred.shape) > WIDE:
             centred = centred[torch.randperm(len(centred), device=centred.device)[:WIDE]]
         return whole_rows(centred)
 
     def begin(self, rows: Float[Tensor, "n D"], variance: Float[Tensor, " D"]) -> None:
-        """Where the best of ``restarts`` starts has come to by EM on rows of the same covariance.
+        """Set the parameters to the best of ``restarts`` starts after a few iterations of EM.
 
-        The first starts from the principal axes of the standardised data, the others from those
-        in random units.
+        EM runs on rows with the same covariance as the data. The first start is PPCA of the
+        standardised data, the others are PPCA in random units of the entries.
         """
         varies = variance > (_CONSTANT * self.origin).square()
         usual = variance.where(varies, variance.mean())
@@ -99,7 +99,7 @@ class FactorAnalysis(LinearGaussian):
         self.load_state_dict(state)
 
     def _climb(self, rows: Float[Tensor, "n D"]) -> float:
-        """log p(x) per datum after a few iterations of EM on these rows about the origin."""
+        """Run some iterations of EM on these rows; return log p(x) per datum in nats."""
         rows = rows + self.origin
         for _ in range(_START_ITERATIONS):
             statistics = self.e_step(rows)

@@ -1,4 +1,4 @@
-"""The Gaussian mixture."""
+"""Gaussian mixtures."""
 
 from collections.abc import Sequence
 from typing import Unpack
@@ -19,17 +19,17 @@ _CONSTANT = 1e-14
 
 
 class GMM(Mixture):
-    """p(x) = sum_c pi_c N(x; mu_c, Sigma_c).
+    """Gaussian mixture, p(x) = sum_c pi_c N(x; mu_c, Sigma_c).
 
     With one spherical covariance, fixed weights and hard responsibilities it is k-means. Moments
     are taken about the mean of the training data, so that data far from 0 lose no digits.
 
     Args:
-        data_shape: Event shape of the data, which are taken flat, (D,).
+        data_shape: Event shape of the data; the model flattens them to (D,).
         num_components: C.
-        covariance: The shape of Sigma_c, and its prior.
+        covariance: The form of Sigma_c and its prior.
         initialization: Chooses the first centres among the data.
-        **options: See ``Mixture``.
+        **options: ``learn_weights``, ``restarts`` and ``inference`` of ``Mixture``.
 
     Raises:
         ConfigurationError: The covariance belongs to another model.
@@ -63,39 +63,39 @@ class GMM(Mixture):
 
     @property
     def prior_count(self) -> float:
-        """n_0 of the covariances."""
+        """The number n_0 of pseudo-data in the prior of each covariance."""
         return self.covariance.prior_count
 
     def component_log_prob(self, x: Float[Tensor, "B D"]) -> Float[Tensor, "B C"]:
-        """log N(x; mu_c, Sigma_c)."""
+        """Return log N(x; mu_c, Sigma_c) in nats."""
         return self.covariance.log_prob(x - self.origin, self.loc - self.origin)
 
     def component_means(self) -> Float[Tensor, "C D"]:
-        """mu."""
+        """Return the means mu_c."""
         return self.loc
 
     def draw(self, component: Int[Tensor, " n"]) -> Float[Tensor, "n D"]:
-        """mu_c + L_c e."""
+        """Draw x = mu_c + L_c e with e ~ N(0, I) and L_c L_c' = Sigma_c, one row for each c."""
         noise = self.loc.new_empty(len(component), 1, *self.data_shape).normal_()
         coloured = self.covariance.colour(noise).expand(-1, self.num_components, -1)
         rows = torch.arange(len(component), device=component.device)
         return self.loc[component] + coloured[rows, component]
 
     def moments(self, x: Float[Tensor, "B D"], r: Float[Tensor, "B C"]) -> dict[str, Tensor]:
-        """First and second moments of x - origin, weighted by r."""
+        """Return the first and second moments of x - origin, weighted by r."""
         x = x - self.origin
         return {"first": r.mT @ x, "second": self.covariance.second_moment(x, r)}
 
     def moment_energy(self, statistics: Statistics) -> Float[Tensor, ""]:
-        """sum_nc r_nc log N(x_n; mu_c, Sigma_c)."""
+        """Return sum_nc r_nc log N(x_n; mu_c, Sigma_c) in nats."""
         scatter = self._scatter(statistics, self.loc - self.origin)
         return self.covariance.energy(scatter, statistics["mass"])
 
     def fit(self, statistics: Statistics) -> None:
-        """mu_c = sum_n r_nc x_n / N_c, and Sigma_c from the scatter about it.
+        """Set mu_c = sum_n r_nc x_n / N_c, and Sigma_c from the scatter about mu_c.
 
         Raises:
-            NumericsError: A covariance that is not positive definite.
+            NumericsError: A covariance is not positive definite.
         """
         mass = statistics["mass"]
         mean = statistics["first"] / mass[:, None]
@@ -104,19 +104,19 @@ class GMM(Mixture):
         self.loc.copy_(loc + self.origin)
 
     def rounding(self, statistics: Statistics) -> float:
-        """See ``ExactModel``."""
+        """Return the rounding error of ``energy``, in nats, that the covariance estimates."""
         return self.covariance.rounding(statistics["second"], statistics["mass"], self.loc)
 
     def log_prior(self) -> Float[Tensor, ""]:
-        """Of the covariances; mu and pi have none."""
+        """Return the log prior of the covariances in nats; mu and pi have flat priors."""
         return self.covariance.log_prior()
 
     @torch.no_grad()
     def calibrate(self, x: Float[Tensor, "N D"]) -> None:
-        """Take the mean and the variance of the training data.
+        """Store the mean and the variance of the training data.
 
-        A dimension that is constant has the mean variance of the others, so that the prior of its
-        covariance is not singular.
+        A constant dimension gets the mean variance of the others; otherwise the prior of its
+        covariance would be singular.
         """
         variance, mean = torch.var_mean(x, 0, correction=0)
         varies = variance > (_CONSTANT * x.abs().amax(0)).square()
@@ -125,5 +125,6 @@ class GMM(Mixture):
         self.covariance.calibrate(variance.where(varies, usual))
 
     def _scatter(self, statistics: Statistics, loc: Tensor) -> Tensor:
+        """Return the second moments about ``loc``, from those about the origin."""
         second, first, mass = (statistics[k] for k in ("second", "first", "mass"))
         return self.covariance.scatter(second, first, mass, loc)

@@ -1,25 +1,26 @@
-"""The principal axes of many data of many entries, from a few passes over them."""
+"""Principal axes of many high-dimensional data from a few passes over them."""
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-_SETTLED = 1e-11  # of the sum of the wanted eigenvalues, which a pass raises by less at the end
-_BLOCKS = 64  # passes at most
+_SETTLED = 1e-11  # relative rise of the sum of the wanted eigenvalues below which passes end
+_BLOCKS = 64  # largest number of passes
 
 
 def krylov_rows(
     centred: Float[Tensor, "N D"], start: Float[Tensor, "D k"], count: int
 ) -> Float[Tensor, "n D"]:
-    """Rows R with R'R = Q Q' S Q Q', and Q a basis of G, S G, S S G and so on; S = X'X / N.
+    """Return rows R with R'R = Q Q' S Q Q', where S = X'X / N and Q is a basis of a Krylov space.
 
-    Its eigenvalues are at most those of S, one by one; the greatest are equal up to rounding as
-    soon as a block more does not raise their sum.
+    The space is spanned by G, S G, S^2 G and so on. Each eigenvalue of R'R is at most the
+    corresponding eigenvalue of S. Blocks are added until a further block no longer raises the sum
+    of the greatest ones, which then are equal up to rounding.
 
     Args:
-        centred: X.
-        start: G, any directions, more than are wanted.
-        count: How many eigenvalues are wanted.
+        centred: X, the data minus their mean.
+        start: G, arbitrary directions, more than ``count``.
+        count: Number of eigenvalues wanted.
 
     Reference: Musco and Musco, 2015, https://arxiv.org/abs/1504.05477
     """
@@ -36,7 +37,7 @@ def krylov_rows(
             break
         before = wanted
         block = image[:, -block.shape[1] :]
-        for _ in range(2):  # once more against what rounding leaves
+        for _ in range(2):  # the second pass removes what rounding leaves of the first
             block = torch.linalg.qr(block - basis @ (basis.mT @ block))[0]
         basis = torch.cat([basis, block], 1)
         image = torch.cat([image, _image(centred, block)], 1)
@@ -44,4 +45,5 @@ def krylov_rows(
 
 
 def _image(centred: Tensor, block: Tensor) -> Tensor:
+    """Return S times the block, S = X'X / N."""
     return centred.mT @ (centred @ block) / len(centred)

@@ -1,4 +1,4 @@
-"""Linear-Gaussian latents: posterior, evidence and M-step in closed form."""
+"""Linear-Gaussian models: posterior, evidence and M-step in closed form."""
 
 import math
 from abc import abstractmethod
@@ -15,18 +15,18 @@ from vi.models.krylov import krylov_rows
 from vi.models.ritz import better_span
 from vi.models.statistics import Statistics
 
-# Of the noise in W before the first step: small beside the noise of x, yet off the saddle at 0.
+# Scale of the random W before the first step: small beside the noise of x, but off the saddle 0.
 _START = 0.1
-# What is left of a variance when everything else of it was explained, in double precision.
+# Relative size below which a residual variance is 0 up to the rounding of double precision.
 _SINGULAR = 1e-13
-# Rows, or dimensions, up to which the start takes the whole covariance; beyond, it takes passes
-# over the data if so many blocks fit into it.
+# Number of rows or dimensions up to which the start uses the whole covariance. Beyond it, the
+# start makes passes over the data if _FEW blocks of directions fit.
 WIDE = 1024
 _FEW = 4
-_BESIDE = 1 << 14  # numbers of the probe: all directions of D <= 128, Z + 8 where D is large
-_RISE = 1e-7  # nats per datum that make a saddle worth leaving
-_ROUNDING = 32  # units of the last place that a sum over data may be wrong by
-# A column of W of which this is left, squared, in units of the noise, is lost.
+_BESIDE = 1 << 14  # size of the probe: all directions if D <= 128, Z + 8 of them if D is large
+_RISE = 1e-7  # nats per datum above which a saddle is left
+_ROUNDING = 32  # error of a sum over data, in units of the last place
+# Squared singular value of W, in units of the noise, below which a direction is lost.
 _LOST = 1e-6
 
 
@@ -36,24 +36,24 @@ class LinearGaussian(ExactModel):
     An implementer sets ``log_scale``, log(Psi) / 2 of shape () or (D,), and writes
     ``noise_variance``. Comes for free: everything else.
 
-    Everything goes through M = I + W' Psi^-1 W of size (Z, Z), at a cost of O(D Z^2); a D x D
-    matrix is never made. Parameters are double precision, and so are results for any x and z.
+    All computations use M = I + W' Psi^-1 W of size (Z, Z), at a cost of O(D Z^2) per product; no
+    D x D matrix is formed. Parameters and results are in double precision for any x and z.
 
     Args:
-        data_shape: Shape of one datum; x is flat, (D,).
+        data_shape: Shape of one datum; the model flattens x to (D,).
         latent_dim: Z, less than D.
 
     Raises:
-        ConfigurationError: latent_dim is not between 1 and D - 1.
+        ConfigurationError: ``latent_dim`` is not between 1 and D - 1.
 
     Reference: Roweis and Ghahramani, 1999, https://doi.org/10.1162/089976699300016674
     """
 
     log_scale: nn.Parameter
     origin: Tensor
-    """(D,), what the statistics are centred at, lest they cancel: the mean of the data."""
+    """(D,), the mean of the data; statistics are centred at it against cancellation."""
     probe: Tensor
-    """(D, k), random directions: what of the data lies beside W is seen through them."""
+    """(D, k), random directions through which variance outside the span of W is detected."""
 
     def __init__(self, data_shape: Sequence[int], latent_dim: int) -> None:
         super().__init__()
@@ -74,20 +74,20 @@ class LinearGaussian(ExactModel):
 
     @abstractmethod
     def noise_variance(self, variance: Float[Tensor, " D"]) -> Tensor:
-        """The Psi, () or (D,), that maximises the energy where this is left of each entry of x."""
+        """Return the Psi, () or (D,), of greatest energy for these residual variances of x."""
 
     def prior(self, **given: Tensor) -> Distribution:
-        """N(0, I)."""
+        """Return N(0, I)."""
         loc = self.weight.new_zeros(self.weight.shape[1])
         return Independent(Normal(loc, torch.ones_like(loc), validate_args=False), 1)
 
     def likelihood(self, z: Tensor, **given: Tensor) -> Distribution:
-        """N(W z + mu, Psi)."""
+        """Return N(W z + mu, Psi)."""
         loc = z.to(self.weight.dtype) @ self.weight.mT + self.loc
         return Independent(Normal(loc, self.log_scale.exp(), validate_args=False), 1)
 
     def exact_posterior(self, x: Tensor, **given: Tensor) -> MultivariateNormal:
-        """p(z|x) = N(M^-1 W' Psi^-1 (x - mu), M^-1)."""
+        """Return p(z|x) = N(M^-1 W' Psi^-1 (x - mu), M^-1)."""
         weighted = self.weight.mT * (-2 * self.log_scale).exp()
         identity = torch.eye(len(weighted), dtype=weighted.dtype, device=weighted.device)
         precision = weighted @ self.weight + identity
@@ -96,10 +96,10 @@ class LinearGaussian(ExactModel):
         return MultivariateNormal(loc, precision_matrix=precision, validate_args=False)
 
     def log_evidence(self, x: Tensor, **given: Tensor) -> Float[Tensor, " B"]:
-        """log N(x; mu, W W' + Psi) = log p(x, z) - log p(z|x), at z = E[z|x].
+        """Return log N(x; mu, W W' + Psi) = log p(x, z) - log p(z|x), at z = E[z|x], in nats.
 
-        Bayes' rule holds at every z; at this one it is the matrix inversion and the determinant
-        lemma in one, without their difference of large numbers.
+        Bayes' rule holds at every z. At the mean it combines the matrix inversion lemma and the
+        determinant lemma, without their difference of large numbers.
         """
         q = self.exact_posterior(x)
         z, left = q.mean, x - self.loc
@@ -108,9 +108,9 @@ class LinearGaussian(ExactModel):
         return joint - q.log_prob(z)
 
     def statistics(self, x: Tensor, q: Distribution, **given: Tensor) -> Statistics:
-        """Sums of x, x^2, E[z], x E[z]', E[z z'] and x x' Psi^-1/2 G, x counted from ``origin``.
+        """Return sums of x, x^2, E[z], x E[z]', E[z z'] and x x' Psi^-1/2 G, of centred x.
 
-        The last is of no use to the M-step; ``leave_saddle`` looks beside W with it.
+        The last one, with G = ``probe``, is used by ``leave_saddle`` and not by the M-step.
         """
         x, mean = x - self.origin, q.mean.to(self.weight.dtype)
         covariance: Tensor = q.covariance_matrix  # pyright: ignore[reportAttributeAccessIssue]
@@ -130,7 +130,7 @@ class LinearGaussian(ExactModel):
     def energy(self, statistics: Statistics) -> Float[Tensor, ""]:
         """-1/2 sum_n E[(x - W z - mu)' Psi^-1 (x - W z - mu) + z'z + log |2 pi Psi| + Z log 2 pi].
 
-        A quadratic in (W, mu) with the coefficients that ``statistics`` holds.
+        It is a quadratic in (W, mu) with coefficients from ``statistics``.
         """
         d, latent_dim = self.weight.shape
         n, moments, cross = _regression(statistics)
@@ -142,14 +142,14 @@ class LinearGaussian(ExactModel):
         return -0.5 * (mahalanobis + log_det)
 
     def rounding(self, statistics: Statistics) -> float:
-        """The squares of x in units of the noise, of which the energy is a small difference."""
+        """Return the rounding of the sum of x^2 / Psi, most of which cancels in the energy."""
         precision = (-2 * self.log_scale).exp().expand(len(self.loc))
         eps = torch.finfo(precision.dtype).eps
         return _ROUNDING * eps * float(statistics["xx"] @ precision)
 
     @torch.no_grad()
     def m_step(self, statistics: Statistics) -> None:
-        """Regress x on (z, 1), which gives W and mu at once; what is left gives Psi."""
+        """Set W and mu by regression of x on (z, 1), and Psi from the residual variances."""
         n, moments, cross = _regression(statistics)
         theta = torch.cholesky_solve(cross.mT, self._factor(n, moments)).mT
         left = statistics["xx"] - (theta * cross).sum(-1)
@@ -160,11 +160,11 @@ class LinearGaussian(ExactModel):
 
     @torch.no_grad()
     def reduce(self, statistics: Statistics) -> Statistics:
-        """Let p(z) = N(a, L L') be free, take its maximum, and put a and L into mu and W.
+        """Free the prior, p(z) = N(a, L L'); maximise over a and L; absorb them into mu and W.
 
-        p(x) and the evidence stay as they are; q becomes that of L^-1 (z - a), and the objective
-        rises by N KL(N(a, L L') || p(z)). Without it W creeps to its size (Liu, Rubin and Wu,
-        1998, https://doi.org/10.1093/biomet/85.4.755).
+        p(x) and the evidence do not change. q becomes that of L^-1 (z - a), and the objective
+        rises by N KL(N(a, L L') || p(z)). Without this step the size of W converges slowly (Liu,
+        Rubin and Wu, 1998, https://doi.org/10.1093/biomet/85.4.755).
         """
         n, mean = statistics["count"], statistics["z"] / statistics["count"]
         factor = torch.linalg.cholesky(statistics["zz"] / n - mean.outer(mean))
@@ -182,16 +182,17 @@ class LinearGaussian(ExactModel):
 
     @torch.no_grad()
     def leave_saddle(self, statistics: Statistics) -> bool:
-        """Turn W to a greater likelihood at the present Psi, if ``probe`` shows one beside it.
+        """Turn W to a greater likelihood at the present Psi, if ``probe`` finds a direction.
 
-        A stationary point of EM is a saddle where the data vary more in a direction beside W than
-        in one of W, in units of the noise. The rise is at least what is found.
+        A stationary point of EM is a saddle if the data vary more, in units of the noise, in a
+        direction outside the span of W than in one inside. The likelihood rises at least by the
+        amount found.
 
         Args:
-            statistics: Of the exact posterior at the present parameters.
+            statistics: Statistics of the exact posterior at the present parameters.
 
         Returns:
-            Whether W has moved.
+            Whether W has changed.
         """
         n, scale = statistics["count"], self.log_scale.exp().expand(len(self.loc))[:, None]
         mean = statistics["x"] / n
@@ -212,7 +213,7 @@ class LinearGaussian(ExactModel):
 
     @torch.no_grad()
     def initialize(self, x: Tensor, **given: Tensor) -> None:
-        """Start from the principal axes of the data, in the units of the model; mu is the mean."""
+        """Set mu to the mean, and W and Psi from the principal axes of the data."""
         x = x.to(self.weight.dtype)
         self.origin.copy_(x.mean(0))
         self.loc.copy_(self.origin)
@@ -222,18 +223,18 @@ class LinearGaussian(ExactModel):
         self.begin(self.condensed(centred), variance)
 
     def condensed(self, centred: Float[Tensor, "N D"]) -> Float[Tensor, "n D"]:
-        """Rows R with R'R the covariance S, at least in its principal axes."""
+        """Return rows R with R'R equal to the covariance S, at least in its principal axes."""
         fits = _FEW * self.probe.shape[1] <= min(centred.shape)
         if min(centred.shape) > WIDE and fits:
             return krylov_rows(centred, self.probe, self.weight.shape[1])
         return whole_rows(centred)
 
     def begin(self, rows: Float[Tensor, "n D"], variance: Float[Tensor, " D"]) -> None:
-        """Set W and Psi from rows R with R'R the covariance, and its diagonal."""
+        """Set W and Psi from rows R with R'R the covariance, and from its diagonal."""
         self._span(rows, variance, torch.ones_like(variance))
 
     def _span(self, rows: Tensor, variance: Tensor, unit: Tensor) -> None:
-        """W and Psi of PPCA in these units of the entries; Psi is what W leaves of each entry."""
+        """Set W to that of PPCA in these units of the entries, and Psi to the residuals."""
         d, latent_dim = self.weight.shape
         values, axes = _principal(rows / unit, latent_dim)
         share = (axes.square() * values).sum(-1)
@@ -243,7 +244,7 @@ class LinearGaussian(ExactModel):
         self.weight.copy_(unit[:, None] * axes * size)
 
     def _set_noise(self, left: Tensor, total: Tensor) -> None:
-        """Psi from the variance that is left in each entry of x, of the total."""
+        """Set Psi from the residual variance of each entry, which must exceed rounding."""
         noise, whole = self.noise_variance(left), self.noise_variance(total)
         if not (noise > _SINGULAR * whole).all():
             raise NumericsError(
@@ -255,7 +256,7 @@ class LinearGaussian(ExactModel):
         self.log_scale.copy_(noise.log() / 2)
 
     def _factor(self, n: Tensor, moments: Tensor) -> Tensor:
-        """The Cholesky factor of the second moments of (z, 1)."""
+        """Return the Cholesky factor of the second moments of (z, 1)."""
         factor, failed = torch.linalg.cholesky_ex(moments)
         pivots = factor.diagonal().square()
         if failed or not pivots.min() > _SINGULAR * pivots.max():
@@ -268,7 +269,7 @@ class LinearGaussian(ExactModel):
 
 
 def _regression(statistics: Statistics) -> tuple[Tensor, Tensor, Tensor]:
-    """N, the moments E[(z, 1) (z, 1)'] and the cross moments x E[(z, 1)]', summed over data."""
+    """Return N, the moments sum_n E[(z, 1) (z, 1)'] and the cross moments sum_n x E[(z, 1)]'."""
     n, z = statistics["count"], statistics["z"]
     upper = torch.cat([statistics["zz"], z[:, None]], -1)
     lower = torch.cat([z, n[None]])
@@ -277,7 +278,7 @@ def _regression(statistics: Statistics) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def whole_rows(centred: Tensor) -> Float[Tensor, "n D"]:
-    """Rows R with R'R the covariance, no more than D or 1024 of them, if there are more data."""
+    """Return rows R with R'R the covariance, at most max(D, 1024) of them."""
     n, d = centred.shape
     if n <= max(d, WIDE):
         return centred / math.sqrt(n)
@@ -286,7 +287,7 @@ def whole_rows(centred: Tensor) -> Float[Tensor, "n D"]:
 
 
 def _principal(rows: Tensor, count: int) -> tuple[Float[Tensor, " Z"], Float[Tensor, "D Z"]]:
-    """The greatest eigenvalues of R'R and their eigenvectors."""
+    """Return the greatest eigenvalues of R'R and their eigenvectors, padded with zeros."""
     _, values, axes = torch.linalg.svd(rows, full_matrices=False)
     padded = values.new_zeros(max(count, len(values)))
     padded[: len(values)] = values.square()

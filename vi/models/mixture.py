@@ -1,4 +1,4 @@
-"""The role of a mixture: z is one of C components."""
+"""The base class of mixtures: z is one of C components."""
 
 import math
 from abc import abstractmethod
@@ -25,13 +25,13 @@ from vi.models.starts import Starts
 from vi.models.statistics import Statistics
 from vi.models.successive_halving import ROWS, STANDS, SuccessiveHalving
 
-# The weight of a component without data, in place of 0. The objective is the same to rounding, and
-# its logarithm times its mass of 0 is 0 and not NaN.
+# Weight of a component without data, in place of 0. It changes the objective by less than
+# rounding, and its logarithm times a mass of 0 is 0 rather than NaN.
 _LEAST_WEIGHT = 1e-300
 
 
 class MixtureOptions(TypedDict, total=False):
-    """What every mixture takes by name: see ``Mixture``."""
+    """The keyword arguments of every mixture, documented in ``Mixture``."""
 
     learn_weights: bool
     restarts: int | None
@@ -42,23 +42,23 @@ class Mixture(ExactModel):
     """p(x) = sum_c pi_c p(x|c); z is one-hot (C,), and p(x|z) = sum_c z_c p(x|c).
 
     An implementer writes ``component_log_prob``, ``component_means``, ``draw``, ``moments``,
-    ``moment_energy`` and ``fit``, and may write ``calibrate`` and ``log_prior``; its constructor
-    hands ``**options: Unpack[MixtureOptions]`` on. Comes for free: everything of an
+    ``moment_energy`` and ``fit``, and may write ``calibrate`` and ``log_prior``. The constructor
+    passes ``**options: Unpack[MixtureOptions]`` on. Comes for free: everything of an
     ``ExactModel``.
 
     Args:
-        data_shape: Event shape of the data, which are taken flat, (D,).
+        data_shape: Event shape of the data; the model flattens them to (D,).
         num_components: C.
         initialization: Chooses the first centres among the data.
-        learn_weights: If not, pi_c = 1/C.
-        restarts: So many starts run 10 iterations of EM; up to 2^19 numbers of data times
-            components the better half runs 20 more, and the better half of that 60 more; the
-            best goes on. If not given, ten up to 2^24 numbers, and one beyond.
-        inference: Gives q(z|x) in place of the exact posterior, if it is given; an implementer
-            hands it to ``infer_with`` once the parameters of p(x|c) are drawn.
+        learn_weights: Whether pi is learned; otherwise pi_c = 1/C.
+        restarts: Number of starts, each of 10 iterations of EM. If numbers in the data times C are
+            at most 2^19, the better half runs 20 more, and the better half of that 60 more; the
+            best continues. If not given, ten for products up to 2^24 and one beyond.
+        inference: Replaces the exact posterior as q(z|x), if given. An implementer passes it to
+            ``infer_with`` once the parameters of p(x|c) exist.
 
     Raises:
-        ConfigurationError: ``num_components`` or ``restarts`` below 1.
+        ConfigurationError: ``num_components`` or ``restarts`` is below 1.
 
     Reference: Dempster, Laird and Rubin, 1977, https://www.jstor.org/stable/2984875; for the
     starts Biernacki, Celeux and Govaert, 2003, https://doi.org/10.1016/S0167-9473(02)00163-9
@@ -66,7 +66,7 @@ class Mixture(ExactModel):
 
     weight_logits: Tensor
     prior_count: float
-    """n_0, the pseudo-data of each component."""
+    """n_0, the number of pseudo-data of each component."""
     prior_hint = "model.prior_count=1"
 
     def __init__(
@@ -94,89 +94,89 @@ class Mixture(ExactModel):
 
     @abstractmethod
     def component_log_prob(self, x: Float[Tensor, "B D"]) -> Float[Tensor, "B C"]:
-        """log p(x|c) in nats, of x in double precision."""
+        """Return log p(x|c) in nats, for x in double precision."""
 
     @abstractmethod
     def component_means(self) -> Float[Tensor, "C D"]:
-        """E[x|c]."""
+        """Return E[x|c]."""
 
     @abstractmethod
     def draw(self, component: Int[Tensor, " n"]) -> Float[Tensor, "n D"]:
-        """One x ~ p(x|c) for each c."""
+        """Draw one x ~ p(x|c) for each c."""
 
     @abstractmethod
     def moments(self, x: Float[Tensor, "B D"], r: Float[Tensor, "B C"]) -> dict[str, Tensor]:
-        """What ``moment_energy`` and ``fit`` need of the batch, as sums over it."""
+        """Return the sums over the batch that ``moment_energy`` and ``fit`` require, by name."""
 
     @abstractmethod
     def moment_energy(self, statistics: Statistics) -> Float[Tensor, ""]:
-        """sum_nc r_nc log p(x_n|c) at the present parameters."""
+        """Return sum_nc r_nc log p(x_n|c) at the present parameters, in nats."""
 
     @abstractmethod
     def fit(self, statistics: Statistics) -> None:
         """Set the parameters of all p(x|c) to the maximum of ``moment_energy`` + ``log_prior``.
 
-        Where neither data nor prior determine a component, it stays where it is.
+        A component that neither data nor prior determine keeps its parameters.
 
         Raises:
-            NumericsError: It does not exist; then nothing has been set.
+            NumericsError: The maximum does not exist; then no parameter has changed.
         """
 
     def calibrate(self, x: Float[Tensor, "N D"]) -> None:
-        """Told the training data before the first start."""
+        """Store constants of the training data, before the first start."""
         del x
 
     def log_weights(self) -> Float[Tensor, " C"]:
-        """log pi."""
+        """Return log pi."""
         return self.weight_logits.log_softmax(-1)
 
     def log_joint_table(self, x: Float[Tensor, "B D"]) -> Float[Tensor, "B C"]:
-        """log p(x, z = c) in nats."""
+        """Return log p(x, z = c) in nats for every c."""
         return self.component_log_prob(self._double(x)) + self.log_weights()
 
     def prior(self, **given: Tensor) -> Distribution:
-        """p(z) = pi."""
+        """Return p(z) = pi, over one-hot z."""
         del given
         return one_hot(logits=self.weight_logits)
 
     def likelihood(self, z: Tensor, **given: Tensor) -> Distribution:
-        """p(x|z) for z (..., C), one-hot or a mean of one-hots."""
+        """Return p(x|z) for z (..., C), one-hot or a mean of one-hot vectors."""
         del given
         return Selected(self, z)
 
     def exact_posterior(self, x: Tensor, **given: Tensor) -> Distribution:
-        """p(z|x), the responsibilities."""
+        """Return p(z|x), whose mean contains the responsibilities r (B, C)."""
         del given
         return one_hot(logits=self.log_joint_table(x))
 
     def log_joint_and_prior(self, x: Tensor, z: Tensor, **given: Tensor) -> tuple[Tensor, Tensor]:
-        """log p(x, z) and log p(z), (K, B) for z (K, B, C)."""
+        """Return log p(x, z) and log p(z) in nats, (K, B) for z (K, B, C)."""
         return (z * self.log_joint_table(x)).sum(-1), self.prior(**given).log_prob(z)
 
     def log_evidence(self, x: Tensor, **given: Tensor) -> Float[Tensor, " B"]:
-        """log sum_c p(x, z = c)."""
+        """Return log p(x) = log sum_c p(x, z = c) in nats."""
         del given
         return self.log_joint_table(x).logsumexp(-1)
 
     @torch.no_grad()
     def statistics(self, x: Tensor, q: Distribution, **given: Tensor) -> Statistics:
-        """``count``, ``entropy``, ``mass`` (C,) = sum_n r_nc, and the components' moments."""
+        """Return ``count``, ``entropy``, ``mass`` N_c = sum_n r_nc (C,), and ``moments``."""
         del given
         r = q.mean
         sums = {"count": r.new_tensor(len(x)), "entropy": q.entropy().sum(), "mass": r.sum(0)}
         return Statistics(sums | self.moments(self._double(x), r))
 
     def energy(self, statistics: Statistics) -> Float[Tensor, ""]:
-        """sum_c N_c log pi_c + sum_nc r_nc log p(x_n|c)."""
+        """Return sum_c N_c log pi_c + sum_nc r_nc log p(x_n|c), in nats."""
         return statistics["mass"] @ self.log_weights() + self.moment_energy(statistics)
 
     @torch.no_grad()
     def m_step(self, statistics: Statistics) -> None:
-        """The maximum of the components, and pi_c = N_c / N.
+        """Maximise over the parameters of the components, and set pi_c = N_c / N.
 
         Raises:
-            NumericsError: A component has neither data nor a prior, or no covariance; then
-                nothing has been set.
+            NumericsError: A component has neither data nor a prior, or its covariance does not
+                exist; then no parameter has changed.
         """
         self._require_mass(statistics["mass"])
         self._maximize(statistics)
@@ -185,7 +185,7 @@ class Mixture(ExactModel):
     def spare(
         self, x: Tensor, q: Distribution, sofar: Statistics, before: Spare | None
     ) -> Spare | None:
-        """See ``ExactModel``; asked for only while there is a component without data."""
+        """Collect the least probable datum of each component, while a component is empty."""
         if not isinstance(q, Delta) or (before and before.needless):
             return before
         x = self._double(x)
@@ -196,12 +196,12 @@ class Mixture(ExactModel):
 
     @torch.no_grad()
     def m_step_refilled(self, statistics: Statistics, spare: Spare | None) -> Statistics:
-        """The M-step in which components without data take each the least probable of another's.
+        """Take the M-step, after giving each empty component the least probable datum of another.
 
-        With fixed weights and no prior the objective cannot fall by it: the datum has its greatest
-        density in a component of its own, and the others are no worse off without it. Where
-        weights are learned, or there is a prior, it may be greater without it; then the components
-        stay without data.
+        With fixed weights and no prior this cannot lower the objective: the datum has its greatest
+        density in a component of its own, and the others lose nothing without it. With learned
+        weights or a prior the objective may be greater without the move; then the components
+        remain empty.
         """
         if spare is None or spare.needless or (statistics["mass"] > 0).all():
             self.m_step(statistics)
@@ -218,26 +218,27 @@ class Mixture(ExactModel):
         return statistics
 
     def _maximize(self, statistics: Statistics) -> None:
+        """Set the parameters of the components, and the weights if they are learned."""
         self.fit(statistics)
         if self.learn_weights:
             weights = statistics["mass"] / statistics["count"]
             self.weight_logits.copy_(weights.clamp(min=_LEAST_WEIGHT).log())
 
     def initialize(self, x: Tensor, **given: Tensor) -> None:
-        """Start where the best of ``restarts`` starts has come to by EM.
+        """Set the parameters to the best of ``restarts`` starts after some iterations of EM.
 
         Raises:
-            DataError: There are more components than different data.
-            NumericsError: No start has a maximum of its M-step.
+            DataError: There are more components than distinct data.
+            NumericsError: The M-step has no maximum in any start.
         """
         self.initialize_for(x, lambda posterior: posterior, **given)
 
     @torch.no_grad()
     def initialize_for(self, x: Tensor, complete: Complete, **given: Tensor) -> None:
-        """See ``ExactModel``: the iterations and the objective are those with this q.
+        """Initialise with iterations and an objective that use q = ``complete(posterior)``.
 
-        A start is the M-step of a partition by Lloyd's algorithm, about the mean of the data; the
-        first is that of the least inertia of at least ten.
+        A start is the M-step of a partition by Lloyd's algorithm. The first one is the partition
+        with the least inertia of at least ten.
         """
         x = self._double(x).flatten(1)
         self.calibrate(x)
@@ -254,7 +255,7 @@ class Mixture(ExactModel):
             SuccessiveHalving(self, x, infer).run(each, self.num_components)
 
     def _start(self, x: Tensor, centres: Tensor) -> None:
-        """The M-step of data that belong to the nearest centre."""
+        """Take the M-step in which each datum belongs to the nearest centre."""
         shift = x.mean(0)
         nearest = partition(x - shift, centres - shift).nearest
         blocks = zip(x.split(ROWS), nearest.split(ROWS), strict=True)
@@ -282,7 +283,7 @@ def require_prior_count(prior_count: float) -> None:
     """Refuse a negative number of pseudo-data.
 
     Raises:
-        ConfigurationError: It is negative.
+        ConfigurationError: ``prior_count`` is negative.
     """
     if not prior_count >= 0:
         raise ConfigurationError(

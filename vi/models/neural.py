@@ -1,4 +1,4 @@
-"""What models of networks do with data before the encoder and behind the decoder."""
+"""Models with networks: data before the encoder, and distributions after the decoder."""
 
 from collections.abc import Iterator, Sequence
 
@@ -16,26 +16,27 @@ from vi.models.base import LatentVariableModel
 from vi.networks.base import precision_of
 from vi.networks.last_layer import scale_last_layer, shift_last_layer
 
-# An entry whose standard deviation is below this part of its size, in roundings, is constant up to
-# rounding: it is centred, but not magnified.
+# An entry is constant up to rounding if its standard deviation is below this many units of the
+# last place of its size: it is centred, but not scaled.
 _CONSTANT = 8
-_CALM = 0.3  # standard deviations that the decoder moves the parameters of p(x|z) by at first
-_MOMENTS = 1 << 13  # data whose moments the decoder starts with
-_PROBES, _PARAMETERS = 256, 1 << 22  # data, and numbers, by which the last layers are scaled
+_CALM = 0.3  # standard deviations by which the decoder first moves the parameters of p(x|z)
+_MOMENTS = 1 << 13  # number of data whose moments the decoder starts with
+_PROBES, _PARAMETERS = 256, 1 << 22  # most data, and most numbers, that scale the last layers
 
 
 class NeuralModel(LatentVariableModel):
-    """A model whose p(x|z) is a head behind a network, and whose q(z|x) is behind another.
+    """A model whose p(x|z) is a head after a decoder network, and whose q(z|x) uses an encoder.
 
     An implementer sets ``likelihood_head``, ``decoder`` and ``inference``.
 
     Args:
         data_shape: Event shape of x.
         likelihood: The head that gives p(x|z).
-        standardize: The networks see (x - mean) / sd of the training data, and p(x|z) is carried
-            back, so that log p(x|z) stays a density in the units of the data. Mean and sd are
-            double precision, and x is cast to that of the networks only after it was centred.
-            Entries that are no real numbers, such as bits and counts, stay as they are.
+        standardize: Whether the networks read (x - mean) / sd of the training data. p(x|z) is
+            mapped back, so that log p(x|z) remains a density in the units of the data. Mean and sd
+            are in double precision, and x is converted to the precision of the networks only after
+            it is centred. Entries that are not real numbers, such as bits and counts, are not
+            changed.
     """
 
     takes_missing = True
@@ -62,19 +63,19 @@ class NeuralModel(LatentVariableModel):
 
     @property
     def encoder(self) -> nn.Module:
-        """The network of the inference, if it has one of this name."""
+        """The encoder network of the inference, if it has one."""
         return self.inference.get_submodule("encoder")
 
     def encoder_input(
         self, x: Tensor, precision: torch.dtype, observed: Tensor | None = None
     ) -> Tensor:
-        """What an encoder reads of x: standardised; entries that are not observed are 0 to it."""
+        """Return the standardised x that an encoder reads, with 0 at unobserved entries."""
         x = (x - self.data_loc) / self.data_scale if self.takes_doubles else x
         x = self.likelihood_head.encoder_input(x.to(precision))
         return x if observed is None else x.where(observed, x.new_zeros(()))
 
     def networks(self) -> Iterator[nn.Module]:
-        """Those of the inference, then those of p(x, z)."""
+        """Iterate over the networks of the inference, then over those of p(x, z)."""
         yield from self.inference.networks()
         for child in self.children():
             if not isinstance(child, Inference | ConditionalDistribution | Prior):
@@ -82,22 +83,28 @@ class NeuralModel(LatentVariableModel):
                 yield from (part for part in parts if next(part.parameters(), None) is not None)
 
     def data_head(self) -> ConditionalDistribution:
-        """The head that gives p(x|z)."""
+        """Return the head that gives p(x|z), which has the support of x."""
         return self.likelihood_head
 
     def network_entries(self) -> Tensor:
-        """Those that can be standardised."""
+        """Return the entries that can be standardised: those that are real numbers."""
         return self.likelihood_head.real_entries
 
     def calming(self) -> str:
-        """See ``LatentVariableModel``."""
+        """Return the hint to standardise, or an empty one if the data are standardised already."""
         fits = self.takes_doubles
         return "" if fits else "standardize=true centres and scales every column first"
 
     def likelihood_from(
         self, params: Tensor, observed: Tensor | None, exposure: Tensor | None
     ) -> Distribution:
-        """p(x|z) of what the decoder says; ``exposure`` multiplies rates."""
+        """Return p(x|z) from the output of the decoder.
+
+        Args:
+            params: Output of the decoder, (..., *out_shape) of the likelihood's head.
+            observed: Which entries of x are observed, (B, *event); None for all.
+            exposure: Factor of the rates of counts; None for 1.
+        """
         p = self.likelihood_head(params)
         p = p if exposure is None else exposed(p, exposure)
         if self.takes_doubles:
@@ -106,7 +113,7 @@ class NeuralModel(LatentVariableModel):
 
     @property
     def units(self) -> dict[str, list[float]]:
-        """See ``LatentVariableModel``."""
+        """The map x = loc + scale * input as flat lists; empty without standardisation."""
         if not self.takes_doubles:
             return {}
         return {
@@ -116,14 +123,15 @@ class NeuralModel(LatentVariableModel):
 
     @torch.no_grad()
     def initialize(self, x: Tensor, **given: Tensor) -> None:
-        """Standardise by the data, and start as independent entries with their moments would.
+        """Store mean and sd of the data, and let the decoder start from independent entries.
 
-        The bias of the decoder's last layer says those moments, and its weights are made smaller
-        where log p(x|z) is steep, so that the first reconstruction is about as probable.
+        The bias of the decoder's last layer is set to the moments of the data. The weights of that
+        layer are reduced where log p(x|z) is steep, so that the first reconstructions are about as
+        probable.
 
         Args:
-            x: Training data (N, *event), NaN where an entry is missing.
-            **given: What the model conditions on, a row for each.
+            x: Training data (N, *event), with NaN at missing entries.
+            **given: The variables that the model conditions on, with N rows each.
         """
         if self.takes_doubles:
             self._standardize_by(x)
@@ -132,6 +140,7 @@ class NeuralModel(LatentVariableModel):
         self._start_decoder(x, given.get("exposure"))
 
     def _standardize_by(self, x: Tensor) -> None:
+        """Store the mean and sd of each entry; a constant or discrete entry has scale 1."""
         rounding = torch.finfo(x.dtype).eps
         n = (~x.isnan()).sum(0)
         mean = x.double().nanmean(0).nan_to_num()  # of a column without data
@@ -143,6 +152,7 @@ class NeuralModel(LatentVariableModel):
         self.data_scale.copy_(scale.where(real & varies, torch.ones_like(scale)))
 
     def _start_decoder(self, x: Tensor, exposure: Tensor | None) -> None:
+        """Set the bias and the scale of the decoder's last layer from the data."""
         within = (x - self.data_loc) / self.data_scale if self.takes_doubles else x
         head = self.likelihood_head
         params = head.start_at(within.double(), exposure)
@@ -156,7 +166,7 @@ class NeuralModel(LatentVariableModel):
         scale_last_layer(self.decoder, head.out_shape, _CALM / steepness.sqrt())
 
     def _steepness(self, bias: Tensor, x: Tensor, exposure: Tensor | None) -> Tensor:
-        """The mean square of the derivative of log p(x) in every parameter, at these."""
+        """Return the mean square of the derivative of log p(x) by each parameter, at ``bias``."""
         head = self.likelihood_head
         training = head.training
         head.eval()

@@ -1,6 +1,6 @@
-"""Names of older versions for what is now an inference; they give the model that is meant.
+"""Models of version 0.1 that are an inference now; calling them returns the present model.
 
-For files and command lines of version 0.1; to be removed with the next.
+For files and command lines of version 0.1; to be removed with the next version.
 """
 
 from typing import Any
@@ -18,16 +18,16 @@ from vi.refinement.base import Refinement
 
 
 class AmortizedModel(LatentVariableModel):
-    """The exact model, with q(z|encoder(x)): now ``inference=amortized``.
+    """An exact model with q(z|encoder(x)); now ``inference=amortized``.
 
     Args:
         model: Gives p(z) and p(x|z).
-        encoder: Makes the network before the posterior; None if the model has its inference.
+        encoder: Factory of the network before the posterior; None if the model has its inference.
         posterior: The head that gives q(z|x).
     """
 
     def __new__(cls, model: ExactModel, **parts: Any) -> Any:
-        """The model itself, which infers with an encoder."""
+        """Return the model itself, with an encoder as its inference."""
         if parts.get("encoder") is not None:
             model.infer_with(Amortized(**parts))
         return model
@@ -38,18 +38,18 @@ class AmortizedModel(LatentVariableModel):
         encoder: NetworkFactory | None = None,
         posterior: ConditionalDistribution | None = None,
     ) -> None:
-        """Says which arguments there are; the object is of another class, and this is not run."""
+        """Declare the arguments; never run, since ``__new__`` returns another class."""
 
 
 class RefinedModel(LatentVariableModel):
-    """The model with a q(z|x) that is refined for each datum: now ``inference=refined``.
+    """A model whose q(z|x) is refined for each datum; now ``inference=refined``.
 
     Args:
-        model: Gives p(x, z) and the start.
-        refinement: The steps.
-        bound: What q once climbed; now it climbs the ELBO.
-        factor: So many times as many steps as the refinement says.
-        amortized: If not, the start knows nothing of x: now ``inference=per_datum``.
+        model: Gives p(x, z) and the initial q.
+        refinement: The refinement steps.
+        bound: Former objective of q; now q maximises the ELBO, and this is ignored.
+        factor: Factor of the number of refinement steps.
+        amortized: If False, the initial q does not depend on x; now ``inference=per_datum``.
     """
 
     def __new__(
@@ -61,7 +61,7 @@ class RefinedModel(LatentVariableModel):
         amortized: bool = True,
         **_: Any,
     ) -> Any:
-        """The model, with the inference that is meant."""
+        """Return the model with the corresponding inference."""
         kind = Refined if amortized else PerDatum
         return model.with_inference(kind(model.inference, refinement, factor))
 
@@ -74,4 +74,4 @@ class RefinedModel(LatentVariableModel):
         *,
         amortized: bool = True,
     ) -> None:
-        """Says which arguments there are; the object is of another class, and this is not run."""
+        """Declare the arguments; never run, since ``__new__`` returns another class."""

@@ -10,15 +10,17 @@ from vi.models.linear_gaussian import LinearGaussian
 
 
 class PPCA(LinearGaussian):
-    """p(z) = N(0, I), p(x|z) = N(W z + mu, s^2 I): at the maximum W spans the principal axes.
+    """Probabilistic PCA: p(z) = N(0, I), p(x|z) = N(W z + mu, s^2 I).
+
+    At the maximum of the likelihood W spans the principal axes of the data.
 
     Args:
-        data_shape: Shape of one datum; x is flat, (D,).
+        data_shape: Shape of one datum; the model flattens x to (D,).
         latent_dim: Z, less than D.
-        inference: Gives q(z|x) in place of the exact posterior, if it is given.
+        inference: Replaces the exact posterior as q(z|x), if given.
 
     Raises:
-        ConfigurationError: latent_dim is not between 1 and D - 1.
+        ConfigurationError: ``latent_dim`` is not between 1 and D - 1.
 
     Reference: Tipping and Bishop, 1999, https://doi.org/10.1111/1467-9868.00196
 
@@ -39,5 +41,5 @@ class PPCA(LinearGaussian):
         self.infer_with(inference)
 
     def noise_variance(self, variance: Tensor) -> Tensor:
-        """s^2, the mean over the entries."""
+        """Return s^2, the mean residual variance over the entries."""
         return variance.mean()

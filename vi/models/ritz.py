@@ -1,10 +1,10 @@
-"""A better subspace than the present one, from one product of the covariance with a sketch."""
+"""Improvement of a subspace from one product of the covariance with a sketch."""
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-_LEAST = 1e-10  # of the greatest, below which an eigenvalue of the sketch is rounding
+_LEAST = 1e-10  # an eigenvalue of the sketch below this part of the greatest is rounding
 
 
 def better_span(
@@ -14,23 +14,23 @@ def better_span(
     sketch_image: Float[Tensor, "D k"],
     count: int,
 ) -> tuple[Float[Tensor, " c"], Float[Tensor, "D c"], float]:
-    """Rayleigh and Ritz in the span of U and of what a sketch G shows beside it.
+    """Return the Ritz values and vectors of S in the span of U and of a sketch G.
 
-    Of S the products S U and S G are known. Beside U stands A = Y (P' Y)^-1 Y' of Nystroem, with
-    P = (I - U U') G and Y = (I - U U') S P; it is at most S, so that the Ritz values are at most
-    the true ones, and so is the rise.
+    The products S U and S G are given. Outside the span of U, S is approximated by Nystroem's A =
+    Y (P' Y)^-1 Y' with P = (I - U U') G and Y = (I - U U') S P. Since A is at most S, neither the
+    Ritz values nor the rise exceed the true ones.
 
     Args:
         basis: U, orthonormal.
         image: S U.
-        sketch: G, any directions.
+        sketch: G, arbitrary directions.
         sketch_image: S G.
-        count: How many values are wanted at most.
+        count: Largest number of values to return.
 
     Returns:
-        The greatest Ritz values, their vectors, and by how much sum f(l) is greater than in the
-        span of U alone, with f(l) = (l - 1 - log l) / 2 where l > 1: in nats per datum, what a
-        PPCA of unit noise wins.
+        The greatest Ritz values, their vectors, and the rise of sum f(l) over that in the span of
+        U alone, with f(l) = (l - 1 - log l) / 2 for l > 1. The rise is the gain of a PPCA with
+        unit noise in nats per datum.
 
     Reference: Gittens and Mahoney, 2016, https://jmlr.org/papers/v17/gittens16a.html
     """
@@ -49,7 +49,7 @@ def better_span(
 
 
 def _nystroem(p: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """The eigenvectors and eigenvalues of Y (P' Y)^-1 Y'."""
+    """Return the eigenvectors and eigenvalues of Y (P' Y)^-1 Y'."""
     inner = p.mT @ y
     values, vectors = torch.linalg.eigh((inner + inner.mT) / 2)
     kept = values > _LEAST * values.max().clamp(min=0)
@@ -60,5 +60,6 @@ def _nystroem(p: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _won(values: Tensor) -> Tensor:
+    """Return sum f(l), f(l) = (l - 1 - log l) / 2 for l > 1 and 0 otherwise."""
     above = values.clamp(min=1)
     return ((above - 1 - above.log()) / 2).sum()

@@ -1,4 +1,4 @@
-"""p(x|z) of a mixture."""
+"""The likelihood p(x|z) of a mixture."""
 
 from typing import Protocol, runtime_checkable
 
@@ -11,26 +11,26 @@ from vi.math import Shape
 
 @runtime_checkable
 class Components(Protocol):
-    """The p(x|c), c = 1, .., C, of a ``Mixture``."""
+    """The component distributions p(x|c), c = 1, .., C, of a ``Mixture``."""
 
     data_shape: Shape
     weight_logits: Tensor
 
     def component_log_prob(self, x: Tensor) -> Tensor:
-        """log p(x|c), (B, C) for x (B, D)."""
+        """Return log p(x|c) in nats, (B, C) for x (B, D)."""
         ...
 
     def component_means(self) -> Tensor:
-        """E[x|c], (C, D)."""
+        """Return E[x|c], (C, D)."""
         ...
 
     def draw(self, component: Tensor) -> Tensor:
-        """One x ~ p(x|c) for each c, (n, D)."""
+        """Draw one x ~ p(x|c) for each c, (n, D)."""
         ...
 
 
 class Selected(Distribution):
-    """p(x|z) = sum_c z_c p(x|c) for z on the simplex: component c where z is one-hot.
+    """p(x|z) = sum_c z_c p(x|c) for z on the simplex: component c if z is one-hot at c.
 
     Args:
         model: Gives p(x|c).
@@ -49,13 +49,13 @@ class Selected(Distribution):
         return self.z @ self.model.component_means()
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """log sum_c z_c p(x|c), from one table of x however many z there are."""
+        """Return log sum_c z_c p(x|c) in nats; p(x|c) is computed once for all z."""
         rows = value.reshape(-1, value.shape[-1]).to(self.z)
         table = self.model.component_log_prob(rows).reshape(*value.shape[:-1], -1)
         return (self.z.log() + table).logsumexp(-1)
 
     def sample(self, sample_shape: Shape = ()) -> Tensor:
-        """(*sample_shape, *batch, D)."""
+        """Draw x: (*sample_shape, *batch, D)."""
         with torch.no_grad():
             z = self.z.expand(*sample_shape, *self.z.shape)
             component = z.flatten(0, -2).multinomial(1).squeeze(-1)

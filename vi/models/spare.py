@@ -1,4 +1,4 @@
-"""The data that a mixture can spare for a component that has lost its own."""
+"""Data that a mixture can move to a component that has lost its own."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ from vi.models.statistics import Statistics
 
 @dataclass(frozen=True)
 class Spare:
-    """Of each component the least probable of its data.
+    """The least probable datum of each component.
 
     Args:
         x: (C, D).
-        log_joint: log p(x, z = c) in nats, (C,); inf where no datum is known.
-        needless: Every component has data by now, so that nobody asks any more; it is known on
-            the host, so that no step has to wait for the device.
+        log_joint: log p(x, z = c) in nats, (C,); inf if no datum is known.
+        needless: Whether every component has data, so that nothing need be collected. It is a
+            Python bool, so that no step waits for the device.
 
     >>> spare = Spare(torch.zeros(2, 1), torch.tensor([-1.0, torch.inf]))
     >>> spare.order()
@@ -31,7 +31,7 @@ class Spare:
 
     @classmethod
     def none(cls, x: Float[Tensor, "B D"], num_components: int) -> "Spare":
-        """No datum of any component, as every one has some."""
+        """Return an object without data, for a mixture whose components all have some."""
         return cls(
             x.new_zeros(num_components, x.shape[1]),
             x.new_full((num_components,), torch.inf),
@@ -42,32 +42,34 @@ class Spare:
     def of(
         cls, x: Float[Tensor, "B D"], z: Float[Tensor, "B C"], log_joint: Float[Tensor, " B"]
     ) -> "Spare":
-        """Among these data, with z one-hot."""
+        """Return the least probable datum of each component among these, with z one-hot."""
         least = log_joint[:, None].where(z > 0, torch.inf).min(0)
         return cls(x[least.indices], least.values)
 
     def __or__(self, other: "Spare") -> "Spare":
-        """Among the data of both."""
+        """Return the least probable datum of each component among those of both."""
         less = other.log_joint < self.log_joint
         x = other.x.where(less[:, None], self.x)
         return Spare(x, other.log_joint.where(less, self.log_joint))
 
     def tensors(self) -> dict[str, Tensor]:
-        """What a checkpoint keeps."""
+        """Return the tensors that a checkpoint stores."""
         return {"x": self.x, "log_joint": self.log_joint}
 
     def order(self) -> list[int]:
-        """The components that have a datum, the least probable first."""
+        """Return the components that have a datum, least probable datum first."""
         return [c for c in self.log_joint.argsort().tolist() if self.log_joint[c] < torch.inf]
 
     def refilled(
         self, statistics: Statistics, of: Callable[[Tensor, Tensor], Statistics]
     ) -> Statistics:
-        """With a datum for each component without one, as far as others have more than one.
+        """Return the statistics after each empty component has received a datum of another.
+
+        Only components with a mass above 1 give a datum, so some may remain empty.
 
         Args:
-            statistics: With the ``mass`` of each component.
-            of: Those of x (1, D) and its z (1, C).
+            statistics: Statistics with the ``mass`` of each component.
+            of: Maps x (1, D) and its z (1, C) to their statistics.
         """
         mass = statistics["mass"]
         empty = (mass == 0).nonzero()[:, 0].tolist()

@@ -1,4 +1,4 @@
-"""The centres from which a mixture starts."""
+"""Centres from which a mixture starts."""
 
 from dataclasses import dataclass
 
@@ -9,13 +9,13 @@ from torch import Tensor
 from vi.initializations.base import Initialization
 from vi.initializations.lloyd import Partition, lloyd, swapped
 
-_START_ROWS = 1 << 14  # of the data, among which centres are sought
-_START_NUMBERS = 1 << 22  # in them
-_PARTITIONS = 10  # at least, by Lloyd's algorithm; and so many starts of EM where it is quick
-_QUICK = 1 << 24  # numbers times components
-_ENOUGH_TIMES = 3  # that the best was found, and it is taken for the best of all
-_SWAPPED = 4  # partitions, in which centres are moved where no best is plain
-_SAME = 1e-9  # of the inertia, by which two partitions are the same
+_START_ROWS = 1 << 14  # largest number of data among which centres are sought
+_START_NUMBERS = 1 << 22  # largest number of entries in them
+_PARTITIONS = 10  # least number of partitions by Lloyd's algorithm, and of starts if quick
+_QUICK = 1 << 24  # numbers in the data times components up to which starts are quick
+_ENOUGH_TIMES = 3  # a partition found so often is taken to be the best
+_SWAPPED = 4  # number of partitions whose centres are moved if none was found so often
+_SAME = 1e-9  # relative difference of inertia below which two partitions are the same
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Starts:
     Args:
         initialization: Chooses centres before Lloyd's algorithm.
         num_components: C.
-        restarts: How many; if not given, ten where they are quick.
+        restarts: Number of choices; None for ten if they are quick, else one.
     """
 
     initialization: Initialization
@@ -33,10 +33,11 @@ class Starts:
     restarts: int | None
 
     def centres(self, x: Float[Tensor, "N D"], *, soft: bool) -> list[Tensor]:
-        """Centres, those of the least inertia first; of some of the data where they are many.
+        """Return sets of centres (C, D), the one with the least inertia first.
 
-        Partitions differ little once k-means is easy, and the best of them need not lead to the
-        best of the mixtures. So a soft EM starts from centres before Lloyd's algorithm, too.
+        Many data are subsampled. Where k-means is easy, partitions differ little, and the best of
+        them need not lead to the best mixture. With ``soft`` responsibilities, EM therefore also
+        starts from centres before Lloyd's algorithm.
         """
         centre = x.mean(0)
         limit = max(min(_START_ROWS, _START_NUMBERS // x.shape[1]), 64 * self.num_components)
@@ -48,7 +49,7 @@ class Starts:
         return [c + centre for c in starts]
 
     def _partitions(self, centred: Tensor) -> list[Partition]:
-        """Different ones, the best first."""
+        """Return distinct partitions, the best first."""
         found = self._found(centred)
         best = [p for p in found if p.inertia <= found[0].inertia * (1 + _SAME)]
         if len(best) < _ENOUGH_TIMES:
@@ -61,7 +62,7 @@ class Starts:
         return starts
 
     def _found(self, centred: Tensor) -> list[Partition]:
-        """By rising inertia; no more than it takes to find the best thrice."""
+        """Return partitions by rising inertia, until the best has been found three times."""
         found: list[Partition] = []
         for _ in range(max(self._many(), self._count(centred))):
             centres = self.initialization.centres(centred, self.num_components)
@@ -73,10 +74,10 @@ class Starts:
         return found
 
     def _many(self) -> int:
-        """Partitions, and swaps of a centre: more where they cost less."""
+        """Return the number of partitions, and of swaps of a centre: more where they cost less."""
         return max(_PARTITIONS, 10 * _PARTITIONS // self.num_components)
 
     def _count(self, x: Tensor) -> int:
-        """``restarts``; if not given, ten where they are quick."""
+        """Return ``restarts``, or by default ten where they are quick, else one."""
         quick = x.numel() * self.num_components <= _QUICK
         return self.restarts or (_PARTITIONS if quick else 1)

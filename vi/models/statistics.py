@@ -1,4 +1,4 @@
-"""Sums over data that an M-step needs, and nothing more of the data."""
+"""Sums over data from which an M-step is computed."""
 
 from dataclasses import dataclass
 
@@ -7,10 +7,11 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Statistics:
-    """Expected sufficient statistics under q: sums over data, so that they add up.
+    """Expected sufficient statistics under q: sums over data, so they can be added.
 
     Args:
-        sums: By name; always ``count``, the number of data, and ``entropy``, the sum of H(q).
+        sums: Sums by name; always ``count``, the number of data, and ``entropy``, the sum of H(q)
+            in nats.
 
     >>> import torch
     >>> one = Statistics({"count": torch.tensor(2.0), "entropy": torch.tensor(0.5)})

@@ -1,4 +1,4 @@
-"""Several starts of EM, of which the better half goes on, and again."""
+"""Successive halving of several starts of EM: the better half continues in each round."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -13,20 +13,20 @@ from vi.models.exact import ExactModel
 from vi.models.spare import Spare
 from vi.models.statistics import Statistics
 
-ROWS = 1 << 14  # of the data, whose statistics are computed at once
-STANDS = 1e-7  # nats per datum: an iteration that wins less was the last of a start
-_ROUNDS = (10, 20, 60)  # iterations of EM, after each of which the better half goes on
-_LONG = 1 << 19  # numbers times components, up to which there is more than the first round
+ROWS = 1 << 14  # number of data whose statistics are computed at once
+STANDS = 1e-7  # nats per datum: a start has converged when an iteration gains less
+_ROUNDS = (10, 20, 60)  # iterations of EM in each round; the better half continues
+_LONG = 1 << 19  # numbers in the data times components up to which all rounds are run
 
 
 @dataclass(frozen=True)
 class SuccessiveHalving:
-    """The best of several starts of EM; most of the iterations go to those that look best.
+    """Choice of the best of several starts of EM; most iterations go to the most promising ones.
 
     Args:
-        model: Is moved.
+        model: The model; its parameters are changed.
         x: The training data.
-        infer: The q of the E-step, for some of the data.
+        infer: Maps some of the data to the q of the E-step.
 
     Reference: Biernacki, Celeux and Govaert, 2003, https://doi.org/10.1016/S0167-9473(02)00163-9
     """
@@ -36,14 +36,14 @@ class SuccessiveHalving:
     infer: Callable[[Tensor], Distribution]
 
     def run(self, starts: Sequence[Callable[[], object]], num_components: int) -> None:
-        """Bring the model to where the best start has come to.
+        """Set the model to the parameters that the best start has reached.
 
         Args:
-            starts: Each sets the parameters of the model.
-            num_components: C, by which an iteration takes longer.
+            starts: Functions that set the parameters of the model.
+            num_components: C, with which the cost of an iteration grows.
 
         Raises:
-            NumericsError: No start has a maximum of its M-step.
+            NumericsError: The M-step has no maximum in any start.
         """
         rounds = _ROUNDS if self.x.numel() * num_components <= _LONG else _ROUNDS[:1]
         tried = [self._tried(start, rounds[0]) for start in starts]
@@ -56,12 +56,14 @@ class SuccessiveHalving:
         self.model.load_state_dict(best.state)
 
     def _further(self, one: "_Tried", iterations: int) -> "_Tried":
+        """Continue a start, unless it has failed or converged."""
         if one.failure or one.stands:
             return one
         further = self._tried(lambda: self.model.load_state_dict(one.state), iterations)
         return one if further.failure else further
 
     def _tried(self, begin: Callable[[], object], iterations: int) -> "_Tried":
+        """Run a start; return its parameters and objective, or its failure."""
         try:
             begin()
             objective, stands = self._climb(iterations)
@@ -71,7 +73,7 @@ class SuccessiveHalving:
         return _Tried(objective, state, stands)
 
     def _climb(self, iterations: int) -> tuple[float, bool]:
-        """The objective after so many iterations, and whether it stood before."""
+        """Run EM; return the objective, and whether it converged before the last iteration."""
         statistics, spare = self._add_up()
         objective = before = -math.inf
         for _ in range(iterations):
@@ -84,6 +86,7 @@ class SuccessiveHalving:
         return objective, False
 
     def _add_up(self) -> tuple[Statistics, Spare | None]:
+        """Return the statistics of all data, and the spare ones, block by block."""
         total, spare = None, None
         for rows in self.x.split(ROWS):
             q = self.infer(rows)
@@ -96,7 +99,7 @@ class SuccessiveHalving:
 
 @dataclass(frozen=True)
 class _Tried:
-    """Where a start has come to, or why it came to nothing."""
+    """The state of a start after some iterations, or the error that ended it."""
 
     objective: float
     state: dict[str, Tensor] = field(default_factory=dict)
