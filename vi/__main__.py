@@ -1,4 +1,4 @@
-"""``python -m vi <command>``: every file of ``vi/cli`` with a ``main`` is a command."""
+"""Dispatcher of ``python -m vi <command>``: files of ``vi/cli`` with a ``main`` are commands."""
 
 import ast
 import importlib
@@ -11,7 +11,7 @@ _FOLDER = Path(__file__).parent / "cli"
 
 
 def commands() -> dict[str, str]:
-    """Each command and the first line of its docstring, read without importing it."""
+    """Return the commands with the first line of their docstrings, without importing them."""
     found = {}
     for path in sorted(_FOLDER.glob("[a-z]*.py")):
         tree = ast.parse(path.read_text(encoding="utf-8"))
@@ -21,7 +21,7 @@ def commands() -> dict[str, str]:
 
 
 def main() -> None:
-    """Dispatch, or list the commands."""
+    """Run the command, or list all commands."""
     known = commands()
     name = sys.argv[1] if len(sys.argv) > 1 else "--help"
     if name in known:

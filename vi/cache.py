@@ -1,4 +1,4 @@
-"""What is remembered for this user between runs: small files in the user's cache folder."""
+"""Small files in the user's cache folder, kept between runs."""
 
 import contextlib
 import json
@@ -12,20 +12,24 @@ _WEEK = 7 * 24 * 3600.0
 
 
 def cache_file(folder: str, name: str) -> Path:
-    """Where it lies; ``XDG_CACHE_HOME`` moves it.
+    """Return the path of a cache file; ``XDG_CACHE_HOME`` moves it.
+
+    Args:
+        folder: Folder within the cache.
+        name: Name of the file.
 
     Raises:
-        RuntimeError: The user has no home.
+        RuntimeError: The user has no home directory.
     """
     root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(root) / "amortized-vi" / folder / name
 
 
 def remember(file: Path, text: str) -> None:
-    """Write it whole: another process sees all of it or nothing.
+    """Write a file atomically: another process reads all of it or nothing.
 
     Raises:
-        OSError: It cannot be written.
+        OSError: The file cannot be written.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     partial = file.with_suffix(f".{os.getpid()}")
@@ -34,9 +38,9 @@ def remember(file: Path, text: str) -> None:
 
 
 class Measured:
-    """What was measured of this machine, by name; after a week it has to be measured again.
+    """Measurements of this machine by name, valid for a week.
 
-    A cache that cannot be read or written is harmless: nothing is remembered then.
+    A cache that cannot be read or written does no harm; nothing is stored then.
 
     Args:
         machine: Everything that the measurements depend on, as the name of a file.
@@ -46,18 +50,19 @@ class Measured:
         self.machine = machine
 
     def recall(self, name: str) -> Any:
-        """What was kept under this name in the last seven days, or None."""
+        """Return the value kept under this name in the last seven days, or None."""
         entry = self._entries().get(name, {})
         return entry["value"] if _is_recent(entry) else None
 
     def keep(self, name: str, value: Any) -> None:
-        """Keep plain values for a week, and let go of what is older."""
+        """Keep a plain value for a week, and drop values that are older."""
         recent = {k: entry for k, entry in self._entries().items() if _is_recent(entry)}
         recent[name] = {"value": value, "at": time.time()}
         with contextlib.suppress(OSError, RuntimeError):
             remember(self._file(), json.dumps(recent, indent=0))
 
     def _entries(self) -> dict[str, Any]:
+        """Return all entries of the file; none if it is missing or damaged."""
         with contextlib.suppress(OSError, RuntimeError, ValueError, RecursionError):
             entries = json.loads(self._file().read_text(encoding="utf-8"))
             return entries if isinstance(entries, dict) else {}
@@ -73,14 +78,14 @@ def _is_recent(entry: Any) -> bool:
 
 
 def forget_measured() -> list[Path]:
-    """Delete what was measured of this machine.
+    """Delete the measurements of this machine.
 
     Returns:
-        The files that are gone.
+        The deleted files.
 
     Raises:
-        OSError: One of them cannot be deleted.
-        RuntimeError: The user has no home.
+        OSError: A file cannot be deleted.
+        RuntimeError: The user has no home directory.
     """
     files = sorted(cache_file(_MEASURED, "").glob("*.json"))
     for file in files:

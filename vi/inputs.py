@@ -1,7 +1,7 @@
-"""What a caller hands to a model: made a tensor that the model can read, or refused by name.
+"""Conversion and validation of the data that a caller passes to a model.
 
-One look at the door. Behind it, and in training and evaluation, which have looked at their data
-before, everything runs within ``as_it_is``.
+Data are checked once, in the outermost call. Code inside it, and training and evaluation, which
+check their data beforehand, run within ``as_it_is``.
 """
 
 import inspect
@@ -32,10 +32,10 @@ _MASKS = ("observed", "held_out")
 
 @contextmanager
 def as_it_is() -> Iterator[None]:
-    """Within this block, or in a function decorated with it, data are taken as they come.
+    """Skip conversion and checks inside a ``with`` block or a decorated function.
 
-    For a loop of one's own that is fed with tensors of the model's kind: nothing is converted, and
-    nothing waits for the device to say whether all numbers are in the support.
+    Use it around a loop that passes tensors of the model's type and device: nothing is converted,
+    and no check of the support waits for the device.
     """
     token = _looked_at.set(True)
     try:
@@ -45,10 +45,10 @@ def as_it_is() -> Iterator[None]:
 
 
 def admitting(function: Callable[P, R]) -> Callable[P, R]:
-    """Let a function of (.., model, x, ..) take any x that ``admitted`` takes, and what is given.
+    """Let a function of (.., model, x, ..) accept any x that ``admitted`` accepts.
 
     Raises:
-        DataError: See ``admitted``.
+        DataError: ``admitted`` refuses x or another argument.
     """
     signature, call_by_name = inspect.signature(function), cast("Callable[..., R]", function)
     names = list(signature.parameters)
@@ -71,24 +71,25 @@ def admitting(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def admitted(model: Any, x: Any, **others: Any) -> dict[str, Any]:
-    """Data as this model reads them.
+    """Return data as tensors that the model can read.
 
-    Arrays and lists of numbers and bits become tensors on the model's device. What holds them
-    without loss changes: whole numbers, bits and half precision to the precision of the model,
-    doubles too where the model does not read doubles; one axis of a datum to several and back.
+    Arrays and lists of numbers and bits become tensors on the model's device. Conversions without
+    loss are made: whole numbers, bits and half precision to the precision of the model, doubles
+    too if the model does not read doubles, and a flat datum to several axes or back.
 
     Args:
         model: A ``LatentVariableModel``.
         x: Data (B, *event).
-        **others: Of these ``context`` (B, C), ``exposure`` (B,), and ``observed`` and ``held_out``
-            (B, *event), true where x is known, are data too; the rest stays as it is.
+        **others: Other arguments. ``context`` (B, C), ``exposure`` (B,), and the masks
+            ``observed`` and ``held_out`` (B, *event), true where x is known, are converted as
+            well; the rest is returned unchanged.
 
     Returns:
         x and the others, by name.
 
     Raises:
-        DataError: No numbers; another shape or device; no rows; NaN, infinite, or outside the
-            support of the likelihood in an entry that is known.
+        DataError: x does not consist of numbers, has no rows, has another shape or device than the
+            model, or a known entry is NaN, infinite or outside the support of the likelihood.
     """
     like = _like(model)
     before = x = _tensor("x", x, like.device)
@@ -105,13 +106,14 @@ def admitted(model: Any, x: Any, **others: Any) -> dict[str, Any]:
 
 
 def _like(model: Any) -> Tensor:
-    """A parameter by which precision and device are known; else an empty tensor."""
+    """Return a parameter with the model's precision and device, or an empty tensor."""
     parameters = model.inference.own_parameters() or model.parameters()
     floating = (p for p in parameters if p.is_floating_point())
     return next(floating, torch.empty(0))
 
 
 def _tensor(name: str, value: Any, device: torch.device) -> Tensor:
+    """Return a value as a tensor of numbers on the device, or refuse it."""
     if isinstance(value, Tensor):
         if value.device != device:
             raise DataError(
@@ -133,12 +135,13 @@ def _tensor(name: str, value: Any, device: torch.device) -> Tensor:
 
 
 def _kind(value: Any) -> str:
+    """Return the type of a value, for messages."""
     dtype = getattr(value, "dtype", None)
     return type(value).__name__ + ("" if dtype is None else f" of {dtype}")
 
 
 def _shaped(x: Tensor, event: tuple[int, ...]) -> Tensor:
-    """The same numbers as (B, *event), if they lie in the same order."""
+    """Return the same numbers as (B, *event), if their order is the same."""
     if x.ndim and x.shape[1:] == event:
         found = x
     elif x.ndim and _same_order(tuple(x.shape[1:]), event):
@@ -156,7 +159,7 @@ def _shaped(x: Tensor, event: tuple[int, ...]) -> Tensor:
 
 
 def _same_order(ours: tuple[int, ...], theirs: tuple[int, ...]) -> bool:
-    """Whether one is flat, or they differ by axes of 1 alone."""
+    """Return whether one shape is flat, or the shapes differ only by axes of length 1."""
     if torch.Size(ours).numel() != torch.Size(theirs).numel():
         return False
     long = [[n for n in shape if n != 1] for shape in (ours, theirs)]
@@ -166,6 +169,7 @@ def _same_order(ours: tuple[int, ...], theirs: tuple[int, ...]) -> bool:
 def _in_precision(
     name: str, value: Tensor, dtype: torch.dtype, *, doubles: bool = False
 ) -> Tensor:
+    """Return the value in this precision; refuse whole numbers that it would round."""
     if value.dtype == dtype or (doubles and value.dtype in (torch.float32, torch.float64)):
         return value
     found = value.to(dtype)
@@ -178,6 +182,7 @@ def _in_precision(
 
 
 def _rows(name: str, value: Tensor, x: Tensor) -> Tensor:
+    """Refuse a value whose number of rows is neither 1 nor that of x."""
     if value.ndim and value.shape[0] not in (1, len(x)):
         raise DataError(
             f"{name} has {value.shape[0]} rows, x has {len(x)}", hint="one row for each datum"
@@ -186,6 +191,7 @@ def _rows(name: str, value: Tensor, x: Tensor) -> Tensor:
 
 
 def _mask(name: str, mask: Tensor, before: Tensor, x: Tensor) -> Tensor:
+    """Return a mask as bool with the shape of x; refuse other shapes."""
     if mask.shape == before.shape:
         mask = mask.reshape(x.shape)
     try:
@@ -199,13 +205,14 @@ def _mask(name: str, mask: Tensor, before: Tensor, x: Tensor) -> Tensor:
 
 
 def _check_values(model: Any, x: Tensor, masks: Mapping[str, Tensor]) -> None:
+    """Refuse known values that are not finite or are outside the support of the likelihood."""
     known = reduce(or_, masks.values()).expand(x.shape) if masks else None
     head = model.data_head()
     finite = x.isfinite()
     bad = torch.zeros_like(finite) if head is None else outside(head.support, x, known)
     if known is not None and model.takes_missing:
         finite = finite | ~known
-    if not _is_true(finite.all() & ~bad.any()):  # whose answer is waited for once
+    if not _is_true(finite.all() & ~bad.any()):  # waits for the device only once
         _refuse_what_is_not_finite(model, x, finite)
         all_of_it = torch.ones_like(finite) if known is None else known
         raise DataError(
@@ -215,6 +222,7 @@ def _check_values(model: Any, x: Tensor, masks: Mapping[str, Tensor]) -> None:
 
 
 def _refuse_what_is_not_finite(model: Any, x: Tensor, finite: Tensor) -> None:
+    """Raise the error for NaN and infinite values, if there are any."""
     bad = ~finite
     if not bad.any():
         return
@@ -228,7 +236,7 @@ def _refuse_what_is_not_finite(model: Any, x: Tensor, finite: Tensor) -> None:
 
 
 def _is_true(condition: Tensor) -> bool:
-    """Whether it holds; and where nobody knows, within torch.func.vmap and under fake tensors."""
+    """Return the condition; True if it has no value, as in torch.func.vmap and fake tensors."""
     try:
         return bool(condition)
     except RuntimeError:

@@ -1,4 +1,4 @@
-"""How far a long computation has come, told to whoever watches."""
+"""Progress of long computations, reported to whoever observes it."""
 
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 @dataclass
 class _Watch:
-    """``reached`` of the whole, and where the step that is being taken ends."""
+    """The progress ``reached``, and the progress ``end`` at the end of the present step."""
 
     tell: Callable[[float], None]
     reached: float = 0.0
@@ -23,7 +23,11 @@ _current: ContextVar[_Watch | None] = ContextVar("progress", default=None)
 
 @contextmanager
 def watching(tell: Callable[[float], None]) -> Iterator[None]:
-    """Within this block ``tell`` hears of every step of a ``watched`` loop: 0 to 1, ascending."""
+    """Call ``tell`` after every step of a ``watched`` loop inside the ``with`` block.
+
+    Args:
+        tell: Receives the progress from 0 to 1, in ascending order.
+    """
     token = _current.set(_Watch(tell))
     try:
         yield
@@ -32,12 +36,12 @@ def watching(tell: Callable[[float], None]) -> Iterator[None]:
 
 
 def watched(steps: Collection[T], share: float = 1.0) -> Iterator[T]:
-    """Go through the steps of a loop; a loop within a step divides that step.
+    """Iterate over the steps of a loop; a loop within a step divides that step.
 
     Args:
-        steps: Each takes about as long as the others.
-        share: Of what is left of the step that this loop is part of; loops behind it divide what
-            it leaves.
+        steps: Steps that take about the same time each.
+        share: Part of the remaining progress of the enclosing step that belongs to this loop;
+            later loops divide the rest.
 
     >>> told: list[float] = []
     >>> with watching(told.append):

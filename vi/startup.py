@@ -1,4 +1,4 @@
-"""Where the seconds go from the start of a process to its first step."""
+"""Time from the start of a process to its first step, by parts."""
 
 import os
 import time
@@ -7,11 +7,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _PARTS = ("imports", "configuration", "data")
-_STARTED = 19  # of the fields of /proc/self/stat behind the name of the program
+_STARTED = 19  # position in /proc/self/stat among the fields after the program's name
 
 
 class Startup:
-    """An account of the parts of a start; a part within a part counts for itself alone.
+    """Account of the parts of a start; the time of a nested part counts for it alone.
 
     >>> startup = Startup()
     >>> startup.begin()
@@ -30,7 +30,7 @@ class Startup:
         self.total: float | None = None
 
     def begin(self) -> None:
-        """This process was started for one run: what came before this line were imports."""
+        """Begin the account of a process with a single run; the time before this call is imports."""
         self.__init__()
         age = _age_of_process()
         self.began = self.since - age
@@ -38,16 +38,16 @@ class Startup:
 
     @contextmanager
     def of_one_run(self) -> Iterator[None]:
-        """Within this block the one run of this process starts; see ``begin``."""
+        """Account for the single run of this process inside the ``with`` block; see ``begin``."""
         self.begin()
         try:
             yield
         finally:
-            self.began = None  # a run that follows in this process has no start of its own
+            self.began = None  # a later run in this process has no start of its own
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
-        """Within this block time is spent on one of imports, configuration and data."""
+        """Count the time inside the ``with`` block as imports, configuration or data."""
         self._count()
         self.within.append(name)
         try:
@@ -57,12 +57,12 @@ class Startup:
             self.within.pop()
 
     def first_step(self) -> None:
-        """It is taken; what follows is no start."""
+        """End the account: the first step has been taken."""
         if self.began is not None and self.total is None:
             self.total = time.perf_counter() - self.began
 
     def facts(self) -> dict[str, float]:
-        """Seconds of each part, and of all up to the first step: told once, of the first run."""
+        """Return the seconds of each part and of the whole start; empty after the first call."""
         if self.began is None or self.total is None:
             return {}
         parts = {f"startup/{name}_s": seconds for name, seconds in self.seconds.items()}
@@ -70,6 +70,7 @@ class Startup:
         return parts | {"startup/first_step_s": self.total}
 
     def _count(self) -> None:
+        """Add the time since the last call to the present part."""
         now = time.perf_counter()
         if self.within and self.total is None:
             self.seconds[self.within[-1]] += now - self.since
@@ -77,7 +78,7 @@ class Startup:
 
 
 def _age_of_process() -> float:
-    """Seconds since the process was started; 0 where the system does not tell."""
+    """Return the seconds since the process was started; 0 if the system does not provide it."""
     with suppress(OSError, ValueError, IndexError, AttributeError):
         fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
         uptime = float(Path("/proc/uptime").read_text().split()[0])
@@ -86,4 +87,4 @@ def _age_of_process() -> float:
 
 
 startup = Startup()
-"""Of this process."""
+"""The account of this process."""

@@ -1,4 +1,4 @@
-"""Values against the support of a likelihood, and what to say of those outside."""
+"""Comparison of values with the support of a likelihood, and the message about those outside."""
 
 from collections.abc import Iterable
 from typing import Any, Protocol, runtime_checkable
@@ -10,11 +10,11 @@ from torch.distributions.constraints import Constraint
 
 @runtime_checkable
 class DataHead(Protocol):
-    """Which x are possible: a likelihood's head, or a model that is its own."""
+    """The support of x: a likelihood's head, or a model that is its own."""
 
     @property
     def support(self) -> Constraint:
-        """Of one entry of x."""
+        """The support of one entry of x."""
         ...
 
     @property
@@ -24,7 +24,7 @@ class DataHead(Protocol):
 
 
 def outside(support: Constraint, x: Tensor, known: Tensor | None = None) -> Tensor:
-    """Where x (B, *event) is not in the support; entries that are not known are nowhere.
+    """Return where x (B, *event) is outside the support; False at unknown entries.
 
     >>> from torch.distributions.constraints import boolean
     >>> outside(boolean, torch.tensor([[1.0, 2.0, 3.0]]), torch.tensor([[True, True, False]]))
@@ -35,12 +35,12 @@ def outside(support: Constraint, x: Tensor, known: Tensor | None = None) -> Tens
 
 
 def first_of(bad: Tensor, x: Tensor, offset: int = 0) -> str:
-    """The first value outside and where it stands.
+    """Return a text with the first value outside the support and its position.
 
     Args:
-        bad: What ``outside`` says of x.
+        bad: The result of ``outside`` for x.
         x: (B, *event).
-        offset: The number of the first datum of x.
+        offset: Number of the first datum of x.
 
     >>> first_of(torch.tensor([[False, True]]), torch.tensor([[1.0, 2.0]]), offset=500)
     'first outside: 2 in item 500, entry [1]'
@@ -51,12 +51,12 @@ def first_of(bad: Tensor, x: Tensor, offset: int = 0) -> str:
 
 
 def told(head: Any, blocks: Iterable[tuple[Tensor, Tensor]], first: str, of: str = "") -> str:
-    """The sentence that refuses values.
+    """Return the message that refuses values.
 
     Args:
         head: The likelihood, a ``ConditionalDistribution``.
-        blocks: All x (B, *event), and which of their entries are known.
-        first: The first value outside.
+        blocks: All x (B, *event), with masks of their known entries.
+        first: The text of ``first_of``.
         of: Which data they are.
     """
     ranges = [x[known].aminmax() for x, known in blocks if known.any()]
