@@ -1,4 +1,4 @@
-"""The order of the data: blocks of indices, cut where the trainer has to look."""
+"""Order of the data: blocks of indices, divided where the trainer acts between steps."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -10,22 +10,23 @@ from vi.training.settings import TrainerSettings
 
 
 class IndexBlocks:
-    """One epoch as lists of index blocks, several optimiser steps a list.
+    """One epoch as lists of index blocks; a list contains several optimiser steps.
 
-    The order is a function of (seed, epoch), and the place in it is told by the number of
-    optimiser steps taken, so that a resumed run goes on with the batch that would have come next.
+    The order is a function of (seed, epoch). The position in it follows from the number of
+    optimiser steps taken, so that a resumed run continues with the batch that would have come
+    next.
 
     Args:
-        n: Data in the training split.
-        settings: Batch size, limits, and where lists are cut.
-        seed: Of the whole run.
-        steps_taken: The optimiser steps taken so far.
-        device: Where the indices lie.
-        steps_per_call: How many steps a list may hold.
+        n: Number of training data.
+        settings: Batch size and limits.
+        seed: Seed of the run.
+        steps_taken: Returns the number of optimiser steps taken so far.
+        device: Device of the indices.
+        steps_per_call: Returns the largest number of steps in a list.
         periods: A list ends at every multiple of these numbers of steps.
-        same_order: Every epoch has the batches of the first one.
-        is_open: Whether all steps of an epoch are taken and its end is yet to come; it then is an
-            empty list.
+        same_order: Whether every epoch has the batches of the first one.
+        is_open: Returns whether all steps of an epoch are taken but its end is not processed; then
+            the epoch is one empty list.
     """
 
     def __init__(
@@ -66,10 +67,12 @@ class IndexBlocks:
             position, step = position + count, step + count
 
     def _order(self, epoch: int) -> Tensor:
+        """Return a permutation of the data, a function of (seed, epoch)."""
         generator = torch.Generator().manual_seed(mix(self.seed, epoch))
         return torch.randperm(self.n, generator=generator).to(self.device)
 
     def _until_boundary(self, step: int) -> int:
+        """Return the number of steps of the next list."""
         limit = self.settings.max_steps
         until_end = [] if limit is None else [limit - step]
         until_period = [period - step % period for period in self.periods]
@@ -77,7 +80,13 @@ class IndexBlocks:
 
 
 class InOrder:
-    """Blocks of indices of held-out data, in order."""
+    """Blocks of indices of held-out data, in order.
+
+    Args:
+        n: Number of data.
+        batch_size: Number of data in a block.
+        device: Device of the indices.
+    """
 
     def __init__(self, n: int, batch_size: int, device: torch.device) -> None:
         self.blocks = torch.arange(n, device=device).split(batch_size) if n else ()

@@ -1,4 +1,4 @@
-"""What TensorBoard shows of a run that has ended: its results, and its latents."""
+"""TensorBoard's view of a finished run: test results and latents."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -19,19 +19,19 @@ from vi.figures.shown import POINTS, undisturbed
 from vi.training.loggers.tensorboard import TensorBoard
 from vi.training.module import TrainingModule
 
-_NUMBERS = 10**6  # of all points together
+_NUMBERS = 10**6  # largest number of coordinates of all points
 
 
 def show_results(
     trainer: pl.Trainer, module: TrainingModule, metrics: Mapping[str, Any], *, drawn: bool
 ) -> None:
-    """Send the numbers on the test data to TensorBoard, and latents to its projector.
+    """Send the results on the test data to TensorBoard, and latents to its projector.
 
     Args:
-        trainer: Of the run that has ended.
-        module: With the weights that are kept.
-        metrics: As in metrics.json.
-        drawn: Whether there are to be pictures.
+        trainer: Trainer of the finished run.
+        module: The module with the weights that are kept.
+        metrics: The numbers of metrics.json.
+        drawn: Whether the run draws pictures; if so, latents are saved.
     """
     found = {
         name: value
@@ -47,14 +47,14 @@ def show_results(
 
 
 def _boards(loggers: Iterable[Logger]) -> list[TensorBoard]:
+    """Return the TensorBoard loggers."""
     return [logger for logger in loggers if isinstance(logger, TensorBoard)]
 
 
 def _project(module: TrainingModule, folder: Path) -> None:
-    """E_q[z] of validation data, or of test data where there are none, and what is known of each.
+    """Save E_q[z] of validation data (or test data) for the projector, with their labels.
 
-    The context is the class where it is one-hot; the terms of the bound come from noise that is
-    keyed by datum.
+    A one-hot context becomes the class. The terms of the bound use noise keyed by datum.
     """
     model, data = module.inferred, module.data
     split = (data.test if data.val is None else data.val).frozen(module.seed)
@@ -71,6 +71,7 @@ def _project(module: TrainingModule, folder: Path) -> None:
 
 
 def _labels(context: Tensor | None) -> dict[str, Tensor]:
+    """Return the class of a one-hot context, or one column for each entry of another context."""
     if context is None:
         return {}
     if torch.equal(context, functional.one_hot(context.argmax(-1), context.shape[-1]).to(context)):

@@ -1,4 +1,4 @@
-"""When training has ended: what the weights that are kept are worth."""
+"""Measurement of the weights that are kept, after training."""
 
 import math
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ _OF_TRAINING = ("train/", "spent/")
 
 
 def known_numbers(run_dir: Path, module: TrainingModule) -> dict[str, Any]:
-    """What metrics.json tells of a run that had ended, if it is about these very weights."""
+    """Return the numbers of metrics.json, if the resumed run had ended with these weights."""
     path = run_dir / "metrics.json"
     if not (module.ended_before and path.is_file()):
         return {}
@@ -36,13 +36,13 @@ def known_numbers(run_dir: Path, module: TrainingModule) -> dict[str, Any]:
 
 
 def _is_whole(numbers: Any) -> bool:
-    """Whether they are plain, and those that every run has are numbers."""
+    """Return whether all values are plain, and those of every run are numbers."""
     plain = isinstance(numbers, dict) and all(isinstance(v, _PLAIN) for v in numbers.values())
     return plain and all(type(numbers.get(name)) in (int, float) for name in _ALWAYS)
 
 
 def of_training(module: TrainingModule) -> dict[str, float]:
-    """The latest numbers of the curves, and what the run has cost."""
+    """Return the latest values of the training curves, and the cost of the run."""
     return {k: v for k, v in module.book.latest.items() if k.startswith(_OF_TRAINING)}
 
 
@@ -51,10 +51,19 @@ def measure(
 ) -> dict[str, Any]:
     """The numbers of the weights that are kept: on the test data, and as validation saw them.
 
-    What is known already is not measured again.
+    Numbers that are known already are not computed again.
+
+    Args:
+        module: The module with the weights that are kept.
+        evaluation: Measurement on the test data beside the bound; None for log p(x) by importance
+            sampling with 1000 samples.
+        known: Numbers of an earlier run with the same weights.
+
+    Returns:
+        Numbers with the prefixes ``test/`` and ``val/``, in nats per datum where they are bounds.
 
     Raises:
-        NumericsError: The numbers on the test data are not finite.
+        NumericsError: A number on the test data is not finite.
     """
     model, bound, data, seed = module.inferred, module.bound, module.data, module.seed
     test, val, use, shown = {}, {}, {}, module.settings.progress_bar
@@ -73,7 +82,7 @@ def measure(
 
 
 def is_complete(known: Mapping[str, Any], directory: Path) -> bool:
-    """Whether all was measured, and the model is saved."""
+    """Return whether everything has been measured and the model has been saved."""
     try:
         return _has(known, "test/") and bool(read_config(directory))
     except CheckpointError:
@@ -81,10 +90,12 @@ def is_complete(known: Mapping[str, Any], directory: Path) -> bool:
 
 
 def _has(known: Mapping[str, Any], prefix: str) -> bool:
+    """Return whether a number with this prefix is known."""
     return any(name.startswith(prefix) for name in known)
 
 
 def _require_finite(numbers: Mapping[str, float], module: TrainingModule) -> None:
+    """Refuse numbers that are not finite."""
     bad = [f"{name}={value}" for name, value in numbers.items() if not math.isfinite(value)]
     if bad:
         raise NumericsError(

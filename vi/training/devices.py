@@ -1,4 +1,4 @@
-"""Where a run computes."""
+"""Choice of the device of a run."""
 
 from typing import Literal
 
@@ -10,10 +10,14 @@ DeviceName = Literal["auto", "cpu", "gpu"]
 
 
 def chosen_device(name: DeviceName, devices: int = 1) -> torch.device:
-    """The device that a word stands for; auto is the GPU if there is one.
+    """Return the device of this name; auto is the GPU if there is one.
+
+    Args:
+        name: auto, cpu or gpu.
+        devices: Number of devices.
 
     Raises:
-        ConfigurationError: More GPUs were asked for than torch sees.
+        ConfigurationError: The run needs more GPUs than torch finds.
     """
     if name == "gpu" and not torch.cuda.is_available():
         raise ConfigurationError(

@@ -1,4 +1,4 @@
-"""Train a model: what the command line does, from Python."""
+"""Training from Python, with the same steps as the command line."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -74,36 +74,36 @@ def fit(
 ) -> FitResult:
     """Train, choose the best weights by the validation bound, measure, and save everything.
 
-    With several ``devices`` the script that calls this runs once for each of them, and this
-    returns in all of these processes; the first writes the files.
+    With several ``devices`` the calling script runs once for each of them, and this function
+    returns in all of these processes; the first process writes the files.
 
     Args:
-        model: Trained in place; it comes back in evaluation mode with the best weights.
+        model: Trained in place; afterwards in evaluation mode with the best weights.
         data: A data set, loaded or not.
-        bound: What to climb; the ELBO if not given.
-        scheme: Which parameters step when; joint Adam if not given.
+        bound: The objective; the ELBO if not given.
+        scheme: Which parameters are updated, and when; joint Adam if not given.
         epochs: Passes over the training data; the trainer's ``max_epochs`` if not given.
-        seed: Of the order of the data and of every draw.
-        run_dir: Where results go; ``outputs/<data>/<time>`` if not given.
-        trainer: Settings; or give them one by one as ``**settings``.
-        evaluation: What to measure beside the bound; log p(x) with 1 000 samples if not given.
-        callbacks: Beside the progress bar and the checkpoints; latent diagnostics, pictures and
+        seed: Seed of the order of the data and of every draw.
+        run_dir: Folder of the results; ``outputs/<data>/<time>`` if not given.
+        trainer: Settings; alternatively, give them one by one as ``**settings``.
+        evaluation: Measurement beside the bound; log p(x) with 1000 samples if not given.
+        callbacks: Callbacks beside progress bar and checkpoints; latent diagnostics, pictures and
             the E/M ledger if not given.
         loggers: TensorBoard and CSV if not given.
-        ckpt_path: A ``last.ckpt`` to go on from.
-        init_from: A run or model directory whose weights are the start.
-        plugins: Packages beside vi whose options the parts are.
+        ckpt_path: A ``last.ckpt`` from which to resume.
+        init_from: A run or model directory with the initial weights.
+        plugins: Packages beside vi that provide options of the parts.
         **settings: ``batch_size``, ``device``, ... of ``TrainerSettings``.
 
     Returns:
         The model, the flat metrics of ``metrics.json``, and the run directory.
 
     Raises:
-        DataError: Data that cannot be trained on.
-        ConfigurationError: Options that do not fit together.
-        CheckpointError: A file to start from that is missing, damaged or of another model.
+        DataError: The model cannot be trained on the data.
+        ConfigurationError: Options do not fit together.
+        CheckpointError: A file to start from is missing, damaged or of another model.
         NumericsError: The loss became NaN or infinite.
-        Interrupted: The process was told to stop.
+        Interrupted: A signal stopped the process.
     """
     bound, scheme = bound or ELBO(), scheme or Joint()
     settings_ = _settings(trainer, epochs, settings)
@@ -131,21 +131,21 @@ def fit(
 
 @dataclass(frozen=True)
 class _Run:
-    """What the steps of ``fit`` hand on."""
+    """The state that the steps of ``fit`` pass on."""
 
     module: TrainingModule
     folder: Path
-    parts: Mapping[str, Configurable]  # to be saved beside the model
+    parts: Mapping[str, Configurable]  # saved beside the model
     is_first: bool  # whether this process writes the files
     plugins: Sequence[str] = ()
     ckpt_path: Path | None = None
     resumed: dict[str, Any] | None = None
     is_savable: bool = False
-    known: Mapping[str, Any] = field(default_factory=dict)  # measured before it was resumed
-    is_complete: bool = False  # nothing is left to measure, and nothing to save
+    known: Mapping[str, Any] = field(default_factory=dict)  # numbers of the resumed run
+    is_complete: bool = False  # whether everything has been measured and saved already
 
     def save(self, facts: Mapping[str, Any]) -> None:
-        """Write model/, where it can be and is not there."""
+        """Write model/, if the parts can be saved and it is not there yet."""
         if self.is_savable and not self.is_complete:
             folder, options = self.folder / "model", {"plugins": self.plugins}
             save(self.module.inferred, folder, parts=self.parts, facts=facts, **options)
@@ -174,7 +174,7 @@ def _prepare(
 
 
 def _check(run: _Run) -> _Run:
-    """Find out what would fail later: the first step, the file to go on from, the last file."""
+    """Check before training what could fail later: first step, checkpoint, saved model."""
     module = run.module
     savable = run.is_first and is_savable({"model": module.model, **run.parts}, run.plugins)
     copies = rehearse(module)
@@ -185,7 +185,7 @@ def _check(run: _Run) -> _Run:
 
 
 def _watching(callbacks: Sequence[pl.Callback] | None, run: _Run) -> list[pl.Callback]:
-    """The callbacks of this process; only the first one looks on and writes down."""
+    """Return the callbacks of this process; those that only observe run in the first one."""
     module = run.module
     parts = {
         "model": module.model,
@@ -215,7 +215,7 @@ def _trainer(
 
 
 def _train(run: _Run, trainer: pl.Trainer) -> tuple[_Run, dict[str, Any]]:
-    """Take the steps, put the best weights in, and tell what happened."""
+    """Train, load the best weights, and return the facts of the run."""
     module, settings = run.module, run.module.settings
     device = chosen_device(settings.device)
     module.train()
@@ -247,14 +247,14 @@ def _train(run: _Run, trainer: pl.Trainer) -> tuple[_Run, dict[str, Any]]:
 def _measure(
     run: _Run, trainer: pl.Trainer, facts: Mapping[str, Any], evaluation: Evaluation | None
 ) -> dict[str, Any]:
-    """The numbers of the weights that are kept, and all else that metrics.json tells."""
+    """Return the numbers of the weights that are kept, and everything else of metrics.json."""
     measured = measure(run.module, evaluation, run.known)
     trainer.strategy.barrier()
     return {**measured, **of_training(run.module), **facts, **run.known}
 
 
 def _write(run: _Run, trainer: pl.Trainer, metrics: dict[str, Any], *, drawn: bool) -> None:
-    """The model, metrics.json, TensorBoard's results, pictures, and the closing table."""
+    """Write the model, metrics.json, TensorBoard's results and pictures; print the table."""
     if not run.is_first:
         return
     if not run.is_complete:
@@ -274,7 +274,7 @@ def _require_one_start(ckpt_path: object, init_from: object) -> None:
 
 
 def _start_on_the_processor(model: LatentVariableModel, data: LoadedData) -> None:
-    """Where a run begins; an earlier one left them on its device."""
+    """Move both to the CPU, where a run begins; an earlier run leaves them on its device."""
     model.to("cpu")
     for split in (data.train, data.val, data.test):
         if split is not None:

@@ -1,4 +1,4 @@
-"""Before the first step: whether the parts fit together, and the weights to begin with."""
+"""Before the first step: a trial step of the parts, and the initial weights."""
 
 from functools import reduce
 from operator import add
@@ -14,12 +14,12 @@ from vi.models.exact import ExactModel
 from vi.training.module import TrainingModule
 from vi.training.steps import Trial, trial
 
-_BLOCK = 4096  # data whose statistics are made at once
-_ENOUGH = 1 << 17  # data that a start is made from, so that it is bounded in memory
+_BLOCK = 4096  # number of data whose statistics are computed at once
+_ENOUGH = 1 << 17  # number of data used by a start, which bounds its memory
 
 
 def rehearse(module: TrainingModule) -> Trial:
-    """Find out before the run begins what would fail in its first step, on copies of the parts.
+    """Take the first step on copies of the parts, so that its errors appear before the run begins.
 
     Returns:
         The copies, with the gradients of that step.
@@ -44,6 +44,7 @@ def rehearse(module: TrainingModule) -> Trial:
 
 
 def _require_fixed_data(module: TrainingModule) -> None:
+    """Refuse random bits for a scheme that requires the same data in every epoch."""
     train = module.data.train
     if module.scheme.fixed_data and train.frozen(module.seed) is not train:
         raise ConfigurationError(
@@ -54,10 +55,10 @@ def _require_fixed_data(module: TrainingModule) -> None:
 
 
 def start(module: TrainingModule, init_from: str | Path | None) -> None:
-    """The weights before the first step: of another run, or made from the training data.
+    """Set the initial weights: those of another run, or weights made from the training data.
 
     Raises:
-        CheckpointError: A file to start from that is missing, damaged or of another model.
+        CheckpointError: The file is missing, damaged or belongs to another model.
     """
     model, train = module.model, module.data.train.frozen(module.seed)
     exact = model.exact()
@@ -74,7 +75,7 @@ def start(module: TrainingModule, init_from: str | Path | None) -> None:
 
 
 def _known(train: Split, index: Tensor) -> Tensor:
-    """The data of a block of indices, NaN where entries are missing."""
+    """Return the data of a block of indices, with NaN at missing entries."""
     x = train.values(index)
     if train.observed is None:
         return x
@@ -82,7 +83,7 @@ def _known(train: Split, index: Tensor) -> Tensor:
 
 
 def _some(train: Split) -> Tensor:
-    """The index of all data, or of so many at random that they are enough to start from."""
+    """Return the indices of all data, or of 131,072 random ones if there are more."""
     n = len(train)
     index = torch.arange(n) if n <= _ENOUGH else torch.randperm(n)[:_ENOUGH]
     return index.to(train.stored.device)
@@ -90,7 +91,7 @@ def _some(train: Split) -> Tensor:
 
 @torch.no_grad()
 def _start_exact(model: ExactModel, train: Split, source: str | Path) -> None:
-    """The weights of the same model, or an M-step on what a model of another kind infers."""
+    """Load the weights of the same model, or take an M-step with q of another kind of model."""
     other = load(source)
     ours, theirs = ({k: v.shape for k, v in m.state_dict().items()} for m in (model, other))
     if ours == theirs:

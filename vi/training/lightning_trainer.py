@@ -1,4 +1,4 @@
-"""Lightning's trainer, as a run uses it."""
+"""Construction of Lightning's trainer."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,15 +30,15 @@ def lightning_trainer(
     resumed: dict[str, Any] | None,
     ckpt_path: str | Path | None,
 ) -> pl.Trainer:
-    """What Lightning is told: our files, our signals, and no step of its own counting.
+    """Return a Lightning trainer with our files and signals, and without limits on steps.
 
     Args:
-        run_dir: Where everything lies.
-        module: What it trains.
-        callbacks: Beside the progress bar and the files.
+        run_dir: Folder of the run.
+        module: The module to train.
+        callbacks: Callbacks beside the progress bar and the checkpoints.
         loggers: TensorBoard and CSV if not given.
-        resumed: What the run goes on from, if it does.
-        ckpt_path: Its file.
+        resumed: The checkpoint of a resumed run, otherwise None.
+        ckpt_path: The file of that checkpoint.
     """
     settings = module.settings
     if loggers is None:
@@ -74,7 +74,14 @@ def lightning_trainer(
 
 
 def put_best_in(trainer: pl.Trainer, module: TrainingModule) -> str:
-    """The weights of the best validation, where there are such; tells which they are."""
+    """Load the weights with the best validation bound, if there are any.
+
+    Returns:
+        A description of the weights in the module, for metrics.json.
+
+    Raises:
+        CheckpointError: The file of the best weights is missing or belongs to another model.
+    """
     (best,) = (c for c in trainer.checkpoint_callbacks if isinstance(c, Best))
     if module.scheme.keeps_last:
         return "last"

@@ -1,4 +1,4 @@
-"""What a run writes down: the means of its terms, and what it has cost so far."""
+"""Averages of the terms of a run, and its cost so far."""
 
 import math
 import time
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 class Logbook:
-    """Keeps the account of a run, and sends it to every logger.
+    """The account of a run; sends it to every logger.
 
     Args:
-        module: Whose steps these are.
+        module: The module that takes the steps.
     """
 
     def __init__(self, module: "TrainingModule") -> None:
@@ -37,7 +37,7 @@ class Logbook:
             logger.log_metrics(metrics, step=self.module.trainer.global_step)
 
     def close_training(self) -> None:
-        """The means of the training terms since the last time; nothing where there are none."""
+        """Log the means of the training terms since the last call, if there are any."""
         if not self.train_means.columns:
             return
         means, self.train_means = self.train_means, Columns()
@@ -54,7 +54,7 @@ class Logbook:
         return {} if objective is None else {"train/objective": objective}
 
     def close_validation(self) -> dict[str, float]:
-        """The means of the validation terms; none where there are no such data."""
+        """Log and return the means of the validation terms; empty without validation data."""
         means, self.val_means = self.val_means, Columns()
         if not means.columns:
             return {}
@@ -65,7 +65,7 @@ class Logbook:
         return metrics
 
     def require_finite(self) -> None:
-        """Look at the training terms since the last time, before a file is written.
+        """Check the training terms since the last call, before a file is written.
 
         Raises:
             NumericsError: The loss became NaN or infinite.
@@ -73,7 +73,11 @@ class Logbook:
         self._finite_mean(self.train_means, "loss")
 
     def spent(self) -> dict[str, float]:
-        """What the run has cost so far: the axes of a fair comparison."""
+        """Return the cost of the run so far: the axes of a fair comparison.
+
+        Returns:
+            Seconds, epochs, and rows of encoder and decoder per training datum.
+        """
         module, n = self.module, len(self.module.data.train)
         evaluations = module.processes.total(vars(self.evaluations))
         return {
@@ -84,16 +88,21 @@ class Logbook:
         }
 
     def spent_all(self) -> bool:
-        """Whether the budget of evaluations is used up."""
+        """Return whether the budget of evaluations is used up."""
         limit = self.module.settings.max_evaluations
         spent = self.evaluations.encoder + self.evaluations.decoder
         return limit is not None and spent >= limit * len(self.module.data.train)
 
     def seconds(self) -> float:
-        """Of training, in this process and in those that it goes on from."""
+        """Return the seconds of training, with those of the runs that this one continues."""
         return self.seconds_before + (time.perf_counter() - self.started if self.started else 0.0)
 
     def _finite_mean(self, means: Columns, what: str) -> dict[str, float]:
+        """Return the means over all processes.
+
+        Raises:
+            NumericsError: A mean is not finite.
+        """
         means = self.module.processes.gathered(means)
         mean = means.mean()
         if all(map(math.isfinite, mean.values())):
@@ -101,6 +110,7 @@ class Logbook:
         raise self._not_finite(means, what)
 
     def _not_finite(self, means: Columns, what: str) -> NumericsError:
+        """Return the error for the first batch whose terms are not finite."""
         bad = means.first_not_finite()
         step = self.module.trainer.global_step
         if what == "loss":

@@ -1,4 +1,4 @@
-"""What is measured from Python, with a bar while it takes long."""
+"""Measurements for use from Python, with a progress bar if they take long."""
 
 from vi.evaluation import imputation
 from vi.evaluation import log_likelihood as importance

@@ -1,4 +1,4 @@
-"""The one Lightning module: manual optimisation, several optimiser steps a call."""
+"""The Lightning module: manual optimisation with several optimiser steps per call."""
 
 import time
 from itertools import pairwise, starmap
@@ -27,24 +27,24 @@ from vi.training.steps import Steps
 
 _EVALUATION_BATCH = 500
 _CALL_SECONDS = 0.25
-_PROBE = 500  # held-out data that a scheme may look at after an epoch
+_PROBE = 500  # number of held-out data that a scheme may use after an epoch
 
 
 class TrainingModule(pl.LightningModule):
-    """Trains a model by a bound and a scheme on resident data.
+    """Trains a model by a bound and a scheme on data in memory.
 
-    The noise of a step is a function of (seed, optimiser step), that of validation of (seed,
-    datum). Steps are counted by optimiser steps everywhere: in ``trainer.global_step``, on the
-    axis of every curve, in the checkpoint.
+    The noise of a step is a function of (seed, optimiser step), and that of validation a function
+    of (seed, datum). Steps are optimiser steps everywhere: in ``trainer.global_step``, on the axis
+    of every curve, and in the checkpoint.
 
     Args:
         model: Trained in place.
-        bound: What it climbs.
-        scheme: Which parameters step when.
-        data: The splits, of as many entries as the model's ``data_shape``; they follow the module
-            to its device.
-        settings: How long and how fast.
-        seed: Of the whole run.
+        bound: The objective.
+        scheme: Which parameters are updated, and when.
+        data: The splits, whose size per datum is that of the model's ``data_shape``; they follow
+            the module to its device.
+        settings: Limits, speed and device.
+        seed: Seed of the run.
     """
 
     def __init__(
@@ -68,24 +68,24 @@ class TrainingModule(pl.LightningModule):
         scheme.num_data = len(data.train)
         self.session = session(settings, model, bound)
         self.book = Logbook(self)
-        self.step_seconds = 0.0  # of the latest steps
-        self.ended_before: list[str] = []  # why that run has ended, if it has
-        self.closed = 0  # the step of the latest epoch that has ended, with all that belongs to it
+        self.step_seconds = 0.0  # seconds per step, of the latest steps
+        self.ended_before: list[str] = []  # reasons why the resumed run had ended
+        self.closed = 0  # the step at which the latest complete epoch ended
         self.signals = Signals()
         self.processes = Processes()
 
     def configure_optimizers(self) -> Any:
-        """What the scheme says; an exact scheme has none."""
+        """Return the scheme's optimisers and schedules; None for an exact scheme."""
         optimizers, schedules = self.scheme.configure(self.model, self.bound)
         return (optimizers, schedules) if optimizers else None
 
     @property
     def inferred(self) -> LatentVariableModel:
-        """The model with the q that its scheme gives to unseen data."""
+        """The model with the q that its scheme uses for unseen data."""
         return self.scheme.inference(self.model, self.bound)
 
     def setup(self, stage: str) -> None:
-        """Bring the data to the device, and look who is there."""
+        """Move the data to the device, and store the rank and number of processes."""
         self.processes = Processes(self.trainer.global_rank, self.trainer.world_size)
         self.session.agree(self.processes.each)
         for split in (self.data.train, self.data.val, self.data.test):
@@ -93,16 +93,16 @@ class TrainingModule(pl.LightningModule):
                 split.to(self.device)
 
     def on_train_start(self) -> None:
-        """Prepare the step."""
+        """Prepare the step and start the clock."""
         self.book.started = time.perf_counter()
         self.steps = Steps(self)
 
     def steps_per_epoch(self) -> int:
-        """Optimiser steps in one pass over the training data."""
+        """Return the number of optimiser steps in one pass over the training data."""
         return self.settings.steps_per_epoch(len(self.data.train))
 
     def train_dataloader(self) -> IndexBlocks:
-        """Blocks of indices."""
+        """Return the blocks of indices of one epoch."""
         return IndexBlocks(
             len(self.data.train),
             self.settings,
@@ -116,13 +116,13 @@ class TrainingModule(pl.LightningModule):
         )
 
     def val_dataloader(self) -> InOrder:
-        """Blocks of indices, in order; none where there are no validation data."""
+        """Return blocks of indices in order; none without validation data."""
         n = len(self.data.val) if self.data.val is not None else 0
         return InOrder(n, _EVALUATION_BATCH, self.device)
 
     @as_it_is()
     def training_step(self, blocks: list[Tensor], _: int) -> None:
-        """Several optimiser steps, from one that is logged to the next."""
+        """Take several optimiser steps, divided where terms are logged."""
         self._stop_if_told()
         period = self.settings.log_every_n_steps
         until_logged = period - self.trainer.global_step % period
@@ -140,7 +140,7 @@ class TrainingModule(pl.LightningModule):
         self.trainer.should_stop |= self._is_at_limit()
 
     def _after_steps(self) -> None:
-        """What is due after this number of steps, before anything is validated or written."""
+        """Do what is due after this number of steps, before validation and checkpoints."""
         step = self.trainer.global_step
         epoch_ends = step % self.steps_per_epoch() == 0
         if epoch_ends:
@@ -156,21 +156,23 @@ class TrainingModule(pl.LightningModule):
         self.trainer.should_stop |= self._is_at_limit()
 
     def _is_at_limit(self) -> bool:
+        """Return whether the limit of steps or of evaluations is reached."""
         return self.trainer.global_step == self.settings.max_steps or self.book.spent_all()
 
     def is_open(self) -> bool:
-        """Whether the latest step was the last of its epoch, whose end is yet to come."""
+        """Return whether the last step of an epoch is taken but its end is not processed yet."""
         step = self.trainer.global_step
         return step != self.closed and (step % self.steps_per_epoch() == 0 or self._is_at_limit())
 
     def _stop_if_told(self) -> None:
-        """Keep where the run stands, and end it."""
+        """After a signal, save a checkpoint and raise ``Interrupted``."""
         if self.signals.agreed(self.processes):
             if self.trainer.global_step:
                 self.trainer.save_checkpoint(self.signals.last)
             raise self.signals.stopped()
 
     def _steps_per_call(self) -> int:
+        """Return the largest number of steps per call; auto fills a quarter of a second."""
         chosen = self.settings.steps_per_call
         if chosen != "auto":
             return chosen
@@ -178,24 +180,25 @@ class TrainingModule(pl.LightningModule):
         return max(1, int(_CALL_SECONDS / seconds)) if seconds else 1
 
     def _file_periods(self) -> list[int]:
-        """After how many steps each periodic checkpoint is written."""
+        """Return after how many steps each periodic checkpoint is written."""
         files = self.trainer.checkpoint_callbacks
         periods = [getattr(file, "_every_n_train_steps", 0) for file in files]
         return [period for period in periods if period > 0]
 
     def _probe(self) -> Batch:
+        """Return held-out data that a scheme may use at the end of an epoch."""
         split = (self.data.val or self.data.train).frozen(self.seed)
         return split.batch(split.spread(min(_PROBE, len(split))))
 
     def on_train_epoch_end(self) -> None:
-        """Log what a limit cut short."""
+        """Log the terms since the last logged step, and mark the epoch as complete."""
         self.book.close_training()
         self.trainer.should_stop |= self.scheme.converged
         self.closed = self.trainer.global_step
 
     @as_it_is()
     def validation_step(self, index: Tensor, _: int) -> None:
-        """The bound on validation data, with noise keyed by datum."""
+        """Compute the bound on validation data, with noise keyed by datum."""
         assert self.data.val is not None  # else there are no blocks
         self._stop_if_told()
         share = self.processes.share(index)
@@ -211,15 +214,15 @@ class TrainingModule(pl.LightningModule):
             self.log_dict(metrics, logger=False, sync_dist=self.processes.world > 1)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep where the run stands."""
+        """Add the position of the run to the checkpoint."""
         gather(self, checkpoint)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Go on from there."""
+        """Continue from the position in the checkpoint."""
         restore(self, checkpoint)
 
     def _count(self, steps: int) -> None:
-        """Tell Lightning of steps that the raw optimisers took."""
+        """Add steps of the raw optimisers to Lightning's counters."""
         progress = self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
         for tracker in (progress.total, progress.current):
             tracker.ready += steps

@@ -1,4 +1,4 @@
-"""Who looks at what happens within a step, and would miss what is done apart."""
+"""Detection of hooks and callbacks that observe a step, and would miss a replayed one."""
 
 from collections.abc import Iterable
 from typing import Any, cast
@@ -21,10 +21,10 @@ _ONLY_LOOK = (Checkpoint, EarlyStopping, LearningRateMonitor, ModelSummary, Prog
 
 
 def is_step_observed(trainer: pl.Trainer, parts: Iterable[nn.Module]) -> bool:
-    """By what a replay would pass over, or what could change a step meanwhile: not by us.
+    """Return whether a hook or a callback, other than ours, may observe or change a step.
 
     Args:
-        trainer: With its callbacks and optimisers.
+        trainer: Trainer with callbacks and optimisers.
         parts: The modules that a step calls.
     """
     callbacks: list[Any] = cast(Any, trainer).callbacks
@@ -40,7 +40,7 @@ def is_step_observed(trainer: pl.Trainer, parts: Iterable[nn.Module]) -> bool:
 
 
 def is_backward_observed(trainer: pl.Trainer) -> bool:
-    """By other processes, which wait for gradients, or by a callback; Lightning tells them."""
+    """Return whether the backward pass needs Lightning: for a callback or for other processes."""
     hooks = ("on_before_backward", "on_after_backward")
     callbacks: list[Any] = cast(Any, trainer).callbacks
     watching = any(is_overridden(hook, c, pl.Callback) for c in callbacks for hook in hooks)

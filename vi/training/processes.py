@@ -1,4 +1,4 @@
-"""One run in several processes, each of which takes its share of every batch."""
+"""Runs in several processes, each of which computes a share of every batch."""
 
 import os
 import signal
@@ -27,31 +27,37 @@ from vi.training.settings import TrainerSettings
 
 T = TypeVar("T")
 
-_LOOK = 0.2  # seconds between looks at the other processes
-_GRACE = 5.0  # seconds in which a process ends by itself of what all of them saw
+_LOOK = 0.2  # seconds between checks of the other processes
+_GRACE = 5.0  # seconds within which a process ends by itself after an error that all see
 _OF_MEMORY = "hint: the memory may have run out: lower trainer.batch_size or trainer.devices"
 
 
 class Share(NamedTuple):
-    """The data of a batch that one process takes, and the weight of their mean among the means."""
+    """The data of a batch that one process computes, and the weight of their mean.
+
+    Args:
+        index: Indices of the data, (B,).
+        weight: Factor of the mean over these data, so that the mean over the processes is the mean
+            over the batch.
+    """
 
     index: Integer[Tensor, " B"]
     weight: float
 
     def counting(self, columns: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """The rows of what was computed for these data, if they weigh anything."""
+        """Return the rows computed for these data, or no rows if their weight is 0."""
         return columns if self.weight else {name: rows[:0] for name, rows in columns.items()}
 
 
 @dataclass(frozen=True)
 class Processes:
-    """All processes of a run, seen by one of them.
+    """The processes of a run, as seen by one of them.
 
-    ``each``, ``gathered`` and ``total`` are meetings: all processes have to come.
+    ``each``, ``gathered`` and ``total`` are collective: every process must call them.
 
     Args:
-        rank: Which one this is.
-        world: How many there are.
+        rank: Number of this process.
+        world: Number of processes.
     """
 
     rank: int = 0
@@ -59,15 +65,14 @@ class Processes:
 
     @property
     def key(self) -> tuple[int, ...]:
-        """What belongs into the seed of noise that has to differ between processes."""
+        """Additional part of the seed of noise that must differ between processes."""
         return (self.rank,) if self.world > 1 else ()
 
     def share(self, index: Integer[Tensor, " N"]) -> Share:
-        """Every world-th datum of a batch, from the rank on.
+        """Return every world-th datum of a batch, beginning with the rank.
 
-        The mean of weight times mean, over the processes, is the mean over the batch. Where
-        nothing is left for a process it takes the first datum, which then weighs nothing:
-        the others wait for its gradient.
+        The mean over the processes of weight times mean is the mean over the batch. A process
+        without data takes the first datum with weight 0, since the others wait for its gradient.
 
         >>> [tuple(Processes(rank, 2).share(torch.arange(5))) for rank in (0, 1)]
         [(tensor([0, 2, 4]), 1.2), (tensor([1, 3]), 0.8)]
@@ -80,7 +85,7 @@ class Processes:
         return Share(mine if len(mine) else index[:1], len(mine) * self.world / len(index))
 
     def gathered(self, means: Columns) -> Columns:
-        """The same batches, whole again."""
+        """Return the columns of the whole batches, joined from all processes."""
         if self.world == 1:
             return means
         columns = {
@@ -94,12 +99,12 @@ class Processes:
         return whole
 
     def total(self, numbers: Mapping[str, float]) -> dict[str, float]:
-        """The sum over the processes of each number."""
+        """Return the sum of each number over the processes."""
         everywhere = self.each(dict(numbers))
         return {name: sum(one[name] for one in everywhere) for name in numbers}
 
     def each(self, ours: T) -> list[T]:
-        """What every process has, by rank."""
+        """Return the value of every process, by rank."""
         if self.world == 1:
             return [ours]
         everywhere: list[Any] = [None] * self.world
@@ -108,16 +113,16 @@ class Processes:
 
 
 def is_first(devices: int) -> bool:
-    """Whether this process is the one that writes files and speaks; known before they meet."""
+    """Return whether this process writes files and prints; valid before the processes connect."""
     return devices == 1 or rank_zero_only.rank == 0
 
 
 @contextmanager
 def speaking_alone(devices: int) -> Iterator[None]:
-    """Within this block a run on one device writes its curves, whatever its launcher numbered it.
+    """Let a run on one device write its curves, whatever rank its launcher gave it.
 
-    Lightning takes the number of one of several independent runs for a rank, and would keep the
-    loggers of all but one of them silent.
+    Lightning takes the number of one of several independent runs for a rank, and would disable the
+    loggers of all but one of them.
     """
     before = rank_zero_only.rank
     rank_zero_only.rank = 0 if devices == 1 else before
@@ -128,11 +133,11 @@ def speaking_alone(devices: int) -> Iterator[None]:
 
 
 def check_processes(settings: TrainerSettings, scheme: Scheme) -> None:
-    """Refuse what several processes would not compute as one does.
+    """Refuse settings under which several processes would not compute the same as one.
 
     Raises:
-        ConfigurationError: Another scheme than joint, a budget of evaluations, or no script that
-            the other processes could run.
+        ConfigurationError: The scheme is not joint, evaluations are limited, or there is no script
+            that the other processes could run.
     """
     if settings.devices == 1:
         return
@@ -155,10 +160,10 @@ def check_processes(settings: TrainerSettings, scheme: Scheme) -> None:
 
 
 def check_gradients(model: LatentVariableModel, bound: Bound) -> None:
-    """Refuse parameters that a step has left without a gradient: the processes wait for it.
+    """Refuse parameters that a step leaves without a gradient: the processes would wait for it.
 
     Raises:
-        ConfigurationError: There is one.
+        ConfigurationError: A parameter has no gradient.
     """
     named = [*model.named_parameters(), *bound.named_parameters()]
     idle = [name for name, p in named if p.requires_grad and p.grad is None]
@@ -171,11 +176,11 @@ def check_gradients(model: LatentVariableModel, bound: Bound) -> None:
 
 @contextmanager
 def ending_together(trainer: pl.Trainer) -> Iterator[None]:
-    """Within this block no process of a run outlives another that met an error.
+    """End all processes of a run inside the ``with`` block if one of them meets an error.
 
-    An error in the first one ends those it started; but a number that is not finite is seen by
-    all, and each ends by itself. An error in another one ends the first with the same exit code:
-    it may be waiting where no exception reaches it.
+    An error in the first process ends those it has started. An exception is a number that is not
+    finite: all processes see it, and each ends by itself. An error in another process ends the
+    first one with the same exit code, since it may be waiting where no exception reaches it.
     """
     over = threading.Event()
     try:
@@ -195,8 +200,8 @@ def ending_together(trainer: pl.Trainer) -> Iterator[None]:
 
 @contextmanager
 def _watched_by(watch: Callable[[list[subprocess.Popen]], None]) -> Iterator[None]:
-    """Within this block Lightning gives the processes that it starts to a watch of ours."""
-    module: Any = subprocess_script  # which has its own in a private name
+    """Replace Lightning's observer of the processes that it starts by ``watch``."""
+    module: Any = subprocess_script  # its observer has a private name
     before = module._launch_process_observer
     module._launch_process_observer = watch
     try:
@@ -206,13 +211,13 @@ def _watched_by(watch: Callable[[list[subprocess.Popen]], None]) -> Iterator[Non
 
 
 class _Watch(threading.Thread):
-    """Looks after the processes that a trainer has started, in place of Lightning's own watch.
+    """Observer of the processes that a trainer has started, in place of Lightning's own.
 
-    That one kills this process without a word, and its exit code with it.
+    Lightning's kills this process without a message and without the exit code of the failed one.
 
     Args:
         started: The other processes.
-        over: Set when nobody needs to look any more.
+        over: Event that ends the observation.
     """
 
     def __init__(self, started: list[subprocess.Popen], over: threading.Event) -> None:
@@ -221,7 +226,7 @@ class _Watch(threading.Thread):
         self.over = over
 
     def run(self) -> None:
-        """Look several times a second."""
+        """Check the processes several times a second."""
         while not self.over.wait(_LOOK):
             failed = [process for process in self.started if process.poll()]
             if failed and not self.over.wait(_GRACE):
@@ -229,7 +234,7 @@ class _Watch(threading.Thread):
 
 
 def _end_with_who_failed(started: list[subprocess.Popen]) -> None:
-    """If one of the others has an error, or has one soon, it is the error of the run."""
+    """End with the error of another process, if one has failed or fails soon."""
     until = time.monotonic() + _GRACE
     while started and time.monotonic() < until:
         for process in started:
@@ -239,11 +244,11 @@ def _end_with_who_failed(started: list[subprocess.Popen]) -> None:
 
 
 def _end_as(failed: subprocess.Popen, started: list[subprocess.Popen]) -> None:
-    """End all processes, this one with the code of the one that failed, which has said why."""
+    """End all processes, this one with the exit code of the one that failed."""
     for process in started:
         process.kill()
     code = failed.returncode
-    if code < 0:  # by a signal, so that it could say nothing
+    if code < 0:  # ended by a signal, so it could not print an error
         rank, name = started.index(failed) + 1, signal.Signals(-code).name
         sys.stderr.write(f"error: process {rank} was ended by {name}\n{_OF_MEMORY}\n")
         code = 128 - code

@@ -1,4 +1,4 @@
-"""A bar with the time that is left, for what is measured once: evaluation and its kind."""
+"""Progress bar with the remaining time, for evaluations and other single measurements."""
 
 import os
 import sys
@@ -17,26 +17,26 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 
-PATIENCE = 2.0  # seconds without a bar
-INTERVAL = 0.5  # seconds between two pictures of it, each of which takes about a millisecond
+PATIENCE = 2.0  # seconds before the bar appears
+INTERVAL = 0.5  # seconds between drawings, each of which takes about a millisecond
 
 
 def progress_bar(title: str, *, shown: bool = True) -> AbstractContextManager[None]:
-    """Within this block the ``watched`` loops move a bar on the terminal or in the notebook.
+    """Show a bar for the ``watched`` loops inside the ``with`` block, on terminal or notebook.
 
-    It comes when they have taken two seconds and goes with the block. Nothing is written where
-    standard error is no terminal, nor by another process than the first.
+    The bar appears after two seconds and disappears with the block. Nothing is written if standard
+    error is not a terminal, or by processes other than the first.
 
     Args:
-        title: What is being done.
-        shown: False says no to all of it.
+        title: Name of the computation.
+        shown: Whether to show a bar at all.
     """
     first = all(os.environ.get(name, "0") == "0" for name in ("RANK", "LOCAL_RANK"))
     return _moving(title) if shown and first and _seen() else nullcontext()
 
 
 def with_progress_bar(title: str, function: Callable[P, R]) -> Callable[P, R]:
-    """The same function, which shows how far it is."""
+    """Return the function with a progress bar around every call."""
 
     @wraps(function)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -48,6 +48,7 @@ def with_progress_bar(title: str, function: Callable[P, R]) -> Callable[P, R]:
 
 @contextmanager
 def _moving(title: str) -> Iterator[None]:
+    """Show a bar inside the ``with`` block."""
     bar = _Bar(title)
     try:
         with watching(bar.tell):
@@ -57,7 +58,7 @@ def _moving(title: str) -> Iterator[None]:
 
 
 class _Bar:
-    """Made when it is first drawn, as rich takes a tenth of a second to import."""
+    """A progress bar. rich is imported when it is first drawn, which takes 0.1 s."""
 
     def __init__(self, title: str) -> None:
         self.title = title
@@ -66,7 +67,7 @@ class _Bar:
         self.drawn: Progress | None = None
 
     def tell(self, reached: float) -> None:
-        """Draw, if it is time."""
+        """Draw the bar if it is due."""
         now = time.monotonic()
         if now < self.next or not reached:
             return
@@ -78,12 +79,13 @@ class _Bar:
         self.drawn.update(task, completed=reached, left=left, refresh=True)
 
     def stop(self) -> None:
-        """Leave the terminal as it was."""
+        """Remove the bar from the terminal."""
         if self.drawn is not None:
             self.drawn.stop()
 
 
 def _line(title: str) -> "Progress":
+    """Return the started bar of rich."""
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
     left = TextColumn("{task.fields[left]} left")
@@ -93,7 +95,7 @@ def _line(title: str) -> "Progress":
         console=_console(),
         auto_refresh=False,
         transient=True,
-        redirect_stdout=sys.stdout.isatty(),  # what is printed into a file stays there
+        redirect_stdout=sys.stdout.isatty(),  # output into a file must not be redirected
     )
     line.add_task(title, total=1.0, left="")
     line.start()
@@ -101,7 +103,7 @@ def _line(title: str) -> "Progress":
 
 
 def _console() -> "Console":
-    """On standard error; in a notebook, too, which understands a carriage return."""
+    """Return a console on standard error; a notebook understands a carriage return, too."""
     from rich.console import Console
 
     return Console(stderr=True, force_terminal=True, force_jupyter=False, highlight=False)

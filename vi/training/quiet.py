@@ -1,4 +1,4 @@
-"""Lightning's adverts and the warnings that do not concern a user of vi."""
+"""Suppression of Lightning's notices and of warnings that are expected here."""
 
 import logging
 import warnings
@@ -23,7 +23,7 @@ _EXPECTED = (
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Within this block the expected warnings and Lightning's notices are not shown."""
+    """Hide the expected warnings and Lightning's notices inside the ``with`` block."""
     loggers = [logging.getLogger(f"lightning.{n}") for n in ("pytorch", "fabric")]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():

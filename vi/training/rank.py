@@ -1,4 +1,4 @@
-"""Which process of a run this is, by what its launcher says. Nothing heavy is imported here."""
+"""Rank of this process, from the variables of its launcher. Nothing heavy is imported here."""
 
 import os
 
@@ -6,9 +6,12 @@ _SAID = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")  # in Light
 
 
 def is_alone_or_first(devices: int) -> bool:
-    """Whether this process writes the files of its run.
+    """Return whether this process writes the files of its run.
 
-    A run on one device is a run of its own, whatever number a launcher gave its process.
+    A run on one device is independent, whatever rank a launcher gave its process.
+
+    Args:
+        devices: Number of devices of the run.
 
     >>> is_alone_or_first(devices=1)
     True

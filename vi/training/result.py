@@ -1,4 +1,4 @@
-"""What comes out of a run: numbers, files, pictures, and a closing table."""
+"""Results of a run: numbers, files, pictures, and a closing table."""
 
 import functools
 import json
@@ -26,7 +26,13 @@ __all__ = ["FitResult"]
 
 @dataclass(frozen=True)
 class FitResult:
-    """A trained model, what was measured of it, and where everything lies."""
+    """A trained model with its measurements and its folder.
+
+    Args:
+        model: The model with the weights that are kept, in evaluation mode.
+        metrics: The flat numbers and facts of ``metrics.json``.
+        run_dir: Folder of the run.
+    """
 
     model: LatentVariableModel
     metrics: dict[str, Any]
@@ -34,7 +40,7 @@ class FitResult:
 
 
 def facts_of(trainer: pl.Trainer, module: TrainingModule) -> dict[str, Any]:
-    """What metrics.json tells of a training that has ended, beside its curves."""
+    """Return the facts of a finished training for metrics.json: cost, size, device, versions."""
     return {
         "train/seconds": module.book.seconds(),
         "train/steps": trainer.global_step,
@@ -53,7 +59,7 @@ def facts_of(trainer: pl.Trainer, module: TrainingModule) -> dict[str, Any]:
 
 
 def write_metrics(metrics: Mapping[str, Any], run_dir: Path) -> None:
-    """Write metrics.json, whole."""
+    """Write metrics.json atomically."""
     text = json.dumps(finite(metrics), indent=2) + "\n"
     write_atomically(run_dir / "metrics.json", text.encode())
 
@@ -67,7 +73,7 @@ def show(
     drawn: bool,
     saved: bool,
 ) -> None:
-    """Pictures, and the closing table."""
+    """Draw pictures, and print the closing table."""
     model, data, shape, seed = module.inferred, module.data, module.shape, module.seed
     pictures = save_pictures(model, data, shape, run_dir, seed) if drawn else []
     of_training = (run_dir / name for name in ("curves.png", "ledger.png"))
@@ -79,7 +85,7 @@ def show(
 
 
 def values_of(part: Any) -> dict[str, Any]:
-    """The arguments of a part and of the parts within it, with the name of its class."""
+    """Return the name of a part's class and its arguments, with those of the parts within it."""
     if isinstance(part, functools.partial):  # an optimiser or a schedule
         return {"class": part.func.__name__, **part.keywords}
     values = {

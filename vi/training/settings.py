@@ -1,4 +1,4 @@
-"""What a trainer is expected to be told, spelled once."""
+"""Trainer settings."""
 
 import os
 from typing import Literal
@@ -11,11 +11,11 @@ Precision = Literal["float32", "tf32", "bf16"]
 Compile = Literal["off", "on", "auto"]
 Library = Literal["auto", "torch"]
 
-_THREADS = 16  # of one processor; thousands end the process instead of starting
+_THREADS = 16  # largest number per processor; thousands of threads would end the process
 
 
 class TrainerSettings(Configurable):
-    """How long, how fast and where.
+    """Trainer settings: limits, speed and device.
 
     Args:
         max_epochs: Passes over the training data.
@@ -112,7 +112,7 @@ class TrainerSettings(Configurable):
             )
 
     def steps_per_epoch(self, n: int) -> int:
-        """Optimiser steps in one pass over n data."""
+        """Return the number of optimiser steps in one pass over n data."""
         full, rest = divmod(n, self.batch_size)
         steps = full + (rest > 0 and not self.drop_last)
         limit = self.limit_train_batches
@@ -123,6 +123,11 @@ class TrainerSettings(Configurable):
 
 
 def _threads(number: int) -> int:
+    """Return the number of threads.
+
+    Raises:
+        ConfigurationError: The number is not positive, or above 16 per processor.
+    """
     most = _THREADS * (os.cpu_count() or 1)
     if number > most:
         raise ConfigurationError(
@@ -133,15 +138,16 @@ def _threads(number: int) -> int:
 
 
 def _positive(name: str, value: int) -> int:
+    """Return the value, or raise an error if it is not positive."""
     require_positive(f"trainer.{name}", value)
     return value
 
 
 def require_seed(seed: int) -> None:
-    """Refuse a seed that torch cannot take.
+    """Refuse a seed that torch cannot use.
 
     Raises:
-        ConfigurationError: It is negative, or has more than 63 bits.
+        ConfigurationError: The seed is negative, or has more than 63 bits.
     """
     if not 0 <= seed < 1 << 63:
         raise ConfigurationError(f"seed must be from 0 to 2^63 - 1, got {seed}", hint="seed=0")

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: training ends between two steps, all else at once."""
+"""SIGINT and SIGTERM: training ends between two steps, everything else at once."""
 
 import signal
 from collections.abc import Callable, Iterator, Sequence
@@ -15,28 +15,28 @@ _NUMBERS = (signal.SIGINT, signal.SIGTERM)
 
 
 class StoppedAtOnce(KeyboardInterrupt):
-    """What a signal raises where nobody looks for it."""
+    """Exception raised by a signal outside of training."""
 
 
 class Signals:
-    """What has been asked of this process from outside."""
+    """The signals that this process has received."""
 
     def __init__(self) -> None:
-        self.last = Path("last.ckpt")  # the checkpoint that a stopped run leaves
-        self.steps: Callable[[], int] = lambda: 0  # how many it has taken
+        self.last = Path("last.ckpt")  # the checkpoint that a stopped run writes
+        self.steps: Callable[[], int] = lambda: 0  # returns the number of steps taken
         self.plugins: Sequence[str] = ()  # that a run which goes on has to name again
         self.received: signal.Signals | None = None
         self.patient = False
 
     def note(self, number: int, _: FrameType | None = None) -> None:
-        """The handler: the first signal may wait for the end of a step, a second one does not."""
+        """Handle a signal: in training the first waits for the end of a step, a second not."""
         again, self.received = self.received is not None, signal.Signals(number)
         if again or not self.patient:
             raise StoppedAtOnce
 
     @contextmanager
     def awaited(self) -> Iterator[None]:
-        """Within this block somebody looks at ``received`` after every step."""
+        """Let signals wait inside the ``with`` block, which checks ``received`` at each step."""
         self.patient = True
         try:
             yield
@@ -44,14 +44,14 @@ class Signals:
             self.patient = False
 
     def agreed(self, processes: Processes) -> bool:
-        """Whether any of the processes was told to stop: all of them then do."""
+        """Return whether any process has received a signal; then all of them stop."""
         if processes.world > 1:
             told = processes.total({"stop": float(self.received or 0)})["stop"]
             self.received = self.received or (signal.SIGTERM if told else None)
         return self.received is not None
 
     def stopped(self) -> Interrupted:
-        """The error that ends a run, with what goes on from there."""
+        """Return the error that ends a run; its hint is the command that resumes it."""
         received, step = self.received or signal.SIGINT, self.steps()
         words = [option("ckpt_path", self.last), *plugins_option(self.plugins)]
         when = f"after step {step}" if step else "before the first step"
@@ -66,12 +66,12 @@ class Signals:
 
 @contextmanager
 def noting_signals() -> Iterator[Signals]:
-    """Within this block signals are noted; those that are ignored stay so.
+    """Handle signals inside the ``with`` block; signals that are ignored remain ignored.
 
-    Outside of the main thread Python lets nobody handle them.
+    Outside of the main thread Python does not allow handlers.
 
     Raises:
-        Interrupted: The process was told to stop.
+        Interrupted: A signal stopped the process.
     """
     signals, before = Signals(), dict[signal.Signals, Any]()
     try:
@@ -82,7 +82,7 @@ def noting_signals() -> Iterator[Signals]:
                     signal.signal(number, signals.note)
                     before[number] = handler
         yield signals
-    except (StoppedAtOnce, SystemExit) as end:  # the second is what Lightning makes of the first
+    except (StoppedAtOnce, SystemExit) as end:  # Lightning turns the first into the second
         if signals.received is None:
             raise
         raise signals.stopped() from end

@@ -1,4 +1,4 @@
-"""Optimiser steps on blocks of indices, replayed where that is possible."""
+"""Optimiser steps on blocks of indices, replayed where possible."""
 
 import copy
 from collections.abc import Callable, Mapping
@@ -22,29 +22,29 @@ if TYPE_CHECKING:
 
 
 class Steps:
-    """The steps of a run.
+    """The optimiser steps of a run.
 
     Args:
-        module: When its training starts.
+        module: The module, at the start of its training.
     """
 
     def __init__(self, module: "TrainingModule") -> None:
         self.module = module
-        self.weight = 1.0  # of the mean of this process among those of all
+        self.weight = 1.0  # weight of this process's mean, see ``Share``
         self.is_observed = is_backward_observed(module.trainer)
         optimizers = module.trainer.optimizers
         self.context = Context(module.model, module.bound, optimizers, self._backward)
-        self.names: list[str] = []  # of what the model conditions on
+        self.names: list[str] = []  # names of the variables that the model conditions on
         spent, obstacle = module.book.evaluations, self._obstacle()
         again = (self._inputs, self._take_from, optimizers, spent, obstacle)
         alone = module.processes.world == 1
         self.again = module.session.step(self._take, *again) if alone else self._take
 
     def __call__(self, blocks: list[Tensor]) -> int:
-        """Take them, one for each block.
+        """Take one step for each block.
 
         Returns:
-            How many were taken: all, if they may be.
+            The number of steps taken: all of them, unless a limit or a signal ends the run.
         """
         module = self.module
         first, seed, device = module.trainer.global_step, module.seed, module.device
@@ -64,22 +64,25 @@ class Steps:
         return len(blocks)
 
     def _take(self, index: Tensor) -> Mapping[str, Tensor]:
+        """Take one step on the data at these indices."""
         return self._step(self.module.data.train.batch(index))
 
     def _step(self, batch: Batch) -> Mapping[str, Tensor]:
+        """Take one step of the scheme; return the terms of its bound."""
         return terms(self.module.scheme.step(self.context, batch))
 
     def _inputs(self, index: Tensor) -> list[Tensor]:
-        """What a recorded step is told anew, as tensors."""
+        """Return the tensors that change between replays of a recorded step."""
         batch = self.module.data.train.batch(index)
         self.names[:] = batch.given
         return [index, batch.x, *batch.given.values()]
 
     def _take_from(self, index: Tensor, x: Tensor, *given: Tensor) -> Mapping[str, Tensor]:
+        """Take one step on the tensors of ``_inputs``."""
         return self._step(Batch(x, dict(zip(self.names, given, strict=True)), index))
 
     def _obstacle(self) -> str | None:
-        """What speaks against replaying a step."""
+        """Return the reason why a step cannot be replayed, or None."""
         scheme, trainer = self.module.scheme, self.module.trainer
         parts = [*self.module.model.modules(), self.module.bound]
         obstacles = {
@@ -90,6 +93,7 @@ class Steps:
         return next((obstacle for obstacle, stands in obstacles.items() if stands), None)
 
     def _backward(self, loss: Tensor) -> None:
+        """Compute gradients, by Lightning if it is needed."""
         with self.module.session.backward():
             if self.is_observed:
                 self.module.manual_backward(loss * self.weight)
@@ -99,7 +103,13 @@ class Steps:
 
 @dataclass(frozen=True)
 class Trial:
-    """A step that can be taken as often as one likes, on copies of the parts."""
+    """A step on copies of the parts, which can be repeated at will.
+
+    Args:
+        model: The copy of the model.
+        bound: The copy of the bound.
+        step: Takes the step.
+    """
 
     model: LatentVariableModel
     bound: Bound
@@ -107,7 +117,12 @@ class Trial:
 
 
 def trial(module: "TrainingModule", rows: int) -> Trial:
-    """A step on copies, and on the first data."""
+    """Return a step on copies of the parts and on the first data.
+
+    Args:
+        module: The module with the parts.
+        rows: Number of data.
+    """
     scheme, bound, model = copy.deepcopy((module.scheme, module.bound, module.model))
     optimizers, _ = scheme.configure(model, bound)
     train, context = module.data.train, Context(model, bound, optimizers)

@@ -1,1 +1,1 @@
-"""What must be true before the first step."""
+"""Checks before the first step."""

@@ -1,4 +1,4 @@
-"""What must be true of data and model before the first step."""
+"""Checks of data and model before the first step."""
 
 import torch
 from torch import Tensor
@@ -13,12 +13,12 @@ from vi.training.settings import TrainerSettings
 
 
 def check_data(data: LoadedData, model: LatentVariableModel, settings: TrainerSettings) -> None:
-    """Refuse what cannot be trained on, with the numbers and the option that would work.
+    """Refuse data that the model cannot be trained on; the error states numbers and an option.
 
     Raises:
-        DataError: An empty split, a batch that drop_last would leave nothing of, NaN, values
-            outside the support of the likelihood or of a size that networks cannot read, or data
-            of another size than the model's.
+        DataError: A split is empty, ``drop_last`` leaves no batch, values are NaN, outside the
+            support of the likelihood or too large for networks, or the data do not have the size
+            that the model expects.
     """
     _check_size(data, settings)
     _check_shape(data, model)
@@ -31,6 +31,7 @@ def check_data(data: LoadedData, model: LatentVariableModel, settings: TrainerSe
 
 
 def _check_size(data: LoadedData, settings: TrainerSettings) -> None:
+    """Refuse an empty split, and a batch size for which an epoch has no batch."""
     n = len(data.train)
     empty = [k for k in ("train", "val", "test") if _length(getattr(data, k)) == 0]
     if empty:
@@ -46,10 +47,12 @@ def _check_size(data: LoadedData, settings: TrainerSettings) -> None:
 
 
 def _length(split: Split | None) -> int:
+    """Return the number of data of a split, or -1 if there is no split."""
     return -1 if split is None else len(split)
 
 
 def _check_shape(data: LoadedData, model: LatentVariableModel) -> None:
+    """Refuse data whose size, precision or context differs from that of the model."""
     numel, expected = (torch.Size(s).numel() for s in (data.shape, model.data_shape))
     if numel != expected:
         raise DataError(
@@ -72,7 +75,7 @@ def _check_shape(data: LoadedData, model: LatentVariableModel) -> None:
 
 
 def _dtype(model: LatentVariableModel) -> torch.dtype | None:
-    """What the data have to be; None where the model takes them as they come."""
+    """Return the precision that the data must have, or None if the model accepts any."""
     if model.exact() is not None:
         return None
     parameters = model.inference.own_parameters() or model.parameters()
@@ -80,6 +83,7 @@ def _dtype(model: LatentVariableModel) -> torch.dtype | None:
 
 
 def _check_values(name: str, split: Split, data: LoadedData, model: LatentVariableModel) -> None:
+    """Refuse values that are not finite or are outside the support of the likelihood."""
     head = model.data_head()
     first, offset = "", 0
     for x, known in blocks(split):
@@ -97,6 +101,7 @@ def _check_values(name: str, split: Split, data: LoadedData, model: LatentVariab
 
 
 def _check_missing(name: str, split: Split, model: LatentVariableModel) -> None:
+    """Refuse missing entries if the model cannot omit them."""
     if split.observed is None or model.takes_missing:
         return
     raise DataError(
@@ -107,6 +112,7 @@ def _check_missing(name: str, split: Split, model: LatentVariableModel) -> None:
 
 
 def _check_finite(name: str, x: Tensor, known: Tensor, offset: int, data: LoadedData) -> None:
+    """Refuse NaN and infinite values among the known entries."""
     ways = {
         "NaN": "remove or fill those items, or data.missing=mask leaves them out of p(x|z)",
         "infinite": "write numbers in their place",

@@ -1,4 +1,4 @@
-"""Whether networks can read numbers of this size, column by column."""
+"""Checks, column by column, that networks can read numbers of this size."""
 
 from collections.abc import Callable
 
@@ -11,20 +11,20 @@ from vi.errors import DataError
 from vi.models.base import LatentVariableModel
 from vi.training.checks.suggestions import blocks
 
-_LARGE = 1e4  # what networks read as it is; beyond it a scale of exp(network) overflows
-_UNUSUAL = 10.0  # beyond it a run may go astray unless the data are standardised
-_FAR = 1e15  # spreads of the data, whose square single precision holds, thousands of times
-_DIGITS = 0.01  # of a standard deviation may be lost to single precision
-_SAMPLE = 4096  # training data that a spread is taken from
+_LARGE = 1e4  # networks read numbers up to this; beyond it a scale of exp(network) overflows
+_UNUSUAL = 10.0  # beyond it a run may diverge unless the data are standardised
+_FAR = 1e15  # in spreads of the data; single precision holds thousands of squares of it
+_DIGITS = 0.01  # part of a standard deviation that single precision may lose
+_SAMPLE = 4096  # number of training data from which a spread is computed
 
 
 def check_magnitudes(data: LoadedData, model: LatentVariableModel) -> None:
-    """Refuse real numbers that networks would read as infinite or all the same.
+    """Refuse real numbers that networks would read as infinite or as all equal.
 
-    A model that standardises takes numbers of any size, as long as they are of one size.
+    A model that standardises its data accepts numbers of any size, if the size of all is similar.
 
     Raises:
-        DataError: With the column, the item and the value.
+        DataError: Such a number was found; the error names the column, the item and the value.
     """
     real = model.network_entries().flatten()
     if not real.any() or not data.train.stored.is_floating_point():  # bytes are never far
@@ -42,7 +42,7 @@ def check_magnitudes(data: LoadedData, model: LatentVariableModel) -> None:
 
 
 def steadying(data: LoadedData, model: LatentVariableModel) -> str:
-    """A hint against a loss that became infinite or NaN: what the data suggest, or the usual."""
+    """Return a hint for a loss that became infinite or NaN: from the data, or the usual advice."""
     real, way = model.network_entries().flatten(), model.calming()
     if way and real.any():
         size, _, column = _most(data.train, lambda x: x.abs().where(real.to(x.device), 0.0))
@@ -52,6 +52,7 @@ def steadying(data: LoadedData, model: LatentVariableModel) -> str:
 
 
 def _check_small(name: str, split: Split, real: Tensor, data: LoadedData, way: str) -> None:
+    """Refuse a number above 1e4 if the model does not scale its data."""
     size, item, column = _most(split, lambda x: x.abs().where(real, 0.0))
     if size > _LARGE:
         raise DataError(
@@ -61,6 +62,7 @@ def _check_small(name: str, split: Split, real: Tensor, data: LoadedData, way: s
 
 
 def _check_digits(centre: Tensor, spread: Tensor, data: LoadedData, way: str) -> None:
+    """Refuse a column whose variation single precision would lose, such as 1e9 + N(0, 1)."""
     rounding = torch.finfo(torch.get_default_dtype()).eps
     lost = rounding * centre.abs() > _DIGITS * spread
     if lost.any():
@@ -73,6 +75,7 @@ def _check_digits(centre: Tensor, spread: Tensor, data: LoadedData, way: str) ->
 
 
 def _check_near(name: str, split: Split, centre: Tensor, spread: Tensor, data: LoadedData) -> None:
+    """Refuse a number whose distance from the others overflows after standardisation."""
     distance, item, column = _most(split, lambda x: (x - centre).abs() / spread)
     if distance > _FAR:
         raise DataError(
@@ -83,7 +86,7 @@ def _check_near(name: str, split: Split, centre: Tensor, spread: Tensor, data: L
 
 
 def _most(split: Split, measure: Callable[[Tensor], Tensor]) -> tuple[float, int, int]:
-    """The largest measure of x (B, D), its item and its column."""
+    """Return the largest measure of x (B, D), its item and its column."""
     best, offset = (-1.0, 0, 0), 0
     for x, known in blocks(split):
         sizes = measure(x.double().where(known, torch.nan).flatten(1)).nan_to_num(-1.0, torch.inf)
@@ -96,7 +99,7 @@ def _most(split: Split, measure: Callable[[Tensor], Tensor]) -> tuple[float, int
 
 
 def _centre_and_spread(train: Split, real: Tensor) -> tuple[Tensor, Tensor]:
-    """Median and median deviation of each column; 0 and infinity where nothing is real."""
+    """Return median and median deviation of each column; 0 and infinity if it is not real."""
     index = train.spread(min(len(train), _SAMPLE))
     x = train.values(index).double()
     x = (x if train.observed is None else x.where(train.observed[index], torch.nan)).flatten(1)
@@ -110,6 +113,7 @@ def _centre_and_spread(train: Split, real: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _said(name: str, split: Split, item: int, column: int, data: LoadedData) -> str:
+    """Return the part of the message with the column, the split, the value and the item."""
     index = torch.tensor([item], device=split.stored.device)
     value = split.values(index).flatten()[column].item()
     return f"{_column(column, data)} of the {name} data holds {value:.6g} (item {item})"

@@ -1,4 +1,4 @@
-"""The likelihoods whose support holds the data."""
+"""Suggestions of likelihoods whose support contains the data."""
 
 import warnings
 from collections.abc import Iterator, Mapping
@@ -22,11 +22,11 @@ from vi.support import outside
 _BLOCK = 4096
 _SHOWN = 5
 _MOST_LEVELS = 255
-_MOST_VALUES = 1000  # of a grid
+_MOST_VALUES = 1000  # largest number of values of a grid
 
 
 def what_fits(split: Split, data: LoadedData, model: LatentVariableModel) -> str:
-    """A hint: options under which the data would lie in the support, the narrowest first."""
+    """Return a hint with options under which the support contains the data, narrowest first."""
     bytes_ = split.stored.dtype == torch.uint8  # nothing else can be binarised
     options = data.option.arguments if bytes_ and data.option is not None else {}
     chosen = model.data_head()
@@ -43,14 +43,14 @@ def what_fits(split: Split, data: LoadedData, model: LatentVariableModel) -> str
 
 
 def _holds_undivided(support: Constraint, split: Split) -> bool:
-    """Whether bytes that were taken for grey levels are counts that a support holds."""
+    """Return whether the support contains the bytes as counts, not divided into grey levels."""
     counts = Values(split.stored, split.given)
     counts.observed = split.observed
     return not any(outside(support, x, known).any() for x, known in blocks(counts))
 
 
 def warn_of_density(split: Split, model: LatentVariableModel) -> None:
-    """Say so where whole numbers are about to be given a density of real numbers."""
+    """Warn if integer data meet a continuous likelihood."""
     chosen = model.data_head()
     if chosen is None or chosen.support.is_discrete:
         return
@@ -66,7 +66,7 @@ def warn_of_density(split: Split, model: LatentVariableModel) -> None:
 
 
 def blocks(split: Split) -> Iterator[tuple[Tensor, Tensor]]:
-    """All x (B, *event), and which of their entries are known."""
+    """Iterate over all x (B, *event), with a mask of the entries that are known."""
     for index in torch.arange(len(split), device=split.stored.device).split(_BLOCK):
         x = split.values(index)
         known = split.observed
@@ -78,7 +78,7 @@ def _whole(x: Tensor) -> bool:
 
 
 def _fitting(split: Split) -> Mapping[str, ConditionalDistribution]:
-    """The packaged likelihoods that hold the data, the narrowest first."""
+    """Return the packaged likelihoods whose support contains the data, narrowest first."""
     heads = _packaged()
     for x, known in blocks(split):
         heads = {n: h for n, h in heads.items() if not outside(h.support, x, known).any()}
@@ -86,7 +86,7 @@ def _fitting(split: Split) -> Mapping[str, ConditionalDistribution]:
 
 
 def _packaged() -> dict[str, ConditionalDistribution]:
-    """Every likelihood that its yaml describes completely."""
+    """Return every likelihood whose yaml gives all of its arguments."""
     heads = {}
     for name in options("likelihood"):
         with suppress(ViError):
@@ -95,14 +95,14 @@ def _packaged() -> dict[str, ConditionalDistribution]:
 
 
 def _breadth(support: Constraint) -> int:
-    """How many of some numbers of all kinds a support holds."""
+    """Return the number of test values of all kinds that a support contains."""
     whole, inner = torch.arange(300.0), torch.arange(255.0) / 255
     others = torch.tensor([1 / 3, 0.5, 0.123, -0.5, -1.0, -7.25, 1.5, 1e4, 1e4 + 0.5])
     return int(support.check(torch.cat([whole, inner, others])).sum())
 
 
 def _changed(head: ConditionalDistribution, split: Split) -> str:
-    """The settings of a head on a grid that make the grid that of the data, if there are any."""
+    """Return the settings that give a head the grid of the data; empty if there are none."""
     grid = _grid_of(split) if isinstance(head.support, Grid) else None
     if grid is None:
         return ""
@@ -115,7 +115,7 @@ def _changed(head: ConditionalDistribution, split: Split) -> str:
 
 
 def _grid_of(split: Split) -> dict[str, Any] | None:
-    """The coarsest grid 0, 1/levels, .. that holds all values, and how much of it they need."""
+    """Return the coarsest grid 0, 1/levels, .. that contains all values, or None."""
     values = torch.zeros(1)
     for x, known in blocks(split):
         values = torch.cat([values.to(x), x[known].unique()]).unique()

@@ -1,7 +1,7 @@
-"""What a checkpoint holds beside weights, optimisers and callbacks; a run goes on from there.
+"""The state of a run in a checkpoint, beside weights, optimisers and callbacks.
 
-The place in a run is the number of optimiser steps. Lightning's own counters are not read: they
-count calls.
+The position in a run is the number of optimiser steps. Lightning's own counters are not read,
+since they count calls.
 """
 
 from collections.abc import Mapping
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 
 def gather(module: "TrainingModule", checkpoint: dict[str, Any]) -> None:
-    """Keep what the scheme has to know, the account of evaluations, and how it computed."""
+    """Add scheme, account of evaluations and arithmetic of a run to its checkpoint."""
     for logger in module.loggers:
-        logger.save()  # no curve ends before the checkpoint
+        logger.save()  # every curve on disk reaches the checkpoint
     evaluations = module.processes.total(vars(module.book.evaluations))
     checkpoint["scheme"] = module.scheme.state_dict()
     checkpoint["spent"] = {"seconds": module.book.seconds(), **evaluations}
@@ -45,7 +45,7 @@ def gather(module: "TrainingModule", checkpoint: dict[str, Any]) -> None:
 
 
 def restore(module: "TrainingModule", checkpoint: dict[str, Any]) -> None:
-    """Go on from there."""
+    """Continue from the state in a checkpoint."""
     trainer, run = module.trainer, checkpoint.get("run", {})
     module.scheme.load_state_dict(move_data_to_device(checkpoint["scheme"], module.device))
     spent = dict(checkpoint["spent"])
@@ -76,11 +76,11 @@ def restore(module: "TrainingModule", checkpoint: dict[str, Any]) -> None:
     known = {key_of(callback) for callback in trainer.callbacks}  # pyright: ignore
     for name in states.keys() - known:
         del states[name]
-    checkpoint["loops"] = None  # of Lightning; see above
+    checkpoint["loops"] = None  # Lightning's counters, see above
 
 
 def _best_of_older_version(states: Mapping[str, Any]) -> dict[str, Any]:
-    """Which kept the best weights by a callback of Lightning's."""
+    """Return the state of ``Best`` from that of Lightning's callback, which was used before."""
     for name, state in states.items():
         ours = name.startswith("ModelCheckpoint") and state.get("monitor") == "val/bound"
         score = state.get("best_model_score")
@@ -90,6 +90,7 @@ def _best_of_older_version(states: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _count(module: "TrainingModule", step: int) -> None:
+    """Set Lightning's counters to the position of the run."""
     loop = module.trainer.fit_loop
     steps: Any = loop.epoch_loop.manual_optimization.optim_step_progress
     for tracker in (steps.total, steps.current):
@@ -102,10 +103,10 @@ def _count(module: "TrainingModule", step: int) -> None:
 
 
 def require_same_seed(run: dict[str, Any], seed: int) -> None:
-    """Of the checkpoint and of the run that goes on from it.
+    """Refuse a seed that differs from that of the checkpoint.
 
     Raises:
-        ConfigurationError: They differ.
+        ConfigurationError: The seeds differ.
     """
     known = run.get("seed", seed)
     if known != seed:

@@ -1,4 +1,4 @@
-"""How Lightning reads and writes checkpoints: whole, and not more often than the disk likes."""
+"""Reading and writing of checkpoints for Lightning: atomic, and delayed if frequent."""
 
 import time
 from pathlib import Path
@@ -10,18 +10,18 @@ from vi.errors import CheckpointError, RunDirectoryError
 from vi.files.atomic import write_atomically
 from vi.files.checkpoint_file import read_checkpoint, sealed
 
-INTERVAL = 1.0  # seconds that files may wait for each other
+INTERVAL = 1.0  # seconds after the previous files, before which files ``LATER`` wait
 
 
 class CheckpointFiles(CheckpointIO):
-    """How Lightning reads and writes checkpoints.
+    """Lightning's input and output of checkpoints.
 
-    What may come ``LATER`` is written if a second has passed since the latest files, and else
-    waits, so that short epochs do not wait for the disk; what comes ``WITH_THE_NEXT`` waits for
-    another file. All are written in their order.
+    A file marked ``LATER`` is written if a second has passed since the previous files, and
+    otherwise waits, so that short epochs do not wait for the disk. A file marked ``WITH_THE_NEXT``
+    waits for another file. Files are written in their order.
 
     Args:
-        resumed: What was read, and checked, before the run began.
+        resumed: The checkpoint of a resumed run, read and checked before.
     """
 
     LATER = "later"
@@ -35,7 +35,7 @@ class CheckpointFiles(CheckpointIO):
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None
     ) -> None:
-        """Write it now or soon."""
+        """Write the checkpoint now, or keep it until the next flush."""
         path = Path(path)
         self.pending.pop(path, None)
         self.pending[path] = sealed(checkpoint)
@@ -44,7 +44,7 @@ class CheckpointFiles(CheckpointIO):
             self.flush()
 
     def flush(self) -> None:
-        """Write what has waited.
+        """Write all files that wait.
 
         Raises:
             RunDirectoryError: The disk is full or the folder cannot be written.
@@ -52,30 +52,31 @@ class CheckpointFiles(CheckpointIO):
         while self.pending:
             path, content = next(iter(self.pending.items()))
             self._write(path, content)
-            self.pending.pop(path, None)  # only now: a signal may have come meanwhile
+            self.pending.pop(path, None)  # only now, since a signal may interrupt the writing
         self.latest = time.monotonic()
 
     def _write(self, path: Path, content: memoryview) -> None:
+        """Write one file; an error states which earlier checkpoint is intact."""
         try:
             write_atomically(path, content)
         except RunDirectoryError as error:
-            self.pending.clear()  # else the next would be one that its best file is missing for
+            self.pending.clear()  # else last.ckpt could be written without its best.ckpt
             raise RunDirectoryError(f"{error}{_intact(path)}", hint=error.hint) from error
 
     def load_checkpoint(self, path: str | Path, *_: Any, **__: Any) -> dict[str, Any]:
-        """What was read."""
-        assert self.resumed is not None  # a run that goes on has read it
+        """Return the checkpoint that was read before."""
+        assert self.resumed is not None  # a resumed run has read it
         return self.resumed
 
     def remove_checkpoint(self, path: str | Path) -> None:
-        """Of files only, never of folders."""
+        """Delete a file; folders are never deleted."""
         self.pending.pop(Path(path), None)
         if Path(path).is_file():
             Path(path).unlink()
 
 
 def _intact(path: Path) -> str:
-    """What is left of an earlier time."""
+    """Return the end of the message that names the earlier checkpoint, if it is readable."""
     try:
         step = read_checkpoint(path)["global_step"]
     except (CheckpointError, KeyError):

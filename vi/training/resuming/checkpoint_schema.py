@@ -1,6 +1,6 @@
-"""What may stand in a checkpoint: all of it is checked before any of it is used.
+"""Validation of a checkpoint: every entry is checked before any is used.
 
-A state is compared with those that the same part has at the start and after a step.
+A state is compared with the states of the same part at the start and after a step.
 """
 
 import copy
@@ -39,15 +39,15 @@ if TYPE_CHECKING:
     from vi.training.module import TrainingModule
 
 _HINT = "give the checkpoints/last.ckpt of a run, as the run wrote it"
-_SIZE = re.compile(r"\d{1,12}x\d{1,12}x\d{1,12}, \d{1,6} threads")  # of a product
+_SIZE = re.compile(r"\d{1,12}x\d{1,12}x\d{1,12}, \d{1,6} threads")  # size of a matrix product
 _PLAN = session.plan_size
 
 
 def check(checkpoint: dict[str, Any], module: "TrainingModule", path: Path) -> None:
-    """Refuse what no run of these parts can have written.
+    """Refuse a checkpoint that a run of these parts cannot have written.
 
     Raises:
-        CheckpointError: A missing entry, or one of another type, shape or range.
+        CheckpointError: An entry is missing, or has another type, shape or range.
     """
     check_weights(checkpoint, module, path)
     with _of_this_run(path):
@@ -56,10 +56,10 @@ def check(checkpoint: dict[str, Any], module: "TrainingModule", path: Path) -> N
 
 
 def check_weights(checkpoint: dict[str, Any], module: "TrainingModule", path: Path) -> None:
-    """Refuse a file whose entries are missing or of another kind, or whose weights do not fit.
+    """Refuse a file whose entries have other types, or whose weights do not fit the model.
 
     Raises:
-        CheckpointError: It is one.
+        CheckpointError: The file or its weights do not fit.
     """
     with _of_this_run(path):
         _check_entries(checkpoint)
@@ -68,7 +68,7 @@ def check_weights(checkpoint: dict[str, Any], module: "TrainingModule", path: Pa
 
 @contextmanager
 def _of_this_run(path: Path) -> Iterator[None]:
-    """Within this block what does not fit is told with its file."""
+    """Turn an ``Unfit`` error inside the ``with`` block into one that names the file."""
     try:
         yield
     except Unfit as error:
@@ -81,7 +81,7 @@ def check_callbacks(checkpoint: dict[str, Any], trainer: pl.Trainer, path: Path)
     """Refuse states that the callbacks of the run cannot have written.
 
     Raises:
-        CheckpointError: A state of another form, or one that names a file of another folder.
+        CheckpointError: A state has another form, or names a file in another folder.
     """
     states = checkpoint["callbacks"]
     with _of_this_run(path):
@@ -96,6 +96,7 @@ def check_callbacks(checkpoint: dict[str, Any], trainer: pl.Trainer, path: Path)
 
 
 def _check_entries(checkpoint: dict[str, Any]) -> None:
+    """Check the types of the entries, the counters and the account of evaluations."""
     kinds = {"state_dict": Mapping, "scheme": dict, "spent": dict, "callbacks": dict}
     kinds |= {"optimizer_states": list, "lr_schedulers": list}
     for name, kind in kinds.items():
@@ -116,6 +117,7 @@ def _check_entries(checkpoint: dict[str, Any]) -> None:
 
 
 def _check_arithmetic(checkpoint: dict[str, Any]) -> None:
+    """Check the plans of linear layers and the facts about the machine."""
     plans, machine = session.plans_of(checkpoint), checkpoint.get("arithmetic", {})
     for name, value in (*(("products", p) for p in plans), ("arithmetic", machine)):
         require(isinstance(value, dict), name, "is no dict")
@@ -128,6 +130,7 @@ def _check_arithmetic(checkpoint: dict[str, Any]) -> None:
 
 
 def _check_weights(weights: Mapping[str, Any], module: "TrainingModule") -> None:
+    """Check that the weights are dense tensors with the model's names, shapes and types."""
     ours = module.state_dict()
     for name, value in weights.items():
         require(isinstance(name, str) and is_dense(value), f"state_dict.{name}", "is no tensor")
@@ -139,6 +142,7 @@ def _check_weights(weights: Mapping[str, Any], module: "TrainingModule") -> None
 
 
 def _check_parts(checkpoint: dict[str, Any], module: "TrainingModule") -> None:
+    """Check the states of optimisers, schedules and scheme against those of fresh copies."""
     scheme, bound, model = copy.deepcopy((module.scheme, module.bound, module.model))
     optimizers, schedules = scheme.configure(model, bound)
     states = checkpoint["optimizer_states"]
@@ -161,6 +165,7 @@ def _check_parts(checkpoint: dict[str, Any], module: "TrainingModule") -> None:
 
 
 def _check_optimizer(state: Any, optimizer: Optimizer, where: str) -> None:
+    """Check the groups and the entries of an optimiser against its parameters."""
     fresh = optimizer.state_dict()
     known = isinstance(state, dict) and state.keys() == fresh.keys()
     require(known, where, f"is no {type(optimizer).__name__}")
@@ -183,7 +188,7 @@ def _check_optimizer(state: Any, optimizer: Optimizer, where: str) -> None:
 
 
 def _belongs(value: Any, parameter: Parameter) -> bool:
-    """A number, or something of the shape of the parameter, or of its rows or columns."""
+    """Return whether a value is a scalar, or fits the parameter, its rows or its columns."""
     if not is_dense(value) or value.isnan().any():
         return False
     if value.dim() == 0:
@@ -195,6 +200,7 @@ def _belongs(value: Any, parameter: Parameter) -> bool:
 
 
 def _check_run(run: Any) -> None:
+    """Check the facts, limits, latest values and means of the run."""
     require(isinstance(run, dict), "run", "is no dict")
     for name in ("facts", "limits", "latest", "means"):
         require(isinstance(run.get(name, {}), dict), f"run.{name}", "is no dict")

@@ -1,4 +1,4 @@
-"""Why a run ended, and whether it still has."""
+"""Reasons why a run ended, and whether they still hold when it is resumed."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ REASONS = ("max_epochs", "max_steps", "max_evaluations", CONVERGENCE, CALLBACK)
 
 
 def reasons(module: "TrainingModule") -> list[str]:
-    """All that have ended the run by now, if it has no step to take any more."""
+    """Return all reasons that have ended the run, or none if it has steps left."""
     settings, step = module.settings, module.trainer.global_step
     if module.closed != step:
         return []
@@ -29,7 +29,7 @@ def reasons(module: "TrainingModule") -> list[str]:
 
 
 def limits(module: "TrainingModule") -> dict[str, float | None]:
-    """What each reason compares with; the run goes on where the number is larger."""
+    """Return the limit of each reason; a run continues if its limit is raised."""
     settings = module.settings
     tolerance = module.scheme.arguments.get("tolerance")
     callbacks: list[Any] = module.trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]
@@ -46,9 +46,9 @@ def limits(module: "TrainingModule") -> dict[str, float | None]:
 def still(
     ended: list[str], before: dict[str, float | None], now: dict[str, float | None]
 ) -> list[str]:
-    """The reasons whose limits have not been raised since.
+    """Return the reasons whose limits have not been raised since.
 
-    One that had no limit of its own gives way to any that was raised.
+    A reason without a limit of its own no longer holds once any limit is raised.
     """
 
     def raised(name: str) -> bool:
@@ -60,10 +60,10 @@ def still(
 
 
 def require_not_done(module: "TrainingModule", step: int) -> None:
-    """Refuse limits below what a run has behind it.
+    """Refuse limits below the epochs or steps that the run has completed.
 
     Raises:
-        ConfigurationError: They are.
+        ConfigurationError: A limit is below them.
     """
     settings, epochs = module.settings, step / module.steps_per_epoch()
     for name, limit, done in (

@@ -1,7 +1,7 @@
-"""Whether single entries of a checkpoint have a form that they may have.
+"""Validation of single entries of a checkpoint.
 
-An entry is compared with those that the same part has made; what may grow (statistics, histories)
-by its kind.
+An entry is compared with those that the same part has produced. Entries whose length may grow
+(statistics, histories) are compared by type only.
 """
 
 import math
@@ -12,28 +12,28 @@ import torch
 from torch import Tensor
 
 SCALARS = (bool, int, float, str, type(None))
-_MOST = 1 << 53  # of a counter
+_MOST = 1 << 53  # largest value of a counter
 
 
 class Unfit(Exception):
-    """What does not fit, and how."""
+    """An entry that does not fit; the message names the entry and the mismatch."""
 
 
 def require(true: object, where: str, told: str) -> None:
-    """Refuse an entry, unless this is true.
+    """Raise an error for an entry, unless the condition is true.
 
     Raises:
-        Unfit: It is not.
+        Unfit: ``true`` is false.
     """
     if not true:
         raise Unfit(f"{where} {told}")
 
 
 def require_like(value: Any, forms: Sequence[Any], where: str) -> None:
-    """Refuse a plain value that has the form of none of these.
+    """Refuse a plain value that has none of the given forms.
 
     Raises:
-        Unfit: It has another.
+        Unfit: The value has another form.
     """
     if isinstance(value, Mapping):
         alike = [form for form in forms if isinstance(form, Mapping)]
@@ -56,17 +56,19 @@ def require_like(value: Any, forms: Sequence[Any], where: str) -> None:
 
 
 def _is_known(text: str, forms: Sequence[Any]) -> bool:
-    """One of the words that may stand there; any, where nothing has been said so far."""
+    """Return whether a text is one of the expected ones; any text is if all of those are None."""
     return text in [form for form in forms if form is not None] or (
         bool(forms) and all(form is None for form in forms)
     )
 
 
 def _is_any(value: Any, forms: Sequence[Any]) -> bool:
+    """Return whether a value is like one of the forms."""
     return any(_is_alike(value, form) for form in forms)
 
 
 def _is_alike(value: Any, form: Any) -> bool:
+    """Return whether a value has the type of a form, and for tensors its shape."""
     if isinstance(form, Tensor):
         same = is_dense(value) and value.shape == form.shape and value.dtype == form.dtype
         return same and not value.isnan().any()
@@ -79,36 +81,37 @@ def _is_alike(value: Any, form: Any) -> bool:
 
 
 def _told(value: Any) -> str:
+    """Return a short description of a value, for messages."""
     if isinstance(value, Tensor):
         return f"a tensor {tuple(value.shape)} of {value.dtype}"
     return f"{value!r}"[:40]
 
 
 def is_dense(value: Any) -> bool:
-    """Whether it is a tensor that holds its numbers one by one."""
+    """Return whether a value is a dense tensor with storage."""
     return isinstance(value, Tensor) and value.layout == torch.strided and not value.is_meta
 
 
 def is_number(value: Any, *, finite: bool = False) -> bool:
-    """Whether it is a plain number, and no bool."""
+    """Return whether a value is a plain number and not a bool."""
     return type(value) in (int, float) and (not finite or math.isfinite(value))
 
 
 def require_number(value: Any, where: str) -> None:
-    """Refuse what is not finite or is below 0.
+    """Refuse a value that is not finite or is below 0.
 
     Raises:
-        Unfit: It is.
+        Unfit: The value is not a finite number of at least 0.
     """
     fits = is_number(value, finite=True) and value >= 0
     require(fits, where, f"is {_told(value)}")
 
 
 def require_count(value: Any, where: str, *, least: int = 0, most: int = _MOST) -> None:
-    """Refuse what is no whole number of this range.
+    """Refuse a value that is not a whole number in the given range.
 
     Raises:
-        Unfit: It is none.
+        Unfit: The value is not such a number.
     """
     fits = type(value) is int and least <= value <= most
     require(fits, where, f"is {_told(value)}")

@@ -1,4 +1,4 @@
-"""The files that the states of Lightning's callbacks name, and that Lightning removes."""
+"""File names in the states of Lightning's callbacks; Lightning deletes these files."""
 
 import os
 from collections.abc import Iterator
@@ -14,26 +14,26 @@ _PATHS = ("best_model_path", "kth_best_model_path", "last_model_path")
 
 
 def key_of(callback: pl.Callback) -> str:
-    """Under which name the state of a callback is kept."""
+    """Return the key under which a checkpoint stores the state of a callback."""
     return callback.state_key
 
 
 def of_lightning(trainer: pl.Trainer) -> Iterator[ModelCheckpoint]:
-    """The callbacks whose states name files, which Lightning removes."""
+    """Iterate over the callbacks whose states name files that Lightning deletes."""
     for callback in trainer.checkpoint_callbacks:
         if isinstance(callback, ModelCheckpoint):
             yield callback
 
 
 def plain_names(state: dict[str, Any]) -> dict[str, Any]:
-    """The state of a ModelCheckpoint with names of files in place of paths."""
+    """Return the state of a ModelCheckpoint with file names in place of paths."""
     names = {key: Path(state[key]).name for key in _PATHS if key in state}
     best = {Path(path).name: score for path, score in state["best_k_models"].items()}
     return {**state, **names, "best_k_models": best, "dirpath": ""}
 
 
 def rooted(state: dict[str, Any], folder: str) -> dict[str, Any]:
-    """The same in a folder, which may be another one than before."""
+    """Return the state with paths in a folder, which may have moved."""
 
     def place(path: str) -> str:
         return os.path.join(folder, Path(path).name) if path else ""
@@ -44,7 +44,7 @@ def rooted(state: dict[str, Any], folder: str) -> dict[str, Any]:
 
 
 def check_names(state: Any, where: str, path: Path) -> None:
-    """Plain names; or, as older versions wrote them, paths within the run's own folder."""
+    """Refuse names that are not plain, or (in older files) are outside the run's own folder."""
     require(isinstance(state, dict), where, "is no dict")
     models = state.get("best_k_models", {})
     require(isinstance(models, dict), f"{where}.best_k_models", "is no dict")

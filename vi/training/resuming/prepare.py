@@ -1,4 +1,4 @@
-"""Before the first step of a run that goes on, and of any run: what lies there already."""
+"""Preparation of the run folder, and of the checkpoint of a resumed run."""
 
 import warnings
 from collections.abc import Iterable
@@ -19,12 +19,12 @@ from vi.training.resuming.ended import require_not_done
 
 
 def read_run(path: Path, module: TrainingModule) -> dict[str, Any]:
-    """The checkpoint that a run goes on from; nothing of it is used before all is checked.
+    """Read and check the checkpoint of a resumed run; no entry is used before all are checked.
 
     Raises:
-        CheckpointError: It is missing, damaged, or of other parts.
-        ConfigurationError: The run has taken more steps than it now may, or had another seed.
-        DataError: The data are not those that it was trained on.
+        CheckpointError: The file is missing, damaged, or belongs to other parts.
+        ConfigurationError: The run has taken more steps than are allowed now, or had another seed.
+        DataError: The data differ from those of the run.
     """
     checkpoint = present_checkpoint(read_checkpoint(path), module)
     check(checkpoint, module, path)
@@ -43,10 +43,10 @@ def prepare(
     loggers: Iterable[Logger],
     resumed: dict[str, Any] | None,
 ) -> None:
-    """Take away what a killed run left half done, and find out whether there is room.
+    """Remove what a killed run left unfinished, and check that the disk has room.
 
     Raises:
-        RunDirectoryError: No checkpoint could be written.
+        RunDirectoryError: A checkpoint cannot be written.
     """
     folder = run_dir / "checkpoints"
     remove_left_over(run_dir, folder, run_dir / "model")
