@@ -11,7 +11,7 @@ _STARTED = 19  # position in /proc/self/stat among the fields after the program'
 
 
 class Startup:
-    """Account of the parts of a start; the time of a nested part counts for it alone.
+    """Account of the parts of a start; a nested part counts for itself alone.
 
     >>> startup = Startup()
     >>> startup.begin()
@@ -30,7 +30,7 @@ class Startup:
         self.total: float | None = None
 
     def begin(self) -> None:
-        """Begin the account of a process with a single run; the time before this call is imports."""
+        """Begin the account of a process with one run; the time before this call is imports."""
         self.__init__()
         age = _age_of_process()
         self.began = self.since - age

@@ -1,4 +1,4 @@
-"""The ladder: inference and generation share one way down through the layers."""
+"""Ladder models: inference and generation share one path down through the layers."""
 
 from collections.abc import Callable, Sequence
 
@@ -18,38 +18,40 @@ from vi.networks.own import claim, spelled
 
 
 class Ladder(NeuralModel):
-    """p(x, z) = p(z_L) p(z_(L-1)|z_L) .. p(z_1|z_2 .. z_L) p(x|z), q(z|x) in the same order.
+    """Ladder: p(x, z) = p(z_L) p(z_(L-1)|z_L) .. p(z_1|z_2 .. z_L) p(x|z), with q in that order.
 
     p(z_L) = N(0, I). Upwards, x is turned into features d_1 .. d_L. Downwards, the layers drawn so
-    far are added up to features h_l, which give p(z_l|z_>l) = N(m_l, s_l^2); with those of x they
-    say how far q(z_l|z_>l, x) lies from there, so that inference has to learn only what
-    generation does not know yet:
+    far are added to features h_l, which give p(z_l|z_>l) = N(m_l, s_l^2). Together with d_l they
+    give q(z_l|z_>l, x) as a correction of that, so that inference learns only the information
+    which x adds to the layers above:
 
         h_l = h_(l+1) + W_l z_(l+1),    q(z_l|z_>l, x) = N(m_l + a_l, (s_l b_l)^2),
 
     with (m_l, log s_l) a network of rect(h_l), and (a_l, log b_l) affine in rect(h_l) and d_l. The
-    decoder reads rect(h_0), so that it sees every layer at once, however many there are.
+    decoder reads rect(h_0), to which every layer contributes directly.
 
-    z is one vector (z_1, .., z_L); ``posterior`` and ``prior`` are ``Chain``s drawn from z_L on.
+    z is one vector (z_1, .., z_L); ``posterior`` and ``prior`` are ``Chain`` distributions that
+    draw z_L first.
 
     Args:
         data_shape: Event shape of x.
-        encoder: Makes the network x -> d_1, or is it; None beside another inference.
-        decoder: Makes the network before the likelihood, or is it.
+        encoder: The network x -> d_1 or its factory; None if ``inference`` is given.
+        decoder: The network before the likelihood, or its factory.
         likelihood: The head that gives p(x|z).
-        latent_dims: Z_1, .., Z_L, from the layer next to the data upwards; of one number, its
-            two halves.
-        width: Of the features.
-        activation: The rectifier between and behind the layers; leaky ReLU if not given.
-        standardize: The networks see (x - mean) / sd of the training data, as those of the VAE.
+        latent_dims: Z_1, .., Z_L, beginning with the layer next to the data; a single number is
+            divided into two halves.
+        width: Width of the features d_l and h_l.
+        activation: The rectifier between and after the layers; leaky ReLU if not given.
+        standardize: Whether the networks read (x - mean) / sd of the training data, as in ``VAE``.
         inference: Gives q(z|x), in place of the encoder.
 
     Raises:
-        ConfigurationError: No layer, or one without dimensions; a network that is no recipe.
+        ConfigurationError: There is no layer, a layer has no dimensions, or a network does not
+            fit.
 
-    Reference: Sonderby, Raiko, Maaloe, Sonderby and Winther, 2016, https://arxiv.org/abs/1602.02282,
-    who multiply two Gaussians where q is told relative to p here: Vahdat and Kautz, 2020,
-    https://arxiv.org/abs/2007.03898
+    Reference: Sonderby, Raiko, Maaloe, Sonderby and Winther, 2016,
+    https://arxiv.org/abs/1602.02282, who multiply two Gaussians; the correction of p to q used
+    here is that of Vahdat and Kautz, 2020, https://arxiv.org/abs/2007.03898
     """
 
     top: Tensor
@@ -89,16 +91,16 @@ class Ladder(NeuralModel):
         claim(self)
 
     def prior(self, **given: Tensor) -> Distribution:
-        """p(z), drawn from z_L on."""
+        """Return p(z), a ``Chain`` that draws z_L first."""
         del given
         return self.descent(lambda number, seen: self.expected(number, seen), torch.Size())
 
     def descent(self, told: Callable[[int, Tensor], Tensor], batch_shape: torch.Size) -> Chain:
-        """A distribution of z that is drawn on the way down, from z_L on.
+        """Return a distribution of z that is drawn downwards, z_L first.
 
         Args:
-            told: (number, rect(h_l)) -> (m, log s) of z_l, numbered from 0 at the top.
-            batch_shape: Of the distribution.
+            told: (number, rect(h_l)) -> (m, log s) of z_l; layers are numbered from 0 at the top.
+            batch_shape: Batch shape of the distribution.
         """
 
         def layers() -> Layers:
@@ -116,12 +118,12 @@ class Ladder(NeuralModel):
         exposure: Tensor | None = None,
         **given: Tensor,
     ) -> Distribution:
-        """p(x|z), of the entries of x that are observed; ``exposure`` multiplies rates."""
+        """Return p(x|z) of the observed entries of x; ``exposure`` multiplies rates."""
         features = self.start
         for join, part in zip(self.joining, z.split(self.latent_dims, -1)[::-1], strict=True):
             features = features + join(part)
         return self.likelihood_from(self.decoder(self.activation(features)), observed, exposure)
 
     def expected(self, number: int, seen: Tensor) -> Tensor:
-        """(m, log s) of p(z_l|z_>l), in the order downwards."""
+        """Return (m, log s) of p(z_l|z_>l); layers are numbered from 0 at the top."""
         return gentle(self.expectations[number - 1](seen)) if number else self.top

@@ -21,25 +21,25 @@ Part = TypeVar("Part")
 
 
 class VAE(NeuralModel):
-    """p(x, z) = p(z) p(x|decoder(z)) with q(z|x) = q(z|encoder(x)), or with another inference.
+    """p(x, z) = p(z) p(x|decoder(z)), with q(z|x) = q(z|encoder(x)) or another inference.
 
     Args:
         data_shape: Event shape of x.
-        encoder: Makes the network before the posterior, or is it: a module (N, *data_shape) ->
-            (N, posterior.out_shape).
-        decoder: Makes the network before the likelihood, or is it: a module (N, Z) ->
-            (N, likelihood.out_shape). Either is called as (x, context) where there is a context.
+        encoder: The network before the posterior, or its factory: (N, *data_shape) ->
+            (N, *posterior.out_shape).
+        decoder: The network before the likelihood, or its factory: (N, Z) ->
+            (N, *likelihood.out_shape). With a context, both are called as (x, context).
         posterior: The head that gives q(z|x).
         prior: p(z).
         likelihood: The head that gives p(x|z).
-        context_dim: Width of ``given["context"]`` on which encoder and decoder condition.
-        standardize: The networks see (x - mean) / sd of the training data, and p(x|z) is carried
-            back, so that log p(x|z) stays a density in the units of the data.
+        context_dim: Width of ``given["context"]``, on which encoder and decoder condition.
+        standardize: Whether the networks read (x - mean) / sd of the training data. p(x|z) is
+            mapped back, so that log p(x|z) remains a density in the units of the data.
         inference: Gives q(z|x), in place of encoder and posterior.
 
     Raises:
-        ConfigurationError: Posterior and prior live on different supports or sizes, a network
-            does not fit them or stands in another model, or a part is missing.
+        ConfigurationError: The supports or sizes of posterior and prior differ, a network
+            does not fit them or belongs to another model, or a part is missing.
 
     Reference: Kingma and Welling, 2014, https://arxiv.org/abs/1312.6114
     """
@@ -71,12 +71,12 @@ class VAE(NeuralModel):
         claim(self)
 
     def prior(self, **given: Tensor) -> Distribution:
-        """p(z), the same for every context."""
+        """Return p(z), the same for every context."""
         del given
         return self.prior_module(partial(self.inference.first, self))
 
     def latent(self) -> Prior:
-        """p(z), whatever q is."""
+        """Return the prior p(z), which determines the shape and the support of z."""
         return self.prior_module
 
     def likelihood(
@@ -87,14 +87,14 @@ class VAE(NeuralModel):
         exposure: Tensor | None = None,
         **given: Tensor,
     ) -> Distribution:
-        """p(x|z), of the entries of x that are observed; ``exposure`` multiplies rates."""
+        """Return p(x|z) of the observed entries of x; ``exposure`` multiplies rates."""
         code = self.prior_module.decoder_input(z)
         params = conditioned(self.decoder, code, context, self.context_dim)
         return self.likelihood_from(params, observed, exposure)
 
     @torch.no_grad()
     def initialize(self, x: Tensor, **given: Tensor) -> None:
-        """Start the prior, the decoder (see ``NeuralModel``), and q(z|x)."""
+        """Initialise the prior, the decoder and q(z|x) from training data."""
         self.prior_module.initialize(x, **given)
         super().initialize(x, **given)
         self.inference.initialize(self, x, **given)
@@ -105,7 +105,7 @@ def _inference(
     encoder: NetworkFactory | nn.Module | None,
     posterior: ConditionalDistribution | None,
 ) -> Inference:
-    """The one that was told, or an amortised one of these parts."""
+    """Return the inference given, or an amortised one from encoder and posterior."""
     if inference is None:
         return Amortized(given("encoder", encoder), given("posterior", posterior))
     if encoder is not None or posterior is not None:
@@ -117,10 +117,10 @@ def _inference(
 
 
 def given(name: str, part: Part | None) -> Part:
-    """The part.
+    """Return the part.
 
     Raises:
-        ConfigurationError: There is none.
+        ConfigurationError: The part is None.
     """
     if part is None:
         raise ConfigurationError(f"the model has no {name}", hint=f"give {name}=...")

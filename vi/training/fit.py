@@ -74,8 +74,7 @@ def fit(
 ) -> FitResult:
     """Train, choose the best weights by the validation bound, measure, and save everything.
 
-    With several ``devices`` the calling script runs once for each of them, and this function
-    returns in all of these processes; the first process writes the files.
+    With several ``devices`` the script runs once for each; the first process writes the files.
 
     Args:
         model: Trained in place; afterwards in evaluation mode with the best weights.
@@ -87,8 +86,7 @@ def fit(
         run_dir: Folder of the results; ``outputs/<data>/<time>`` if not given.
         trainer: Settings; alternatively, give them one by one as ``**settings``.
         evaluation: Measurement beside the bound; log p(x) with 1000 samples if not given.
-        callbacks: Callbacks beside progress bar and checkpoints; latent diagnostics, pictures and
-            the E/M ledger if not given.
+        callbacks: Further callbacks; latent diagnostics, pictures and E/M ledger if not given.
         loggers: TensorBoard and CSV if not given.
         ckpt_path: A ``last.ckpt`` from which to resume.
         init_from: A run or model directory with the initial weights.

@@ -24,7 +24,7 @@ class Signals:
     def __init__(self) -> None:
         self.last = Path("last.ckpt")  # the checkpoint that a stopped run writes
         self.steps: Callable[[], int] = lambda: 0  # returns the number of steps taken
-        self.plugins: Sequence[str] = ()  # that a run which goes on has to name again
+        self.plugins: Sequence[str] = ()  # named in the command that resumes the run
         self.received: signal.Signals | None = None
         self.patient = False
 
