@@ -1,4 +1,4 @@
-"""The moment before the first step."""
+"""Callback at the first training step."""
 
 from collections.abc import Callable
 
@@ -8,17 +8,17 @@ from vi.cli import interrupts
 
 
 class Beginning(pl.Callback):
-    """Calls a function before the first step, and says so to who handles signals.
+    """Callback that calls a function before the first step, and tells ``interrupts`` of the start.
 
     Args:
-        begin: Called by the first process.
+        begin: Function that the first process calls.
     """
 
     def __init__(self, begin: Callable[[], None]) -> None:
         self.begin = begin
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """See ``Callback``."""
+        """Call the function in the first process; later signals are handled as errors."""
         if trainer.is_global_zero:
             self.begin()
         interrupts.begun()

@@ -1,4 +1,4 @@
-"""What Hydra and OmegaConf raise, in one line and a hint."""
+"""Errors of Hydra and OmegaConf, as one line and a hint."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,22 +22,27 @@ from vi.errors import ConfigurationError
 
 GRAMMAR = "options are written name=value or group=option"
 _SWEEP = "-m sweeps over several values, one run for each; a list is written [1,2]"
-_LONG = 100  # characters of an option in a message
+_LONG = 100  # largest number of characters of an option in a message
 
 
 @contextmanager
 def explained(name: str, overrides: Sequence[str]) -> Iterator[None]:
-    """Within this block what Hydra and OmegaConf raise becomes two lines."""
+    """Turn errors of Hydra and OmegaConf inside the ``with`` block into a ``ConfigurationError``.
+
+    Args:
+        name: Name of the configuration that is composed.
+        overrides: Options of the command line, for hints.
+    """
     try:
         yield
     except ConfigurationError:
         raise
-    except Exception as error:  # on strange input Hydra raises whatever its code runs into
+    except Exception as error:  # on malformed input Hydra raises exceptions of any type
         raise _explanation(error, name, overrides) from error
 
 
 def _explanation(error: Exception, name: str, overrides: Sequence[str]) -> ConfigurationError:
-    """What Hydra and OmegaConf say, as one line and a hint that does not hide a typo."""
+    """Return an error of Hydra or OmegaConf as one line and a hint that does not hide a typo."""
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         return _unknown_option(error.missing_cfg_file, error.options or [])
     if isinstance(error, OverrideParseException):
@@ -53,18 +58,19 @@ def _explanation(error: Exception, name: str, overrides: Sequence[str]) -> Confi
     if found:
         return _not_there(found[1], found[2], name, overrides)
     if isinstance(error, RecursionError):
-        return ConfigurationError("an option nests too deep", hint=GRAMMAR)
+        return ConfigurationError("an option is nested too deeply", hint=GRAMMAR)
     return _unexpected(error)
 
 
 def _unknown_option(path: str, known: Sequence[str]) -> ConfigurationError:
+    """Return the error for an unknown option of a group, with similar ones."""
     group, _, option = path.rpartition("/")
     known = list(known) or list(options(group))
     return ConfigurationError(f"unknown option {group}={option}", hint=did_you_mean(option, known))
 
 
 def _unread(option: str) -> ConfigurationError:
-    """A text that is no option: most often a path whose blanks were left to the shell."""
+    """Return the error for an unreadable option, most often a path that the shell has split."""
     name, equals, value = option.partition("=")
     if not (name and equals) or value.startswith(("[", "{")) or len(option) > _LONG:
         hint = f"{GRAMMAR}; a text with blanks is quoted twice: \"name='a text'\""
@@ -75,30 +81,34 @@ def _unread(option: str) -> ConfigurationError:
 
 
 def _unexpected(error: Exception) -> ConfigurationError:
+    """Return an error with the first line of any other exception."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     hint = _SWEEP if re.match("Ambiguous value|Sweep parameters", lines[0]) else GRAMMAR
     if isinstance(error, HydraException | OmegaConfBaseException | UserWarning):
         return ConfigurationError(lines[0], hint=hint)
     told = f"{type(error).__name__}: {lines[0]}"
-    return ConfigurationError(f"no configuration ({told})", hint=GRAMMAR)
+    return ConfigurationError(f"cannot compose the configuration ({told})", hint=GRAMMAR)
 
 
 def _not_there(
     group: str | None, option: str, name: str, overrides: Sequence[str]
 ) -> ConfigurationError:
-    """An option that the configuration does not have; of a group, if a part was to be chosen."""
+    """Return the error for an option that the configuration does not have.
+
+    If the option belongs to a group whose part is chosen elsewhere, the hint names that group.
+    """
     path, _, key = option.rpartition(".")
     known = _known(path, name, overrides)
     if group in known:  # it has the place, which a part of another place fills
         word = next((o.partition("=")[2] for o in overrides if option in o), "...")
         return ConfigurationError(
-            f"{option} is not chosen there", hint=f"{group}={word} chooses it"
+            f"{option} cannot be chosen there", hint=f"{group}={word} chooses it"
         )
     return ConfigurationError(f"unknown option {option}", hint=did_you_mean(key, known, path))
 
 
 def _known(path: str, name: str, overrides: Sequence[str]) -> list[str]:
-    """The names that stand at a place."""
+    """Return the names of the options at a path of the configuration."""
     chosen = [o for o in overrides if re.split("[@=]", o)[0] in groups()]
     try:
         node: Any = OmegaConf.to_container(compose(name, chosen), resolve=False)

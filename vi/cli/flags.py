@@ -1,4 +1,4 @@
-"""The flags of ``train``: those of Hydra that make sense here."""
+"""Flags of ``train``: those of Hydra that are supported here."""
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ _ACTIONS = {
 
 
 def parser() -> ArgumentParser:
-    """Hydra's, which raises instead of printing its usage."""
+    """Return Hydra's parser, changed to raise errors instead of printing its usage."""
     found = get_args_parser()
     found.allow_abbrev = False
     found.error = _refuse
@@ -33,18 +33,18 @@ def parser() -> ArgumentParser:
 
 
 def flags_of(arguments: Sequence[str]) -> Namespace:
-    """The flags and the overrides of a command line, in any order.
+    """Return the flags and the overrides of a command line, in any order.
 
     Raises:
-        ConfigurationError: A flag that is not known here, or two that exclude each other.
+        ConfigurationError: A flag is unknown or not supported, or two flags exclude each other.
     """
     flags = parser().parse_intermixed_args(list(arguments))
     for name, flag in _REFUSED.items():
         if getattr(flags, name) is not None:
-            _refuse(f"{flag} is not known here")
+            _refuse(f"{flag} is not supported")
     if flags.config_dir is not None:
         raise ConfigurationError(
-            "--config-dir is not known here",
+            "--config-dir is not supported",
             hint=f"hydra.searchpath=[file://{Path(flags.config_dir).resolve()}] adds a folder of "
             "yaml files",
         )
@@ -52,9 +52,10 @@ def flags_of(arguments: Sequence[str]) -> Namespace:
     if len(chosen) > 1:
         _refuse(f"{chosen[0]} and {chosen[1]} exclude each other")
     if (flags.resolve or flags.package is not None) and not (flags.cfg or flags.help):
-        _refuse("--resolve and --package go with --cfg")
+        _refuse("--resolve and --package require --cfg")
     return flags
 
 
 def _refuse(message: str) -> NoReturn:
+    """Raise the error with a hint to ``--help``."""
     raise ConfigurationError(message, hint=f"{train_command()} --help shows options and flags")

@@ -26,11 +26,11 @@ def impute_run(
     evaluation_samples: int,
     evaluation: dict[str, Any],
 ) -> None:
-    """Write E[x|x_observed] of the missing entries, a picture, and how probable the truth was.
+    """Write E[x|x_observed] of missing entries, a picture, and the log-likelihood of the truth.
 
-    The truth is known of entries that were hidden (data.hidden_fraction), not of those that a file
-    leaves out (data.missing=mask). Its log-likelihood stands beside that of a model without a
-    latent, whose entries are independent.
+    The truth is known for entries that were hidden (data.hidden_fraction), not for those that a
+    file omits (data.missing=mask). Its log-likelihood is compared with that of a model without
+    latents, whose entries are independent.
     """
     from vi.evaluation.impute_split import imputation_numbers, impute_split
     from vi.figures.imputations import imputations_figure
@@ -68,6 +68,7 @@ def impute_run(
 
 
 def _num_samples(evaluation: dict[str, Any], plugins: Sequence[str]) -> int:
+    """Return the number of draws from q(z|x) for each datum."""
     from vi.config.build import build
     from vi.errors import ConfigurationError
     from vi.evaluation.importance_sampling import ImportanceSampling
@@ -75,7 +76,7 @@ def _num_samples(evaluation: dict[str, Any], plugins: Sequence[str]) -> int:
     made = build("evaluation", evaluation, plugins=plugins)
     if not isinstance(made, ImportanceSampling):
         raise ConfigurationError(
-            f"imputation weighs draws from q(z|x), which {type(made).__name__} does not",
+            f"imputation requires weighted draws, which {type(made).__name__} does not make",
             hint="evaluation=importance_sampling",
         )
     return made.num_samples

@@ -1,8 +1,8 @@
-"""A signal before the first step ends the process in one line.
+"""Signals before the first step end the process with one line.
 
-Importing what a run needs takes seconds, and an exception out of a signal handler may be lost in
-a library that is just being imported; so the handler ends the process itself. Nothing heavy is
-imported here.
+Importing the libraries of a run takes seconds, and a library that is being imported may swallow
+an exception raised by a signal handler. The handler therefore ends the process itself. Nothing
+heavy is imported here.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ from vi.errors import Interrupted
 
 @dataclass
 class _State:
-    """Whether the run of this process has begun, and what to take away if it never does."""
+    """Whether the run of this process has begun, and how to undo its preparations otherwise."""
 
     has_begun: bool = False
     undo: Callable[[], None] | None = None
@@ -28,22 +28,22 @@ _state = _State()
 
 
 def before_the_start(undo: Callable[[], None]) -> None:
-    """Say how to take away what was made for a run that does not begin.
+    """Set the function that removes what was made for a run which does not begin.
 
-    Of a later run in this process, as in a sweep, an error takes it away.
+    It has no effect for later runs of this process, as in a sweep; there an error removes it.
     """
     if not _state.has_begun:
         _state.undo = undo
 
 
 def begun() -> None:
-    """Say that a run has begun: from now on a signal is an error, which others clean up after."""
+    """Mark the run as begun: from now on a signal raises an error, and others clean up."""
     _state.has_begun, _state.undo = True, None
 
 
 @contextlib.contextmanager
 def in_one_line() -> Iterator[None]:
-    """Within this block SIGINT and SIGTERM end the process in one line, 130 or 143."""
+    """Let SIGINT and SIGTERM end the process with one line and exit code 130 or 143."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     _state.has_begun, _state.undo = False, None
     for number in before:
@@ -56,6 +56,7 @@ def in_one_line() -> Iterator[None]:
 
 
 def _end(number: int, _: FrameType | None) -> None:
+    """Handle a signal: end the process before the start of a run, raise an error later."""
     received = signal.Signals(number)
     if not _state.has_begun:
         _leave(received)
@@ -63,12 +64,13 @@ def _end(number: int, _: FrameType | None) -> None:
         raise KeyboardInterrupt
     raise Interrupted(
         f"stopped by {received.name}",
-        hint="ckpt_path=RUN/checkpoints/last.ckpt goes on with a run that has begun",
+        hint="ckpt_path=RUN/checkpoints/last.ckpt resumes a run that has begun",
         exit_code=128 + number,
     )
 
 
 def _leave(received: signal.Signals) -> None:
+    """Print one line, undo the preparations, and end the process."""
     if os.environ.get("LOCAL_RANK", "0") == "0":
         with contextlib.suppress(OSError):
             os.write(2, f"error: stopped by {received.name}\n".encode())

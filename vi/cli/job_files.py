@@ -1,7 +1,7 @@
-"""What Hydra keeps of a job, but written only when the job begins.
+"""Hydra's files of a job, written only when the job begins.
 
-Hydra itself would write before, and so over the files of another run whose directory the job is
-then refused.
+Hydra itself would write them earlier, and would overwrite files of another run if its directory
+is then refused to the job.
 """
 
 from pathlib import Path
@@ -18,7 +18,7 @@ def withheld(config: DictConfig) -> str | None:
     """Keep Hydra from writing files of the jobs of this configuration.
 
     Returns:
-        The folder in the directory of a job that they belong to, if they are wanted.
+        The folder for these files within the directory of a job; None if none are wanted.
     """
     folder = config.hydra.output_subdir
     with read_write(config.hydra):
@@ -28,10 +28,10 @@ def withheld(config: DictConfig) -> str | None:
 
 
 def write(run_dir: Path, folder: str | None, config: DictConfig) -> None:
-    """Write config.yaml, hydra.yaml and overrides.yaml of the job that runs.
+    """Write config.yaml, hydra.yaml and overrides.yaml of the present job.
 
     Raises:
-        RunDirectoryError: They cannot be written.
+        RunDirectoryError: A file cannot be written.
     """
     if folder is None:
         return

@@ -1,7 +1,7 @@
-"""What yaml files of a search path may do: describe parts, and nothing else.
+"""Restrictions on yaml files of a search path: they may describe parts and nothing else.
 
-Hydra would let them choose what it runs itself (its callbacks, its log files, the environment of
-a job), and would unpack aliases until the memory is full.
+Otherwise such a file could choose what Hydra itself runs (callbacks, log files, the environment
+of a job), or exhaust the memory with nested aliases.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,7 +32,7 @@ _REFERENCES = 32  # in one folder; more could stand for any number of values
 
 
 class _Files(FileConfigSource):
-    """A folder of yaml files, each of them checked before it is read."""
+    """A folder of yaml files, each of which is checked before it is read."""
 
     def __init__(self, provider: str, path: str) -> None:
         super().__init__(provider, path)
@@ -52,7 +52,7 @@ class _Files(FileConfigSource):
 
 
 class _Package(ImportlibResourcesConfigSource):
-    """The yaml files of a package; a package is trusted with code, but may be broken."""
+    """The yaml files of a package. A package is trusted with code, but its yaml may be damaged."""
 
     def _read_config(self, res: Any) -> ConfigResult:
         if not self.path.startswith("hydra."):
@@ -63,7 +63,7 @@ class _Package(ImportlibResourcesConfigSource):
 
 @contextmanager
 def yaml_checked() -> Iterator[None]:
-    """Within this block Hydra reads no yaml of a search path that could not be trusted."""
+    """Let Hydra read only checked yaml files of the search path, inside the ``with`` block."""
     registry = SourcesRegistry.instance()
     before = dict(registry.types)
     registry.types |= {_Files.scheme(): _Files, _Package.scheme(): _Package}
@@ -74,14 +74,14 @@ def yaml_checked() -> Iterator[None]:
 
 
 def check_hydra(config: DictConfig, overrides: Sequence[Override]) -> None:
-    """Refuse a composed configuration in which a yaml file says something to Hydra itself.
+    """Refuse a composed configuration in which a yaml file configures Hydra itself.
 
     Args:
-        config: With its node ``hydra``.
-        overrides: The command line, which may.
+        config: Composed configuration with its node ``hydra``.
+        overrides: Options of the command line, which may configure Hydra.
 
     Raises:
-        ConfigurationError: It does, or a foreign class stands in the node.
+        ConfigurationError: A yaml file sets ``hydra.*``, or the node contains a foreign class.
     """
     node = OmegaConf.to_container(config.hydra, resolve=False)
     _require_plugins_of_hydra(node, "hydra")
@@ -90,13 +90,13 @@ def check_hydra(config: DictConfig, overrides: Sequence[Override]) -> None:
 
 
 def _require_plugins_of_hydra(node: Any, path: str) -> None:
-    """Hydra makes its own parts (launchers, sweepers, callbacks) without asking us."""
+    """Refuse other classes than Hydra's own in ``hydra.*``: Hydra instantiates them unchecked."""
     if not isinstance(node, Mapping):
         return
     target = str(node.get("_target_", "hydra_plugins."))
     if not target.startswith(_PLUGINS):
         raise ConfigurationError(
-            f"{path}._target_={target} is refused: it is no launcher or sweeper of Hydra",
+            f"{path}._target_={target} is refused: it is not a launcher or sweeper of Hydra",
             hint="leave hydra.* to launchers and sweepers that are installed as Hydra plugins",
         )
     for name, value in node.items():
@@ -104,7 +104,7 @@ def _require_plugins_of_hydra(node: Any, path: str) -> None:
 
 
 def _require_as_typed(node: Any, overrides: Sequence[Override], name: str) -> None:
-    """The node is what the command line alone makes of it, without the search path."""
+    """Require the node that the command line alone produces, without the search path."""
     typed = [str(o.input_line) for o in overrides if _of_hydra(o)]
     try:
         ours = OmegaConf.to_container(
@@ -120,12 +120,13 @@ def _require_as_typed(node: Any, overrides: Sequence[Override], name: str) -> No
     changed = next(_differences(_fixed(node), _fixed(ours), "hydra"), None)
     if changed:
         raise ConfigurationError(
-            f"{changed} is set by a yaml file, which may not say anything to Hydra itself",
-            hint=f"take it out of the file; what you want of it, type: {changed}=...",
+            f"{changed} is set by a yaml file, which may not configure Hydra",
+            hint=f"remove it from the file, or give it on the command line: {changed}=...",
         )
 
 
 def _of_hydra(override: Override) -> bool:
+    """Return whether an option configures Hydra and is compared."""
     if not override.is_hydra_override():
         return False
     words = override.key_or_group.replace("/", ".").split(".")
@@ -133,13 +134,14 @@ def _of_hydra(override: Override) -> bool:
 
 
 def _fixed(node: Any) -> dict[str, Any]:
-    """The node without what differs from run to run and what a file may choose."""
+    """Return the node without entries that differ between runs or that a file may choose."""
     kept = {k: v for k, v in node.items() if k not in (*_CHOSEN, *_COMPUTED)}
     job = {k: v for k, v in node["job"].items() if k not in _COMPUTED_OF_JOB}
     return kept | {"job": job}
 
 
 def _differences(theirs: Any, ours: Any, path: str) -> Iterator[str]:
+    """Iterate over the paths at which two nodes differ."""
     if isinstance(theirs, Mapping) and isinstance(ours, Mapping):
         for name in [*theirs, *(k for k in ours if k not in theirs)]:
             yield from _differences(theirs.get(name), ours.get(name), f"{path}.{name}")
@@ -149,9 +151,10 @@ def _differences(theirs: Any, ours: Any, path: str) -> Iterator[str]:
 
 @contextmanager
 def _named(path: Path) -> Iterator[None]:
+    """Turn an unreadable file inside the ``with`` block into an error that names it."""
     try:
         yield
     except (Unreadable, UnicodeDecodeError) as error:
         raise ConfigurationError(
-            f"{path} {error}", hint="a yaml file here holds plain values, without tags"
+            f"{path} {error}", hint="a yaml file here may contain only plain values, without tags"
         ) from error

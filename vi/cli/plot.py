@@ -19,7 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def plot(runs: list[str], y: str, x: Axis, out: str, plugins: list[str]) -> None:
     """Draw one curve of every run into one picture; evaluations are counted per datum."""
     if not runs:
-        raise ConfigurationError("runs=[] names no run", hint="runs=[DIR,...]")
+        raise ConfigurationError("runs=[] is empty", hint="runs=[DIR,...]")
     from matplotlib.figure import Figure
 
     from vi.figures.save import save_figure
@@ -40,7 +40,7 @@ def _curve(run: Path, x: str, y: str) -> tuple[list[float], list[float]]:
     paths = curve_files(run / "csv")
     if not paths:
         raise CheckpointError(
-            f"{run} holds no csv/version_*/metrics.csv",
+            f"{run} contains no csv/version_*/metrics.csv",
             hint="runs=[DIR,...] names run directories that were trained with the CSV logger",
         )
     rows = [row for path in paths for row in read_curves(path)]

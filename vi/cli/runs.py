@@ -1,4 +1,4 @@
-"""A finished run as the commands see it, and how those commands are started."""
+"""Finished runs as commands read them, and the start of these commands."""
 
 import io
 import sys
@@ -22,7 +22,13 @@ if TYPE_CHECKING:
 
 
 def start(name: str, command: Callable[..., Any], arguments: Sequence[str] | None) -> None:
-    """Compose ``configs/<name>.yaml`` with the command line and call the command."""
+    """Compose ``configs/<name>.yaml`` with the command line and call the command.
+
+    Args:
+        name: Name of the command.
+        command: Function whose arguments are the options.
+        arguments: The command line after the name; None for that of this process.
+    """
     arguments = list(sys.argv[2:] if arguments is None else arguments)
     if {"-h", "--help"} & set(arguments):
         text = (config_dir() / f"{name}.yaml").read_text(encoding="utf-8")
@@ -39,7 +45,15 @@ def start(name: str, command: Callable[..., Any], arguments: Sequence[str] | Non
 
 @dataclass(frozen=True)
 class Run:
-    """A model with the data and the bound that it was trained with, on one device."""
+    """A model with the data and the bound of its training, on one device.
+
+    Args:
+        model: The model, with the weights that the run kept.
+        bound: The bound that was maximised.
+        data: The data, in the shape and precision of the model.
+        seed: The seed of the run.
+        directory: The run directory.
+    """
 
     model: "LatentVariableModel"
     bound: "Bound"
@@ -48,10 +62,10 @@ class Run:
     directory: Path
 
     def split(self, name: str) -> "Split":
-        """One of train, val and test.
+        """Return the train, val or test split.
 
         Raises:
-            ConfigurationError: There is no such split.
+            ConfigurationError: The run has no such split.
         """
         split = getattr(self.data, name)
         if split is None:
@@ -70,9 +84,15 @@ def open_run(
 ) -> Run:
     """Load model, bound and data of a run directory.
 
+    Args:
+        run: The run directory.
+        device: auto, cpu or gpu.
+        data_dir: Folder of the data; None for that of the run.
+        plugins: Packages beside vi that provide classes of the run.
+
     Raises:
-        CheckpointError: The run did not finish, or was trained on data that have no option.
-        DataError: The data are missing or damaged.
+        CheckpointError: The run did not finish, or its data are not an option of the command line.
+        DataError: The data are missing, damaged or changed.
     """
     from vi.files.model_files import built, load, model_directory, read_config
     from vi.files.same_data import require_same_data
@@ -82,7 +102,7 @@ def open_run(
     config = read_config(directory)
     if "data" not in config or "bound" not in config:
         raise CheckpointError(
-            f"{directory} does not say which data it was trained on",
+            f"{directory} does not name the data that it was trained on",
             hint="evaluate it from Python: vi.load, then vi.log_likelihood(model, x)",
         )
     place = {} if data_dir is None else {"dir": data_dir}
@@ -95,6 +115,7 @@ def open_run(
 
 
 def _placed(data: "LoadedData", model: "LatentVariableModel") -> "LoadedData":
+    """Return the data in the model's shape and on its device."""
     data = data.viewed(model.data_shape, doubles=model.takes_doubles)
     device = next(model.parameters()).device
     for split in (data.train, data.val, data.test):
@@ -104,13 +125,13 @@ def _placed(data: "LoadedData", model: "LatentVariableModel") -> "LoadedData":
 
 
 def write_arrays(path: Path, arrays: "dict[str, np.ndarray]") -> Path:
-    """Write an NPZ file, whole or not at all.
+    """Write an NPZ file atomically.
 
     Returns:
         The path, which ends in .npz.
 
     Raises:
-        RunDirectoryError: The folder cannot be made or written.
+        RunDirectoryError: The folder or the file cannot be written.
     """
     import numpy as np
 

@@ -34,7 +34,7 @@ def sample_run(run: str, count: int, seed: int, out: str | None, plugins: list[s
     with session(None, model):
         torch.manual_seed(seed)
         draws = model.sample(count, **given)
-        torch.manual_seed(seed)  # the means of the very same z
+        torch.manual_seed(seed)  # the means of the same z
         means = model.sample_mean(count, **given)
     folder = Path(out) if out else model_directory(run).parent / "sample"
     path = write_arrays(folder / "samples.npz", {"x": draws.numpy(), "mean": means.numpy()})
