@@ -129,7 +129,7 @@ def _tensor(name: str, value: Any, device: torch.device) -> Tensor:
     except (TypeError, ValueError, RuntimeError):  # ragged, or of a type that torch lacks
         pass
     raise DataError(
-        f"{name} is no tensor of numbers, but {_kind(value)}",
+        f"{name} must be a tensor of numbers, got {_kind(value)}",
         hint="give a tensor, an array or lists of numbers; vi.fit takes data sets",
     )
 
@@ -175,7 +175,7 @@ def _in_precision(
     found = value.to(dtype)
     if not value.is_floating_point() and not _is_true((found.to(value.dtype) == value).all()):
         raise DataError(
-            f"{name} holds whole numbers that {dtype} rounds",
+            f"{name} contains whole numbers that {dtype} rounds",
             hint="subtract a constant first, or model.double()",
         )
     return found

@@ -348,9 +348,9 @@ def test_evaluate_refuses_sizes_that_cannot_be(folder, run, option, capsys):
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        (b"not a checkpoint", "is no checkpoint of a run, or damaged"),
+        (b"not a checkpoint", "is not a checkpoint of a run, or is damaged"),
         (None, "last.ckpt: truncated (2000 of "),
-        ("foreign", "is no checkpoint of this run: scheme is missing"),
+        ("foreign", "is not a checkpoint of this run: scheme is missing"),
     ],
 )
 def test_a_damaged_checkpoint_ends_with_4(run, tmp_path, capsys, content, told):

@@ -108,7 +108,7 @@ def test_a_signal_to_one_process_stops_both_at_one_step(rank, tmp_path):
     code, _, wrong = ended(started(TOLD.format(rank=rank), *SMALL, cwd=tmp_path))
     assert code == 143
     assert "stopped by SIGTERM after step" in wrong
-    assert "go on with: python -m vi train" in wrong
+    assert "resume with: python -m vi train" in wrong
     assert (tmp_path / "a run" / "checkpoints" / "last.ckpt").is_file()
 
 

@@ -189,8 +189,8 @@ def test_whole_numbers_are_judged_before_a_cast(tmp_path):
 @pytest.mark.parametrize(
     ("column", "said"),
     [
-        (NORMAL + 1e7, "column 'b' of the training data holds 1"),
-        (NORMAL * 1e30, r"column 'b' of the training data holds -?\d[.\d]*e\+30"),
+        (NORMAL + 1e7, "column 'b' of the training data contains 1"),
+        (NORMAL * 1e30, r"column 'b' of the training data contains -?\d[.\d]*e\+30"),
         (NORMAL * 1e-3 + 5e3, "column 'b' lies at 5000 with a spread of 0.000"),
     ],
     ids=["1e7", "1e30", "digits"],
@@ -207,7 +207,9 @@ def test_networks_that_do_not_standardise_refuse_by_column(tmp_path, column, sai
 def test_an_encoder_of_an_exact_model_refuses_too(tmp_path):
     """It reads data as they are. Caught: NaN at step 1 for times in seconds since 1970."""
     model = amortized(vi.PPCA((2,), 1), vi.MLP([4]), vi.DiagonalGaussian(1))
-    with pytest.raises(DataError, match="column 'a' of the training data holds 1.7e") as refusal:
+    with pytest.raises(
+        DataError, match="column 'a' of the training data contains 1.7e"
+    ) as refusal:
         checked(csv(tmp_path, a=TIMES, b=NORMAL), model)
     assert "exact_em" in refusal.value.hint
     checked(csv(tmp_path, a=TIMES, b=NORMAL), vi.PPCA((2,), 1))
@@ -221,7 +223,7 @@ def test_a_mark_for_a_missing_value_is_refused_by_column_and_value(where):
     train, val, test = map(Values, parts)
     data = LoadedData(train, val, test, (2,), facts={"data/columns": "a,b"})
     names = ("training", "validation", "test")
-    said = rf"column 'b' of the {names[where]} data holds 3.4e\+38 \(item 7\)"
+    said = rf"column 'b' of the {names[where]} data contains 3.4e\+38 \(item 7\)"
     with pytest.raises(DataError, match=said) as refusal:
         checked(data, vae())
     assert "missing" in refusal.value.hint

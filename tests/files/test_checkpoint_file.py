@@ -264,7 +264,7 @@ def test_an_older_run_that_had_kept_no_best_weights_goes_on(copied):
 def test_bare_values_are_no_checkpoint(tmp_path, junk):
     path = tmp_path / "last.ckpt"
     torch.save(junk, path)
-    with pytest.raises(CheckpointError, match="is no checkpoint of"):
+    with pytest.raises(CheckpointError, match="is not a checkpoint of"):
         fit(tmp_path / "run", ckpt_path=path)
     assert not (tmp_path / "run").exists()
 
@@ -274,7 +274,7 @@ def test_an_archive_that_unpacks_to_more_than_it_holds_is_refused(tmp_path):
     path = tmp_path / "last.ckpt"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("archive/data.pkl", bytes(1 << 20))
-    with pytest.raises(CheckpointError, match="is no checkpoint of a run, or damaged"):
+    with pytest.raises(CheckpointError, match="is not a checkpoint of a run, or is damaged"):
         read_checkpoint(path)
 
 
@@ -325,7 +325,7 @@ def test_data_that_have_changed_are_refused(copied):
 
 
 def test_another_seed_is_another_run(copied):
-    with pytest.raises(ConfigurationError, match="was trained with seed=0, and this is seed=1"):
+    with pytest.raises(ConfigurationError, match="was trained with seed=0, not seed=1"):
         fit(copied, goes_on=True, epochs=4, seed=1)
 
 

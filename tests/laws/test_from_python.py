@@ -119,13 +119,13 @@ def test_what_holds_the_same_numbers_is_read(kind):
 
 
 UNREADABLE = {
-    "no tensor of numbers, but NoneType": None,
-    "no tensor of numbers, but str": "data.csv",
-    "no tensor of numbers, but dict": {"x": 1},
-    "no tensor of numbers, but list": [[0, 1], [0]],
-    "no tensor of numbers, but ndarray of <U1": np.array([["a"] * WIDTH]),
-    "no tensor of numbers, but Tensor of torch.complex64": torch.zeros(3, WIDTH) * 1j,
-    "no tensor of numbers, but Digits": vi.data.Digits(),
+    "must be a tensor of numbers, got NoneType": None,
+    "must be a tensor of numbers, got str": "data.csv",
+    "must be a tensor of numbers, got dict": {"x": 1},
+    "must be a tensor of numbers, got list": [[0, 1], [0]],
+    "must be a tensor of numbers, got ndarray of <U1": np.array([["a"] * WIDTH]),
+    "must be a tensor of numbers, got Tensor of torch.complex64": torch.zeros(3, WIDTH) * 1j,
+    "must be a tensor of numbers, got Digits": vi.data.Digits(),
     r"x has shape \(3, 5\), the model takes \(B, 6\)": torch.zeros(3, 5),
     r"x has shape \(3, 1, 3, 4\), the model takes": torch.zeros(3, 1, 3, 4),
     r"x has shape \(6,\), the model takes": torch.zeros(WIDTH),

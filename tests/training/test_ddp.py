@@ -283,7 +283,7 @@ def test_the_shares_of_a_batch_are_the_batch():
 @pytest.mark.parametrize("name", [name for name in options("scheme") if name != "joint"])
 def test_other_schemes_are_refused(name):
     scheme = object.__new__(resolve(target_of("scheme", name), "scheme"))
-    with pytest.raises(ConfigurationError, match=r"devices=2 is for scheme=joint"):
+    with pytest.raises(ConfigurationError, match=r"devices=2 requires scheme=joint"):
         vi.fit(vi.BernoulliMixture((D,), 2), vi.data.Digits(), scheme=scheme, devices=2)
 
 

@@ -174,5 +174,5 @@ def test_plot_reads_the_curves(tmp_path):
     assert (tmp_path / "p.png").read_bytes()[:4] == b"\x89PNG"
     with pytest.raises(ConfigurationError, match="no curve val/elbow"):
         plot([str(tmp_path / "run")], "val/elbow", "step", str(tmp_path / "q.png"), [])
-    with pytest.raises(CheckpointError, match="holds no csv"):
+    with pytest.raises(CheckpointError, match="contains no csv"):
         plot([str(tmp_path)], "val/elbo", "step", str(tmp_path / "q.png"), [])

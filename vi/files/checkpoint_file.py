@@ -24,7 +24,7 @@ _SIZED = b"vi-siz"
 _COMMENT = b"vi sha256 "
 _DIGEST = 64
 _TAIL = len(_COMMENT) + _DIGEST
-_NO_CHECKPOINT = "is no checkpoint of a run, or damaged"
+_NO_CHECKPOINT = "is not a checkpoint of a run, or is damaged"
 
 
 def sealed(checkpoint: Mapping[str, Any]) -> memoryview:

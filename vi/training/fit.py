@@ -266,7 +266,7 @@ def _write(run: _Run, trainer: pl.Trainer, metrics: dict[str, Any], *, drawn: bo
 def _require_one_start(ckpt_path: object, init_from: object) -> None:
     if init_from is not None and ckpt_path is not None:
         raise ConfigurationError(
-            "init_from has no effect beside ckpt_path, which has weights of its own",
+            "init_from has no effect beside ckpt_path, which contains weights",
             hint="give one of both",
         )
 

@@ -48,8 +48,8 @@ def _require_fixed_data(module: TrainingModule) -> None:
     train = module.data.train
     if module.scheme.fixed_data and train.frozen(module.seed) is not train:
         raise ConfigurationError(
-            f"{type(module.scheme).__name__} needs the same data in every epoch, and these bits "
-            "are drawn anew at every visit",
+            f"{type(module.scheme).__name__} needs the same data in every epoch; these "
+            "bits are drawn again at every visit",
             hint="data.binarize=static draws them once, data.binarize=none takes the grey levels",
         )
 

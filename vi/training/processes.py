@@ -144,17 +144,17 @@ def check_processes(settings: TrainerSettings, scheme: Scheme) -> None:
     several = f"trainer.devices={settings.devices}"
     if not scheme.averages_gradients:
         raise ConfigurationError(
-            f"{several} is for scheme=joint, and this one is {type(scheme).__name__}",
+            f"{several} requires scheme=joint, but the scheme is {type(scheme).__name__}",
             hint="trainer.devices=1 or scheme=joint",
         )
     if settings.max_evaluations is not None:
         raise ConfigurationError(
-            f"trainer.max_evaluations is counted in one process, and {several}",
+            f"trainer.max_evaluations is counted in one process, but {several}",
             hint="trainer.devices=1, or trainer.max_steps instead",
         )
     if not hasattr(sys.modules["__main__"], "__file__"):
         raise ConfigurationError(
-            f"{several} runs the script once for each device, and here there is no script",
+            f"{several} runs the script once for each device, but there is no script here",
             hint="python -m vi train trainer.devices=2, or a script of your own that calls vi.fit",
         )
 
@@ -169,7 +169,7 @@ def check_gradients(model: LatentVariableModel, bound: Bound) -> None:
     idle = [name for name, p in named if p.requires_grad and p.grad is None]
     if idle:
         raise ConfigurationError(
-            f"several devices need a gradient of every parameter, and none reaches {idle[0]}",
+            f"several devices need a gradient of every parameter; {idle[0]} has none",
             hint="trainer.devices=1, or freeze it: parameter.requires_grad_(False)",
         )
 

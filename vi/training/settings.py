@@ -131,7 +131,7 @@ def _threads(number: int) -> int:
     most = _THREADS * (os.cpu_count() or 1)
     if number > most:
         raise ConfigurationError(
-            f"trainer.threads={number}, and the {os.cpu_count()} processors here take {most}",
+            f"trainer.threads={number} exceeds {most}, the limit for {os.cpu_count()} processors",
             hint="trainer.threads=null lets the size of the model choose",
         )
     return _positive("threads", number)

@@ -57,7 +57,7 @@ class Signals:
         when = f"after step {step}" if step else "before the first step"
         return Interrupted(
             f"stopped by {received.name} {when}",
-            hint=f"go on with: python -m vi train {' '.join(words)}"
+            hint=f"resume with: python -m vi train {' '.join(words)}"
             if self.last.is_file()
             else "start again",
             exit_code=128 + received,

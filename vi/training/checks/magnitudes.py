@@ -56,7 +56,7 @@ def _check_small(name: str, split: Split, real: Tensor, data: LoadedData, way: s
     size, item, column = _most(split, lambda x: x.abs().where(real, 0.0))
     if size > _LARGE:
         raise DataError(
-            f"{_said(name, split, item, column, data)}, which networks cannot read as it is",
+            f"{_said(name, split, item, column, data)}, too large for networks without scaling",
             hint=way,
         )
 
@@ -69,7 +69,7 @@ def _check_digits(centre: Tensor, spread: Tensor, data: LoadedData, way: str) ->
         column = int(lost.nonzero()[0])
         raise DataError(
             f"{_column(column, data)} lies at {centre[column]:.6g} with a spread of "
-            f"{spread[column]:.2g}, which networks cannot tell apart as it is",
+            f"{spread[column]:.2g}, too little for networks without scaling",
             hint=way,
         )
 
@@ -116,7 +116,7 @@ def _said(name: str, split: Split, item: int, column: int, data: LoadedData) -> 
     """Return the part of the message with the column, the split, the value and the item."""
     index = torch.tensor([item], device=split.stored.device)
     value = split.values(index).flatten()[column].item()
-    return f"{_column(column, data)} of the {name} data holds {value:.6g} (item {item})"
+    return f"{_column(column, data)} of the {name} data contains {value:.6g} (item {item})"
 
 
 def _column(number: int, data: LoadedData) -> str:

@@ -111,6 +111,6 @@ def require_same_seed(run: dict[str, Any], seed: int) -> None:
     known = run.get("seed", seed)
     if known != seed:
         raise ConfigurationError(
-            f"the run was trained with seed={known}, and this is seed={seed}",
+            f"the run was trained with seed={known}, not seed={seed}",
             hint=f"seed={known}; another seed is another run (init_from=RUN takes its weights)",
         )

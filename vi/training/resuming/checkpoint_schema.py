@@ -73,7 +73,7 @@ def _of_this_run(path: Path) -> Iterator[None]:
         yield
     except Unfit as error:
         raise CheckpointError(
-            f"{path} is no checkpoint of this run: {error}", hint=_HINT
+            f"{path} is not a checkpoint of this run: {error}", hint=_HINT
         ) from error
 
 
@@ -101,7 +101,7 @@ def _check_entries(checkpoint: dict[str, Any]) -> None:
     kinds |= {"optimizer_states": list, "lr_schedulers": list}
     for name, kind in kinds.items():
         require(name in checkpoint, name, "is missing")
-        require(isinstance(checkpoint[name], kind), name, f"is no {kind.__name__}")
+        require(isinstance(checkpoint[name], kind), name, f"is not a {kind.__name__}")
     require_count(checkpoint.get("global_step"), "global_step")
     require_count(checkpoint.get("epoch"), "epoch")
     require_count(
@@ -113,32 +113,32 @@ def _check_entries(checkpoint: dict[str, Any]) -> None:
         require_number(value, f"spent.{name}")
     _check_arithmetic(checkpoint)
     for name in checkpoint["callbacks"]:
-        require(isinstance(name, str), "callbacks", "has a key that is no text")
+        require(isinstance(name, str), "callbacks", "has a key that is not a text")
 
 
 def _check_arithmetic(checkpoint: dict[str, Any]) -> None:
     """Check the plans of linear layers and the facts about the machine."""
     plans, machine = session.plans_of(checkpoint), checkpoint.get("arithmetic", {})
     for name, value in (*(("products", p) for p in plans), ("arithmetic", machine)):
-        require(isinstance(value, dict), name, "is no dict")
+        require(isinstance(value, dict), name, "is not a dict")
     for size, plan in chain.from_iterable(p.items() for p in plans):
         known = isinstance(size, str) and _SIZE.fullmatch(size) and isinstance(plan, list)
         fits = known and len(plan) == _PLAN and all(type(v) is bool for v in plan)
-        require(fits, "products", "holds no plans")
+        require(fits, "products", "does not contain plans")
     for name, value in machine.items():
-        require(type(value) in SCALARS, f"arithmetic.{name}", "is no plain value")
+        require(type(value) in SCALARS, f"arithmetic.{name}", "is not a plain value")
 
 
 def _check_weights(weights: Mapping[str, Any], module: "TrainingModule") -> None:
     """Check that the weights are dense tensors with the model's names, shapes and types."""
     ours = module.state_dict()
     for name, value in weights.items():
-        require(isinstance(name, str) and is_dense(value), f"state_dict.{name}", "is no tensor")
+        require(isinstance(name, str) and is_dense(value), f"state_dict.{name}", "is not a tensor")
     require_same(ours, weights)
     for name, value in weights.items():
         dtype = ours[name].dtype
         require(value.dtype == dtype, name, f"is {value.dtype}, the model's is {dtype}")
-        require(not value.isnan().any() or ours[name].isnan().any(), name, "holds NaN")
+        require(not value.isnan().any() or ours[name].isnan().any(), name, "contains NaN")
 
 
 def _check_parts(checkpoint: dict[str, Any], module: "TrainingModule") -> None:
@@ -168,7 +168,7 @@ def _check_optimizer(state: Any, optimizer: Optimizer, where: str) -> None:
     """Check the groups and the entries of an optimiser against its parameters."""
     fresh = optimizer.state_dict()
     known = isinstance(state, dict) and state.keys() == fresh.keys()
-    require(known, where, f"is no {type(optimizer).__name__}")
+    require(known, where, f"is not a state of {type(optimizer).__name__}")
     groups, ours = state["param_groups"], fresh["param_groups"]
     same = isinstance(groups, list) and len(groups) == len(ours)
     require(same, f"{where}.param_groups", "has another length")
@@ -178,10 +178,12 @@ def _check_optimizer(state: Any, optimizer: Optimizer, where: str) -> None:
         for name, value in group.items():
             require_like(value, [our[name]], f"{where}.{name}")
     parameters = dict(enumerate(p for g in optimizer.param_groups for p in g["params"]))
-    require(isinstance(state["state"], dict), f"{where}.state", "is no dict")
+    require(isinstance(state["state"], dict), f"{where}.state", "is not a dict")
     for number, entries in state["state"].items():
         known = number in parameters and isinstance(entries, dict)
-        require(known, f"{where}.state", f"knows no parameter {number}")
+        require(
+            known, f"{where}.state", f"has an entry for parameter {number}, which does not exist"
+        )
         for name, value in entries.items():
             fits = type(value) in SCALARS or _belongs(value, parameters[number])
             require(fits, f"{where}.state[{number}].{name}", "does not fit its parameter")
@@ -201,20 +203,24 @@ def _belongs(value: Any, parameter: Parameter) -> bool:
 
 def _check_run(run: Any) -> None:
     """Check the facts, limits, latest values and means of the run."""
-    require(isinstance(run, dict), "run", "is no dict")
+    require(isinstance(run, dict), "run", "is not a dict")
     for name in ("facts", "limits", "latest", "means"):
-        require(isinstance(run.get(name, {}), dict), f"run.{name}", "is no dict")
-        require(all(isinstance(k, str) for k in run.get(name, {})), f"run.{name}", "has no names")
+        require(isinstance(run.get(name, {}), dict), f"run.{name}", "is not a dict")
+        require(
+            all(isinstance(k, str) for k in run.get(name, {})),
+            f"run.{name}",
+            "has a key that is not a text",
+        )
     require_count(run.get("seed", 0), "run.seed", most=(1 << 63) - 1)
     for name in ("open", "converged"):
         require(type(run.get(name, False)) is bool, f"run.{name}", "is neither true nor false")
     ended = run.get("ended", [])
     known = isinstance(ended, list) and all(reason in REASONS for reason in ended)
-    require(known, "run.ended", f"is none of {', '.join(REASONS)}")
+    require(known, "run.ended", f"is not among {', '.join(REASONS)}")
     for name, limit in run.get("limits", {}).items():
-        require(limit is None or is_number(limit), f"run.limits.{name}", "is no number")
+        require(limit is None or is_number(limit), f"run.limits.{name}", "is not a number")
     for name, value in run.get("latest", {}).items():
-        require(is_number(value), f"run.latest.{name}", "is no number")
+        require(is_number(value), f"run.latest.{name}", "is not a number")
     for name, rows in run.get("means", {}).items():
         known = isinstance(rows, list) and all(is_dense(r) and r.dim() == 1 for r in rows)
-        require(known, f"run.means.{name}", "are no columns")
+        require(known, f"run.means.{name}", "does not contain columns")

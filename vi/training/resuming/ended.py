@@ -72,6 +72,6 @@ def require_not_done(module: "TrainingModule", step: int) -> None:
     ):
         if limit is not None and done > limit:
             raise ConfigurationError(
-                f"trainer.{name}={limit}, and the run has {done:g} behind it",
+                f"trainer.{name}={limit}, but the run has completed {done:g}",
                 hint=f"trainer.{name}={-int(-done // 1)} or more",
             )

@@ -45,13 +45,13 @@ def rooted(state: dict[str, Any], folder: str) -> dict[str, Any]:
 
 def check_names(state: Any, where: str, path: Path) -> None:
     """Refuse names that are not plain, or (in older files) are outside the run's own folder."""
-    require(isinstance(state, dict), where, "is no dict")
+    require(isinstance(state, dict), where, "is not a dict")
     models = state.get("best_k_models", {})
-    require(isinstance(models, dict), f"{where}.best_k_models", "is no dict")
+    require(isinstance(models, dict), f"{where}.best_k_models", "is not a dict")
     folder = state.get("dirpath")
-    require(isinstance(folder, str | None), f"{where}.dirpath", "is no text")
+    require(isinstance(folder, str | None), f"{where}.dirpath", "is not a text")
     for name in (*(state[key] for key in _PATHS if key in state), *models):
-        require(isinstance(name, str), where, "names a file by something that is no text")
+        require(isinstance(name, str), where, "has a file name that is not a text")
         plain = name in ("", Path(name).name) and name not in (".", "..")
         own = bool(folder) and name == os.path.join(folder, Path(name).name)
         same = own and Path(folder).name == path.resolve().parent.name
@@ -60,4 +60,4 @@ def check_names(state: Any, where: str, path: Path) -> None:
     for key in ("best_model_score", "current_score", "kth_value", *models):
         value = models[key] if key in models else state.get(key)
         fits = value is None or is_dense(value) and value.dim() == 0
-        require(fits, f"{where}.{key}", "is no number")
+        require(fits, f"{where}.{key}", "is not a number")
