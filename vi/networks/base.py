@@ -1,4 +1,4 @@
-"""The role of a network: a factory that is told what goes in and what must come out."""
+"""The base class of networks: factories of modules for given input and output shapes."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -16,9 +16,9 @@ NetworkFactory = Callable[..., nn.Module]
 
 
 class Network(Configurable, ABC):
-    """A recipe for a network. An implementer writes ``__call__``.
+    """A factory of a network. An implementer writes ``__call__``.
 
-    A function of the same signature serves as well, and so does a module that is finished
+    A function with the same signature may be used as well, and so may a finished module
     (``own_network``); neither can be saved by name unless a yaml names its class.
     """
 
@@ -29,11 +29,11 @@ class Network(Configurable, ABC):
         Args:
             in_shape: Event shape of the input.
             out_shape: Event shape of the output.
-            context_dim: Width of the conditioning vector; 0 where there is none.
+            context_dim: Width of the conditioning vector; 0 if there is none.
 
         Returns:
-            A module (*batch, *in_shape) -> (*batch, *out_shape), which takes the context
-            (*batch, context_dim) as a second argument where there is one.
+            A module (*batch, *in_shape) -> (*batch, *out_shape). With a context, it takes the
+            context (*batch, context_dim) as a second argument.
         """
 
 
@@ -45,18 +45,18 @@ def built(
     needed_by: str = "the model",
     **conditional: int,
 ) -> nn.Module:
-    """The network of a model, from its recipe, or from a module (see ``own_network``).
+    """Return the network of a model, from its factory or from a module (see ``own_network``).
 
     Args:
-        part: What it is to the model, for messages.
+        part: Role of the network in the model, for messages.
         recipe: A ``Network``, a function (in_shape, out_shape) -> module, or a module.
         in_shape: Event shape of the input.
         out_shape: Event shape of the output.
-        needed_by: What reads the output, for messages.
-        **conditional: ``context_dim`` where there is a context.
+        needed_by: The part that reads the output, for messages.
+        **conditional: ``context_dim``, if there is a context.
 
     Raises:
-        ConfigurationError: It is none of these, or does not fit these shapes.
+        ConfigurationError: ``recipe`` is none of these, or does not fit the shapes.
     """
     if isinstance(recipe, Network):
         return recipe(in_shape, out_shape, **conditional)
@@ -76,7 +76,7 @@ def built(
 def _called(
     part: str, function: NetworkFactory, in_shape: Shape, out_shape: Shape, **conditional: int
 ) -> Any:
-    """What a function of the user makes of the shapes."""
+    """Return the result of the user's function for these shapes."""
     try:
         return function(tuple(in_shape), tuple(out_shape), **conditional)
     except ViError:
@@ -92,10 +92,10 @@ def _called(
 
 
 def conditioned(network: nn.Module, x: Tensor, context: Tensor | None, context_dim: int) -> Tensor:
-    """What a network says of x, and of the context where it conditions on one.
+    """Return the output of a network for x, and for the context if the network conditions on one.
 
     Raises:
-        ConfigurationError: The context is missing or of another width.
+        ConfigurationError: The context is missing or has another width.
     """
     if not context_dim:
         return network(x)
@@ -109,7 +109,7 @@ def conditioned(network: nn.Module, x: Tensor, context: Tensor | None, context_d
 
 
 def precision_of(network: nn.Module) -> torch.dtype:
-    """That of its parameters; the default where it has none."""
+    """Return the precision of the parameters, or the default precision if there are none."""
     return next((p.dtype for p in network.parameters()), torch.get_default_dtype())
 
 

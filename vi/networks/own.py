@@ -1,4 +1,4 @@
-"""A module of one's own in the place of a network of vi."""
+"""Modules of the user in the place of a network of vi."""
 
 import gc
 import math
@@ -15,22 +15,22 @@ from vi.errors import ConfigurationError, ViError
 from vi.math import Shape
 from vi.options import Configurable
 
-_ROWS = 3  # of the trial; no size that a network is likely to have itself
+_ROWS = 3  # rows of the trial; a number that is unlikely to be a size of the network
 _OWNERS: "weakref.WeakKeyDictionary[nn.Module, weakref.ref[nn.Module]]" = (
     weakref.WeakKeyDictionary()
 )
 
 
 class OwnNetwork(nn.Module):
-    """A module (N, *in_shape) -> (N, *) in a model, where a batch may have several axes.
+    """A module (N, *in_shape) -> (N, *) in a model, whose batches may have several axes.
 
     Maps (*batch, *in_shape) and a context (*batch, C) to (*batch, *out_shape). The module itself
-    sees one batch axis, and the context, if there is one, as a second argument (N, C).
+    reads one batch axis, and the context, if there is one, as a second argument (N, C).
 
     Args:
-        module: Called once, on all events.
+        module: The module, called once for all events.
         in_shape: Event shape of the input.
-        out_shape: Event shape of the output; the module may give it flat.
+        out_shape: Event shape of the output; the module may return it flat.
 
     >>> OwnNetwork(nn.Linear(4, 6), (4,), (1, 2, 3))(torch.ones(5, 7, 4)).shape
     torch.Size([5, 7, 1, 2, 3])
@@ -42,7 +42,7 @@ class OwnNetwork(nn.Module):
         self.in_shape, self.out_shape = tuple(in_shape), tuple(out_shape)
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        """See the class."""
+        """Map (*batch, *in_shape), and a context (*batch, C), to (*batch, *out_shape)."""
         batch = x.shape[: x.ndim - len(self.in_shape)]
         beside = ()
         if context is not None:
@@ -62,22 +62,22 @@ def own_network(
     needed_by: str,
     context_dim: int = 0,
 ) -> OwnNetwork:
-    """A module in the place of a network, after its sizes were tried.
+    """Return a module as the network of a model, after a trial of its shapes.
 
-    The trial changes neither the module nor the random numbers that follow: it computes without
-    gradients and in evaluation mode, which is put back. Only lazy layers are made by it, with
-    draws of their own, as their weights do not exist before.
+    The trial changes neither the module nor later random numbers: it runs without gradients and in
+    evaluation mode, which is restored. Only lazy layers are initialised by it, with draws that
+    count, since their weights do not exist before.
 
     Args:
-        part: What it is to the model, for messages.
-        module: Of the user.
+        part: Role of the network in the model, for messages.
+        module: The user's module.
         in_shape: Event shape of the input.
         out_shape: Event shape of the output.
-        needed_by: What reads the output, for messages.
-        context_dim: Width of the context; 0 where there is none.
+        needed_by: The part that reads the output, for messages.
+        context_dim: Width of the context; 0 if there is none.
 
     Raises:
-        ConfigurationError: It cannot read such an input, or gives another shape.
+        ConfigurationError: The module cannot read such an input, or returns another shape.
     """
     own = OwnNetwork(module, in_shape, out_shape)
     like = next(module.parameters(), torch.empty(0))
@@ -100,9 +100,9 @@ def own_network(
 
 @contextmanager
 def undisturbed(module: nn.Module) -> Iterator[None]:
-    """Within this block a module is in evaluation mode; afterwards it and the draws are as before.
+    """Set a module to evaluation mode in the ``with`` block; then restore it and the generators.
 
-    Lazy layers are still made, with draws that count.
+    Lazy layers are still initialised, with draws that count.
     """
     modes = {part: part.training for part in module.modules()}
     lazy = any(map(is_lazy, module.parameters()))
@@ -117,10 +117,10 @@ def undisturbed(module: nn.Module) -> Iterator[None]:
 
 
 def claim(model: nn.Module) -> None:
-    """Note that the modules of one's own in a model are its own.
+    """Record that the user's modules in a model belong to this model.
 
     Raises:
-        ConfigurationError: One of them stands twice in it, or in another model.
+        ConfigurationError: A module occurs twice in the model, or belongs to another model.
     """
     own = [part for part in model.modules() if isinstance(part, OwnNetwork)]
     seen: set[nn.Module] = set()
@@ -138,7 +138,7 @@ def claim(model: nn.Module) -> None:
 
 
 def _is_taken(module: nn.Module, model: nn.Module) -> bool:
-    """Whether another model has it that is still there."""
+    """Return whether another model that still exists contains the module."""
     owner = _OWNERS.get(module)
     if owner is None or owner() in (None, model):
         return False
@@ -147,7 +147,7 @@ def _is_taken(module: nn.Module, model: nn.Module) -> bool:
 
 
 def spelled(part: Any) -> str:
-    """A part as one would write it, with its plain arguments.
+    """Return the source text of a part with its plain arguments.
 
     >>> import vi
     >>> spelled(vi.DiagonalGaussian(40))
@@ -159,6 +159,7 @@ def spelled(part: Any) -> str:
 
 
 def _require_shape(part: str, said: Any, out_shape: Shape, needed_by: str) -> None:
+    """Refuse an output of the trial that is not a tensor of the right shape."""
     needed = f"{needed_by} needs {_of_a_batch(out_shape)}"
     if not isinstance(said, Tensor):
         raise ConfigurationError(
@@ -184,11 +185,12 @@ def _require_shape(part: str, said: Any, out_shape: Shape, needed_by: str) -> No
 
 
 def _of_a_batch(shape: Shape) -> str:
-    """(B, *shape)."""
+    """Return the text (B, *shape)."""
     return f"({', '.join(['B', *map(str, shape)])})"
 
 
 def _how_it_is_called(part: str, in_shape: Shape, context_dim: int) -> str:
+    """Return the hint about the arguments of the module."""
     if context_dim:
         return (
             f"it is called as {part}(x, context), with x {_of_a_batch(in_shape)} and context "

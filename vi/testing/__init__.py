@@ -1,4 +1,4 @@
-"""The laws of each kind of part, as classes that a test of your own derives from.
+"""Laws of each kind of part, as classes from which tests of your own parts are derived.
 
     from vi.testing import PosteriorLaws
 
@@ -6,7 +6,7 @@
         def make(self, latent_dim):
             return Mine(latent_dim)
 
-pytest then runs every law. They compute in double precision, from seed 0.
+pytest then runs every law. Laws compute in double precision, from seed 0.
 """
 
 from vi.testing.heads import LikelihoodLaws, PosteriorLaws, PriorLaws

@@ -1,4 +1,4 @@
-"""What the laws of all kinds share: precision, seed, small models, files."""
+"""Common parts of all laws: precision, seed, small models, files."""
 
 from pathlib import Path
 from typing import Any
@@ -12,29 +12,29 @@ from vi.files.model_files import load, save
 from vi.models.base import LatentVariableModel
 from vi.models.vae import VAE
 
-D, Z = 6, 2  # of x and z
-_STEPS, _RATE = 100, 0.02  # of Adam, in which the bound has to rise
+D, Z = 6, 2  # dimensions of x and z
+_STEPS, _RATE = 100, 0.02  # steps of Adam that must raise the bound, and their rate
 
 
 class Laws:
-    """Tests that pytest finds in a class derived from one of the laws below.
+    """Tests that pytest collects in a class derived from one of the laws.
 
     They run in double precision, from seed 0.
     """
 
     def setup_method(self) -> None:
-        """Before each law."""
+        """Set precision and seed before each law."""
         self._before = torch.get_default_dtype()
         torch.set_default_dtype(torch.float64)
         torch.manual_seed(0)
 
     def teardown_method(self) -> None:
-        """After it."""
+        """Restore the precision after each law."""
         torch.set_default_dtype(self._before)
 
 
 def vae(**parts: Any) -> VAE:
-    """A small VAE of real numbers (6,), with what differs."""
+    """Return a small VAE of real data (6,), with these parts in place of the default ones."""
     parts = {
         "data_shape": (D,),
         "encoder": vi.MLP([5], nn.Tanh()),
@@ -49,26 +49,26 @@ def vae(**parts: Any) -> VAE:
 
 
 def data(n: int = 60) -> Tensor:
-    """Real numbers (n, 6) about a plane."""
+    """Return real data (n, 6) near a plane."""
     return torch.randn(n, Z) @ torch.randn(Z, D) + 0.3 * torch.randn(n, D)
 
 
 def plugins_of(part: object) -> list[str]:
-    """The package that a part is from, if that is not vi itself."""
+    """Return the package of a part as a list, empty if it is vi itself."""
     package = type(part).__module__.partition(".")[0]
     return [package] if package != "vi" else []
 
 
 @torch.no_grad()
 def level(bound: Bound, model: LatentVariableModel, x: Tensor, repeats: int = 50) -> float:
-    """The mean of a bound over data and draws, from a seed of its own."""
+    """Return the mean of a bound over data and draws in nats, from a fixed seed."""
     with torch.random.fork_rng([]):
         torch.manual_seed(7)
         return float(torch.stack([bound(model, x).value.mean() for _ in range(repeats)]).mean())
 
 
 def check_rises(model: LatentVariableModel, bound: Bound, x: Tensor) -> None:
-    """100 steps of Adam raise the bound by more than its noise, and leave finite weights."""
+    """Require that 100 steps of Adam raise the bound by 0.05 nats and leave finite weights."""
     before = level(bound, model, x)
     parameters = [*model.parameters(), *bound.parameters()]
     adam = torch.optim.Adam(parameters, lr=_RATE)
@@ -82,7 +82,7 @@ def check_rises(model: LatentVariableModel, bound: Bound, x: Tensor) -> None:
 
 
 def check_saved(model: LatentVariableModel, part: object, folder: Path) -> None:
-    """A model with this part is saved by option names, and loaded bit by bit."""
+    """Require that a model with this part is saved by option names and loaded to the bit."""
     plugins = plugins_of(part)
     loaded = load(save(model, folder / "model", plugins=plugins), plugins=plugins)
     states = zip(model.state_dict().items(), loaded.state_dict().items(), strict=True)

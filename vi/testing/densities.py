@@ -1,4 +1,4 @@
-"""What every distribution obeys: checks that raise ``AssertionError``."""
+"""Checks that hold for every distribution; each raises ``AssertionError``."""
 
 import math
 from collections.abc import Callable
@@ -13,19 +13,19 @@ from vi.distributions.protocols import EstimatedMoments, Piecewise, StandIn
 from vi.testing.quadrature import expectation
 
 DRAWS = 100_000
-PIECEWISE = 1e-3  # what quadrature can say of densities with kinks where it does not know them
-_REPLICATES, _EACH = 40, 2_000  # of a gradient, and its draws
-_T = 4.75  # Student t of 39 degrees of freedom: exceeded once in 36 000
+PIECEWISE = 1e-3  # error of quadrature for densities with kinks at unknown places
+_REPLICATES, _EACH = 40, 2_000  # replicates of a gradient, and draws of each
+_T = 4.75  # Student t with 39 degrees of freedom exceeds this once in 36 000
 
 
 def standard_error(x: Tensor) -> Tensor:
-    """Of the mean over the first axis."""
+    """Return the standard error of the mean over the first axis."""
     return x.std(0) / math.sqrt(len(x))
 
 
 @torch.no_grad()
 def check_integral(p: Distribution, support: Constraint) -> None:
-    """The integral of exp(log_prob) over the support is 1, to 1e-9 (1e-3 with kinks)."""
+    """Require that exp(log_prob) integrates to 1 over the support, to 1e-9 (1e-3 with kinks)."""
     p = scored(p)
     tolerance = PIECEWISE if isinstance(p, Piecewise) and p.piecewise else 1e-9
     off = (expectation(p, support) - 1).abs().max()
@@ -34,7 +34,7 @@ def check_integral(p: Distribution, support: Constraint) -> None:
 
 @torch.no_grad()
 def check_moments(p: Distribution) -> None:
-    """Mean and variance of 100 000 draws within 4 s.e. of ``mean`` and ``variance``.
+    """Require mean and variance of 100 000 draws within 4 s.e. of ``mean`` and ``variance``.
 
     Each number fails by chance once in 16 000.
     """
@@ -50,7 +50,7 @@ def check_moments(p: Distribution) -> None:
 
 @torch.no_grad()
 def check_draws(p: Distribution, support: Constraint) -> None:
-    """Draws lie in the support, and E cos(x + 1) of them is that of the density, within 4 s.e.
+    """Require draws in the support, with E cos(x + 1) within 4 s.e. of that of the density.
 
     Each number fails by chance once in 16 000.
     """
@@ -66,11 +66,10 @@ def check_draws(p: Distribution, support: Constraint) -> None:
 
 
 def check_gradient_of_draws(head: ConditionalDistribution, params: Tensor) -> None:
-    """d E_q[f(z)] / d params by ``rsample`` against the integral: max |t| <= 4.75.
+    """Compare d E_q[f(z)] / d params by ``rsample`` with the integral: max |t| <= 4.75.
 
-    40 replicates of 2 000 draws, a curved f that ties the dimensions together. A head that says
-    ``unbiased = False`` must fail it, so that the label cannot rot; one whose q has no ``rsample``
-    passes.
+    It uses 40 replicates of 2 000 draws and a curved f that couples the dimensions. A head with
+    ``unbiased = False`` must fail, so that the label stays true. A q without ``rsample`` passes.
     """
     params = params.requires_grad_()
     q = head(params)
@@ -92,7 +91,7 @@ def check_gradient_of_draws(head: ConditionalDistribution, params: Tensor) -> No
 
 
 def check_every_parameter_counts(head: Callable[[Tensor], Distribution], params: Tensor) -> None:
-    """Every number that the network gives moves a draw or its density."""
+    """Require that every output of the network affects a draw or its density."""
     params = params.requires_grad_()
     q = head(params)
     z = q.rsample((7,)) if q.has_rsample else q.sample((7,))
@@ -102,7 +101,7 @@ def check_every_parameter_counts(head: Callable[[Tensor], Distribution], params:
 
 
 def scored(q: Distribution) -> Distribution:
-    """What has the density of q; a relaxed q names the distribution that it stands for."""
+    """Return the distribution with the density of q; for a relaxed q, the discrete one."""
     return q.discrete if isinstance(q, StandIn) else q
 
 

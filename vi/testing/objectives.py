@@ -18,17 +18,17 @@ _REPEATS = 300
 
 
 class BoundLaws(Laws):
-    """Write ``make``."""
+    """Laws of bounds. Write ``make``."""
 
     tight = True
-    """Whether it is log p(x) at the exact posterior; a beta other than 1 is not."""
+    """Whether the bound equals log p(x) at the exact posterior; false for a beta other than 1."""
 
     def make(self) -> Bound:
-        """The bound under test."""
+        """Return the bound under test."""
         raise NotImplementedError
 
     def test_it_says_what_a_bound_says(self) -> None:
-        """(B,) values and terms, with elbo = reconstruction - kl."""
+        """Values and terms are (B,) and finite, with elbo = reconstruction - kl."""
         estimate = self.make()(vae(), data(7))
         terms = estimate.terms
         for column in (estimate.value, estimate.surrogate, *terms.values()):
@@ -39,7 +39,7 @@ class BoundLaws(Laws):
 
     @torch.no_grad()
     def test_it_is_the_evidence_at_the_exact_posterior(self) -> None:
-        """log p(x), exactly for a mean of weights, else within 4.5 s.e. of 300 draws."""
+        """The bound is log p(x), exactly for a mean of weights, else within 4.5 s.e."""
         if not self.tight:
             return
         bound, x = self.make(), data()
@@ -55,7 +55,7 @@ class BoundLaws(Laws):
 
     @torch.no_grad()
     def test_it_is_below_the_evidence(self) -> None:
-        """With another q, by the mean of 300 draws, up to 4.5 s.e."""
+        """With another q the mean of 300 draws is at most log p(x), up to 4.5 s.e."""
         bound, x = self.make(), data()
         q = vi.Amortized(vi.MLP([5]), vi.DiagonalGaussian(Z))
         model = vi.PPCA((D,), Z, inference=q)
@@ -65,23 +65,23 @@ class BoundLaws(Laws):
         assert (values.mean(0) <= highest + 1e-8).all()
 
     def test_it_trains(self) -> None:
-        """A VAE climbs it."""
+        """Training raises the bound of a VAE."""
         check_rises(vae(), self.make(), data())
 
     def test_it_is_saved_by_its_name(self) -> None:
-        """With its arguments."""
+        """The bound is saved by name with its arguments."""
         check_named("bound", self.make())
 
 
 class SchemeLaws(Laws):
-    """Write ``make``."""
+    """Laws of schemes. Write ``make``."""
 
     def make(self) -> Scheme:
-        """The scheme under test."""
+        """Return the scheme under test."""
         raise NotImplementedError
 
     def test_its_steps_raise_the_bound(self) -> None:
-        """150 steps on all data; every estimate is of this batch."""
+        """150 steps on all data raise the ELBO; each returns the estimate of its batch."""
         model, bound, scheme, x = vae(), vi.ELBO(), self.make(), data()
         scheme.num_data = len(x)
         scheme.initialize(model, x)
@@ -95,13 +95,13 @@ class SchemeLaws(Laws):
         assert level(bound, model, x) > before + 0.02
 
     def test_it_goes_on_where_it_was(self) -> None:
-        """``state_dict`` of one is taken by another."""
+        """Another object accepts the ``state_dict`` of this one."""
         one, other = self.make(), self.make()
         other.load_state_dict(one.state_dict())
         assert other.state_dict().keys() == one.state_dict().keys()
 
     def test_a_run_is_trained_by_it(self, tmp_path: Path) -> None:
-        """``vi.fit`` on a few data, from the first step to the last number."""
+        """``vi.fit`` trains on a few data, from the first step to the last number."""
         torch.set_default_dtype(torch.float32)
         scheme, (train, val, test) = self.make(), [Values(data(n)) for n in (60, 20, 20)]
         loaded = LoadedData(train, val, test, (D,), facts={"data/name": "laws"})
@@ -125,13 +125,13 @@ class SchemeLaws(Laws):
         assert torch.tensor(done.metrics["test/elbo"]).isfinite()
 
     def test_a_yaml_names_it(self) -> None:
-        """One in configs/scheme."""
+        """A yaml in configs/scheme names the scheme."""
         option = to_config("scheme", _without_factories(self.make()), plugins_of(self.make()))
         assert option["option"]
 
 
 def check_named(group: str, part: Bound) -> None:
-    """A yaml names the part, and its arguments make it again."""
+    """Require that a yaml names the part and that its arguments rebuild it."""
     plugins = plugins_of(part)
     described = to_config(group, part, plugins)
     again = build(group, from_config(group, described, plugins), plugins=plugins)
@@ -140,7 +140,7 @@ def check_named(group: str, part: Bound) -> None:
 
 
 def _without_factories(scheme: Scheme) -> Scheme:
-    """The same without the functions that make optimisers, which have no name."""
+    """Remove the functions that make optimisers from the arguments, since they have no name."""
     plain = {k: v for k, v in scheme.arguments.items() if not callable(v)}
     vars(scheme)["arguments"] = plain
     return scheme
