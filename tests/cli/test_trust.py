@@ -242,7 +242,7 @@ def test_a_yaml_says_nothing_to_hydra(folder, text):
     """Caught: hydra.job.env_set, and log files that truncated a file of the user's."""
     with pytest.raises(ConfigurationError, match=r"hydra[./]\S+ is set by a yaml file") as caught:
         composed("train", folder(text), Run)
-    assert "type: hydra." in caught.value.hint
+    assert "command line: hydra." in caught.value.hint
 
 
 def test_what_is_typed_may_speak_to_hydra(folder):

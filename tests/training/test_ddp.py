@@ -304,7 +304,7 @@ def test_a_parameter_without_a_gradient_is_refused(tmp_path, float64, monkeypatc
     monkeypatch.setattr("__main__.__file__", "script.py", raising=False)  # workers have none
     bound = AtTheMean()
     bound.baseline = torch.nn.Parameter(torch.zeros(()))
-    with pytest.raises(ConfigurationError, match="none reaches baseline"):
+    with pytest.raises(ConfigurationError, match="baseline has none"):
         fit(tmp_path, bound=bound, devices=2)
 
 

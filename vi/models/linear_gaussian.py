@@ -36,7 +36,7 @@ class LinearGaussian(ExactModel):
     An implementer sets ``log_scale``, log(Psi) / 2 of shape () or (D,), and writes
     ``noise_variance``. Comes for free: everything else.
 
-    All computations use M = I + W' Psi^-1 W of size (Z, Z), at a cost of O(D Z^2) per product; no
+    All computations use M = I + W' Psi^-1 W of size (Z, Z), at a cost of O(D Z^2); no
     D x D matrix is formed. Parameters and results are in double precision for any x and z.
 
     Args:

@@ -184,7 +184,7 @@ class LikelihoodLaws(Laws):
         densities.check_every_parameter_counts(head, _params(head, 9))
 
     def test_it_starts_at_the_mean_of_the_data(self) -> None:
-        """``start_at`` returns a tensor for each of ``param_shapes``, near the mean of the data."""
+        """``start_at`` returns a tensor for each of ``param_shapes``, near the data's mean."""
         head, x = self._shaped(D), self.draw(400)
         start = head.start_at(x)
         if start:

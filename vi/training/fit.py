@@ -74,7 +74,7 @@ def fit(
 ) -> FitResult:
     """Train, choose the best weights by the validation bound, measure, and save everything.
 
-    With several ``devices`` the script runs once for each; the first process writes the files.
+    With several ``devices``, script and ``fit`` run in a process for each; the first writes files.
 
     Args:
         model: Trained in place; afterwards in evaluation mode with the best weights.
