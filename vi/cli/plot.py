@@ -36,7 +36,10 @@ def plot(runs: list[str], y: str, x: Axis, out: str, plugins: list[str]) -> None
 
 
 def _curve(run: Path, x: str, y: str) -> tuple[list[float], list[float]]:
-    """Both columns where both have a number; a resumed run has a file for every part."""
+    """Return both columns, in the rows where both have a number.
+
+    A resumed run has a file for each part.
+    """
     paths = curve_files(run / "csv")
     if not paths:
         raise CheckpointError(

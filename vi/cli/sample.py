@@ -45,7 +45,7 @@ def sample_run(run: str, count: int, seed: int, out: str | None, plugins: list[s
 
 
 def _shape(facts: Mapping[str, Any], model: "LatentVariableModel") -> "Shape":
-    """Of one datum as the run saw it; an exact model itself knows no more than its size."""
+    """Return the shape of a datum in the run; an exact model itself stores only its size."""
     written = str(facts.get("data/shape", ""))
     shape = tuple(int(n) for n in written.split("x") if n)
     return shape or tuple(model.data_shape)

@@ -49,7 +49,7 @@ def of_training(module: TrainingModule) -> dict[str, float]:
 def measure(
     module: TrainingModule, evaluation: Evaluation | None, known: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The numbers of the weights that are kept: on the test data, and as validation saw them.
+    """Evaluate the weights that are kept on test data and on validation data.
 
     Numbers that are known already are not computed again.
 

@@ -74,8 +74,6 @@ def fit(
 ) -> FitResult:
     """Train, choose the best weights by the validation bound, measure, and save everything.
 
-    With several ``devices``, script and ``fit`` run in a process for each; the first writes files.
-
     Args:
         model: Trained in place; afterwards in evaluation mode with the best weights.
         data: A data set, loaded or not.
@@ -94,7 +92,7 @@ def fit(
         **settings: ``batch_size``, ``device``, ... of ``TrainerSettings``.
 
     Returns:
-        The model, the flat metrics of ``metrics.json``, and the run directory.
+        The model, the flat metrics of ``metrics.json`` and the run directory, in every process.
 
     Raises:
         DataError: The model cannot be trained on the data.
@@ -158,7 +156,7 @@ def _prepare(
     seed: int,
     run_dir: str | Path | None,
 ) -> _Run:
-    """Data and model on the processor, and a place for the results."""
+    """Move data and model to the CPU, check them, and choose the folder of the results."""
     if settings.limit_data is not None:
         loaded = loaded.limited(settings.limit_data)
     _start_on_the_processor(model, loaded)

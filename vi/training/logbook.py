@@ -48,7 +48,7 @@ class Logbook:
         self.record(metrics | rate | self._objective() | self.spent())
 
     def _objective(self) -> dict[str, float]:
-        """That of a scheme of whole passes, when one has ended."""
+        """Return the objective of a scheme of whole passes, at the end of a pass."""
         ends = self.module.trainer.global_step % self.module.steps_per_epoch() == 0
         objective = self.module.scheme.objective() if ends else None
         return {} if objective is None else {"train/objective": objective}

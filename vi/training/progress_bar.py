@@ -110,18 +110,19 @@ def _console() -> "Console":
 
 
 def _seen() -> bool:
+    """Return whether anybody sees the bar."""
     return sys.stderr.isatty() or in_notebook()
 
 
 def in_notebook() -> bool:
-    """Whether this is the kernel of one, without importing anything for it."""
+    """Return whether this is the kernel of a notebook, without importing IPython."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython else None
     return type(shell).__name__ == "ZMQInteractiveShell"
 
 
 def clock(seconds: float) -> str:
-    """Hours, minutes and seconds.
+    """Format seconds as hours, minutes and seconds.
 
     >>> clock(3725.4)
     '1:02:05'

@@ -20,33 +20,42 @@ class TrainerSettings(Configurable):
     Args:
         max_epochs: Passes over the training data.
         max_steps: Optimiser steps after which training ends; None for no limit.
-        max_evaluations: Rows through encoder and decoder, for each training datum, after which
-            training ends; None for no limit. The fair budget of a comparison of schemes.
-        batch_size: Data in one step; the last batch of an epoch may be smaller.
-        drop_last: Leave out the last batch of an epoch where it is smaller.
-        device: auto takes the GPU if there is one.
-        devices: Processes, each with a device, that share every batch; batch_size is of all.
-        threads: Of the processor; None is one for a small model, else torch's own choice.
-        precision: Of the products inside networks; parameters, log-weights and the bound stay in
-            single precision or better.
-        linear_kernels: On the processor, auto computes each product of a linear layer by the
-            faster of oneDNN and torch's own library, as measured on this machine.
-        compile: Networks are translated by torch.compile; auto does so on a GPU.
-        replay: Record the optimiser step and replay it: on a GPU as a graph, on the processor as
-            the list of its operations; to the bit, or not at all.
-        keep_memory: On the processor, keep what a step freed for the next one.
-        flush_denormals: On the processor, take numbers below 1.2e-38 for 0, which some processors
-            compute with very slowly.
-        limit_train_batches: At most so many batches of an epoch, or this fraction of them.
-        limit_data: At most so many data of each split, spread evenly; for a trial.
-        debug: The run only tries whether everything works: the closing table and metrics.json
-            (``debug``) say that its numbers mean nothing.
-        check_val_every_n_epochs: How often the validation data are evaluated.
-        log_every_n_steps: How often the mean of the training terms is logged.
-        steps_per_call: Optimiser steps inside one call of Lightning, which costs about a
-            millisecond; auto takes as many as fit into a quarter of a second. Cut wherever
-            somebody looks: at logging steps, at files, and at the end of an epoch.
-        progress_bar: Show progress and the closing table.
+        max_evaluations: Rows through encoder and decoder, per training datum, after which training
+            ends; None for no limit. Schemes are compared fairly at equal values.
+        batch_size: Number of data in a step; the last batch of an epoch may be smaller.
+        drop_last: Whether to omit the last batch of an epoch if it is smaller.
+        device: auto uses the GPU if there is one.
+        devices: Number of processes, each with a device, that share every batch of ``batch_size``.
+            Each process runs the calling script, and the first one writes the files.
+        threads: Number of CPU threads; None uses one for a small model, else torch's own choice.
+        precision: Precision of the products inside networks; parameters, log-weights and the bound
+            remain in single precision or better.
+        linear_kernels: On the CPU, auto computes each product of a linear layer by the fastest of
+            three kernels, as measured on this machine; torch uses torch's own library.
+        compile: Whether networks are compiled by torch.compile; auto does so on a GPU.
+        replay: Whether to record the optimiser step and replay it: as a graph on a GPU, as a list
+            of operations on the CPU. A step that cannot be reproduced to the bit is not replayed.
+        keep_memory: On the CPU, whether memory that a step frees is kept for the next step.
+        flush_denormals: On the CPU, whether numbers below 1.2e-38 become 0; some processors
+            compute with them very slowly.
+        limit_train_batches: Largest number of batches of an epoch (int), or fraction of them
+            (float).
+        limit_data: Largest number of data of each split, evenly spaced, for a trial; None for all.
+        debug: Whether the run is a trial; the closing table and metrics.json (``debug``) then
+            state that its numbers have no meaning.
+        check_val_every_n_epochs: Number of epochs between evaluations of the validation data.
+        log_every_n_steps: Number of steps over which the logged training terms are averaged.
+        steps_per_call: Optimiser steps in one call by Lightning, which costs about a millisecond;
+            auto fills a quarter of a second. A call ends early at logging steps, at checkpoints
+            and at the end of an epoch.
+        progress_bar: Whether to show progress and the closing table.
+
+    Raises:
+        ConfigurationError: A number is not positive, there are too many threads, or the batch is
+            smaller than the number of devices.
+
+    >>> TrainerSettings(batch_size=100).steps_per_epoch(250)
+    3
     """
 
     renamed = {"products": "linear_kernels"}

@@ -120,5 +120,6 @@ def _said(name: str, split: Split, item: int, column: int, data: LoadedData) -> 
 
 
 def _column(number: int, data: LoadedData) -> str:
+    """Return the name of a column, or its number if the data have no names."""
     names = column_names(data.facts, torch.Size(data.shape).numel())
     return f"column {names[number]!r}" if names else f"entry {number}"
