@@ -26,7 +26,7 @@ NAMED = (
     "python -m vi new writes a plugin package whose yaml names a class of yours, and "
     "plugins=[package] takes it"
 )
-"""What to do about a part that has no name."""
+"""The hint for a part that has no option name."""
 _OLDER = re.compile(r"^# an older name of ([^;\n]+)", re.MULTILINE)
 
 
@@ -103,7 +103,7 @@ def option_of(group: str, cls: type, plugins: Iterable[str] = ()) -> str:
 
 
 def renamed_to(path: Path) -> str | None:
-    """What the yaml of an older name says to write in its place, in a comment."""
+    """Return the present option that the yaml of an older name gives in its comment, or None."""
     found = _OLDER.search(path.read_text(encoding="utf-8"))
     return found and found[1]
 

@@ -77,9 +77,9 @@ ROLES: dict[str, str] = {name: group["role"] for name, group in _GROUPS.items()}
     "flow": "vi.distributions.flow.FlowRecipe",
     "normalization": "vi.networks.normalization.Normalization",
 }
-"""By group, the class that every option of it is a subclass of."""
+"""The base class of every option, by group."""
 FINISHED = {name: group["finished"] for name, group in _GROUPS.items() if group["finished"]}
-"""By group of recipes, the class of what they make, which a plugin may give finished."""
+"""The class of the finished part that a plugin may give instead of a factory, by group."""
 OF_MODELS = frozenset(name for name, group in _GROUPS.items() if group["of_model"])
 """Groups of parts that a model may take, or for which it may have no place."""
 SETS = frozenset(name for name, group in _GROUPS.items() if group["several"])

@@ -1,4 +1,4 @@
-"""The one door: within a session a model computes the same numbers, up to rounding, faster."""
+"""The entry point of the fast path: a model computes the same numbers, up to rounding, faster."""
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,7 +30,7 @@ from vi.models.base import LatentVariableModel
 
 @runtime_checkable
 class Settings(Protocol):
-    """What a session is told; ``TrainerSettings`` says what each means."""
+    """The settings that a session reads; ``TrainerSettings`` documents them."""
 
     batch_size: Any
     devices: Any
@@ -47,15 +47,15 @@ _open: ContextVar[tuple["session", ...]] = ContextVar("open sessions", default=(
 
 
 class session:
-    """Within this block the networks of these modules compute by the fastest kernels at hand.
+    """Let the networks of these modules compute by the fastest kernels, inside the ``with`` block.
 
-    They are the same objects, with the same parameters and keys; afterwards, also after an
-    exception, everything is as it was. A session within another changes what that one has not: on
-    the same model nothing. An evaluation computes by the kernels of the session that it is in.
+    They remain the same objects, with the same parameters and keys; afterwards, also after an
+    exception, everything is restored. A session within another changes only modules that the outer
+    one has not changed. An evaluation uses the kernels of the session around it.
 
     Args:
-        settings: Of a run; None for an evaluation, which asks for kernels alone.
-        *modules: Whose linear layers are worth it; the first is the model.
+        settings: Settings of a run; None for an evaluation, which needs only kernels.
+        *modules: Modules whose linear layers are replaced; the first is the model.
 
     >>> model = nn.Sequential(nn.Linear(2, 3))
     >>> with session(None, model) as fast:
@@ -64,7 +64,7 @@ class session:
     """
 
     plan_size: ClassVar[int] = len(Plan._fields)
-    """How many choices ``state`` keeps for each size of a layer."""
+    """Number of choices that ``state`` stores for each size of a layer."""
 
     def __init__(self, settings: Settings | None, *modules: nn.Module) -> None:
         self.settings = settings
@@ -96,16 +96,17 @@ class session:
     def training(
         self, device: torch.device, trial: Callable[[], Trial], kind: str, *, choose: bool
     ) -> Iterator[None]:
-        """Within this block steps are taken: by the threads, kernels and precision of a run.
+        """Use the threads, kernels and precision of a run for the steps inside the ``with`` block.
 
         Args:
-            device: Where the model will be.
-            trial: An optimiser step on copies of the parts, by which precisions are timed.
-            kind: What its time depends on beside the model.
-            choose: Whether this process chooses what others of the run, or later ones, follow.
+            device: Device of the model during training.
+            trial: Returns an optimiser step on copies of the parts, by which precisions are timed.
+            kind: The properties besides the model on which the time depends.
+            choose: Whether this process makes choices that other processes, or later runs, follow.
 
         Raises:
-            ConfigurationError: The device does not compute so, or a compiler is missing.
+            ConfigurationError: The device does not support the precision, or a compiler is
+                missing.
         """
         settings, model = self._settings(), cast(LatentVariableModel, self.modules[0])
         on_cpu = device.type == "cpu"
@@ -127,17 +128,17 @@ class session:
 
     @contextmanager
     def rehearsing(self, copy: LatentVariableModel) -> Iterator[None]:
-        """Within this block a copy of the model computes in the precision of the run.
+        """Compute a copy of the model in the precision of the run, inside the ``with`` block.
 
         Raises:
-            ConfigurationError: The model has no networks, and a precision was asked for.
+            ConfigurationError: A precision is set, but the model has no networks.
         """
         with computing_in(self._settings().precision, copy):
             yield
 
     @contextmanager
     def backward(self) -> Iterator[None]:
-        """Within this block gradients are computed in the precision of the run."""
+        """Compute gradients in the precision of the run, inside the ``with`` block."""
         with tensor_cores() if self._settings().precision == "tf32" else nullcontext():
             yield
 
@@ -150,15 +151,15 @@ class session:
         spent: Evaluations,
         obstacle: str | None,
     ) -> Take:
-        """A step replayed from a recording of it, where that is possible.
+        """Return a step that is replayed from its recording, or the plain step.
 
         Args:
             plain: The step on a block of indices.
-            inputs: The data of such a block, as tensors.
-            take: The step on these.
-            optimizers: Those that it steps.
-            spent: The account that it adds to.
-            obstacle: What speaks against it.
+            inputs: Returns the data of such a block, as tensors.
+            take: The step on these tensors.
+            optimizers: The optimisers that the step uses.
+            spent: The account to which it adds evaluations.
+            obstacle: The reason why the step cannot be replayed, or None.
         """
         (first, *_), settings = self.modules, self._settings()
         on_gpu = any(p.is_cuda for p in first.parameters())
@@ -177,7 +178,7 @@ class session:
         return ReplayedSteps(inputs, take, optimizers, spent, Tapes(optimizers))
 
     def state(self, device: torch.device, world: int = 1) -> dict[str, Any]:
-        """What a checkpoint keeps, so that a resumed run computes the same bits."""
+        """Return the state for a checkpoint, from which a resumed run computes the same bits."""
         return self.arithmetic.state_dict(device, world)
 
     plans_of = staticmethod(plans_of)
@@ -185,19 +186,19 @@ class session:
     def follow(
         self, checkpoint: Mapping[str, Any], device: torch.device, world: int = 1, rank: int = 0
     ) -> None:
-        """Compute as the run did that a checkpoint is of; where that cannot be, say so once."""
+        """Compute as the run of a checkpoint did; warn once if this is not possible."""
         self.arithmetic.follow(checkpoint, device, world, rank)
 
     def agree(self, each: Callable[[bool], list[bool]]) -> None:
-        """Round as the first process does: every one may have found another way.
+        """Round as the first process does, since each process may have measured another choice.
 
         Args:
-            each: Tells what every process has, by rank.
+            each: Returns the values of all processes, by rank.
         """
         self.kernels.round_by_onednn = each(self.kernels.round_by_onednn)[0]
 
     def report(self) -> dict[str, Any]:
-        """What was chosen, for ``metrics.json``."""
+        """Return the choices, for ``metrics.json``."""
         return self.found | self.arithmetic.facts()
 
     def _settings(self) -> Settings:
