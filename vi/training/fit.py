@@ -74,6 +74,9 @@ def fit(
 ) -> FitResult:
     """Train, choose the best weights by the validation bound, measure, and save everything.
 
+    With several ``devices`` the calling script runs once for each of them, and this function
+    returns in all of these processes; the first process writes the files.
+
     Args:
         model: Trained in place; afterwards in evaluation mode with the best weights.
         data: A data set, loaded or not.
@@ -92,7 +95,7 @@ def fit(
         **settings: ``batch_size``, ``device``, ... of ``TrainerSettings``.
 
     Returns:
-        The model, the flat metrics of ``metrics.json`` and the run directory, in every process.
+        The model, the flat metrics of ``metrics.json``, and the run directory.
 
     Raises:
         DataError: The model cannot be trained on the data.
