@@ -176,7 +176,7 @@ def test_a_python_model_is_saved_and_loaded(tmp_path):
         standardize=True,
     ).double()
     model.initialize(torch.randn(20, 1, 9, 7, dtype=torch.float64))
-    with pytest.raises(ConfigurationError, match="LeakyReLU is not an option"):
+    with pytest.raises(ConfigurationError, match="LeakyReLU, which no option names"):
         vi.save(model, tmp_path / "m")
     assert not (tmp_path / "m").exists()
     model.arguments["encoder"].activation = torch.nn.Tanh()

@@ -340,7 +340,7 @@ def test_groups_are_as_small_as_is_allowed(group_size):
         (lambda: vi.GroupNormalization(1), "group_size must be greater than 1"),
         (lambda: vi.GroupNormalization()(1), "needs at least 2 channels, got 1"),
         (lambda: vi.ResidualEncoder([4], 0), "num_blocks must be greater than 0"),
-        (lambda: vi.ResidualDecoder([4], activation=nn.ReLU(inplace=True)), "in place"),
+        (lambda: vi.ResidualDecoder([4], activation=nn.ReLU(inplace=True)), "in-place"),
     ],
 )
 def test_what_cannot_be_right_is_refused(make, message):

@@ -240,7 +240,7 @@ def _by_hand(widths):
 @pytest.mark.parametrize("replay", [False, True])
 def test_a_fit_is_that_of_the_same_network_of_vi(tmp_path, replay):
     """Two epochs of digits from the same weights: at most 1e-4 nats apart."""
-    found, data = [], vi.Digits().load()
+    found, data = [], vi.data.Digits().load()
     for own in (True, False):
         torch.manual_seed(0)
         hidden = [vi.MLP([32])] * 2

@@ -117,7 +117,7 @@ def test_refuses_more_pseudo_inputs_than_data(small_vae, data):
 
 
 def test_refuses_to_be_without_a_posterior():
-    with pytest.raises(vi.ConfigurationError, match="none is given") as refusal:
+    with pytest.raises(vi.ConfigurationError, match="no posterior was given") as refusal:
         _prior()()
     assert "prior(model.posterior)" in refusal.value.hint
 

@@ -1,12 +1,10 @@
 """Several optimiser steps a call of Lightning: every law of a run, whatever their number."""
 
 import math
-from dataclasses import replace
 from functools import partial
 
 import pytest
 import torch
-from rich.progress import Progress
 from torch.optim import SGD
 
 import vi
@@ -29,6 +27,8 @@ from tests.support.boundaries import (
 )
 from tests.support.tiny import mixture
 from vi.errors import NumericsError
+from vi.training.callbacks import progress
+from vi.training.callbacks.progress import line
 
 pytestmark = MARKS
 
@@ -135,24 +135,19 @@ def test_a_row_is_the_mean_over_the_data_since_the_last_row(cut, tmp_path):
     assert before == 30
 
 
-@pytest.mark.parametrize("steps_per_call", [7])
-def test_the_progress_bar_counts_whole_epochs(tmp_path, monkeypatch, steps_per_call):
-    """Of all; it ends with the numbers of the last row. Caught: a bar that counts calls."""
-    shown, update = [], Progress.update
-
-    def watched(bar, task, **fields):
-        update(bar, task, **fields)
-        shown.append(replace(bar.tasks[0]))
-
-    monkeypatch.setattr(Progress, "update", watched)
+@pytest.mark.parametrize("steps_per_call", [1, 7])
+def test_the_progress_bar_counts_steps(tmp_path, monkeypatch, steps_per_call):
+    """Up to all; it ends with the numbers of the last row. Caught: a bar that counts calls."""
+    shown = []
+    monkeypatch.setattr(progress, "line", lambda *told: shown.append(told) or line(*told))
+    monkeypatch.setattr(progress, "_INTERVAL", 0.0)
     monkeypatch.setenv("FORCE_COLOR", "1")
-    monkeypatch.setenv("COLUMNS", "200")
     one = run(tmp_path, epochs=3, progress_bar=True, steps_per_call=steps_per_call)
-    counts = [task.completed for task in shown]
-    assert sorted(set(counts)) == [0, 1, 2, 3]
-    assert counts == sorted(counts)
-    assert shown[-1].total == 3
-    assert f"elbo {one.column('train/elbo')[-1][1]:.2f}" in shown[-1].fields["numbers"]
+    shares = [told[1] for told in shown]
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+    assert {round(42 * share, 6) % 1 for share in shares} == {0}
+    assert shown[-1][2]["train/elbo"] == one.column("train/elbo")[-1][1]
 
 
 @calls
