@@ -17,7 +17,7 @@ from _machine import Load, foot
 from _timing import Work, interleaved, table
 
 import vi
-from vi.cli.compose import composed
+from vi.cli.composing.compose import composed
 from vi.config.build import build
 from vi.config.registry import options
 from vi.config.run import Run

@@ -25,23 +25,20 @@ def curves(run: Path) -> dict[str, list[tuple[float, float]]]:
 
 
 def main(run: Path, out: Path) -> None:
-    """Curves on the left, reconstructions and samples on the right."""
-    figure = Figure(figsize=(12, 4.2), layout="constrained")
-    left, middle, right = figure.subplots(1, 3)
+    """Draw curves above the reconstructions, and samples beside both."""
+    figure = Figure(figsize=(12, 4.4), layout="constrained")
+    grid = figure.add_gridspec(2, 4, width_ratios=(1, 1, 1, 1.75), height_ratios=(1.05, 1))
     found = curves(run)
-    for name, colour in COLOURS.items():
+    for column, (name, colour) in enumerate(COLOURS.items()):
+        axes = figure.add_subplot(grid[0, column])
         for split, style in (("train", ":"), ("val", "-")):
-            left.plot(
-                *zip(*found[f"{split}/{name}"], strict=True),
-                style,
-                color=colour,
-                label=name if split == "val" else None,
-            )
-    left.set(xlabel="epoch", ylabel="nats per image", title="validation: solid, training: dots")
-    low = min(v for _, v in found["val/elbo"][1:])
-    left.set_ylim(low * 1.15, None)
-    left.legend()
-    for axes, name in ((middle, "reconstructions"), (right, "samples")):
+            axes.plot(*zip(*found[f"{split}/{name}"], strict=True), style, color=colour)
+        values = [value for _, value in found[f"val/{name}"]]
+        room = 0.25 * (max(values) - min(values))
+        axes.set_ylim(min(values) - room, max(values) + room)
+        axes.set(xlabel="epoch", title=f"{name}, nats")
+    for place, name in ((grid[1, :3], "reconstructions"), (grid[:, 3], "samples")):
+        axes = figure.add_subplot(place)
         axes.imshow(matplotlib.image.imread(run / f"{name}.png"))
         axes.set_axis_off()
     figure.savefig(out, dpi=110)

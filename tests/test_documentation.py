@@ -10,7 +10,7 @@ import pytest
 import vi
 from tests.support.composing import hasten
 from vi.__main__ import commands
-from vi.cli.compose import composed
+from vi.cli.composing.compose import composed
 from vi.config.run import Run
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -179,7 +179,7 @@ from vi.training.callbacks.pictures import Pictures as Pictures
 from vi.training.fit import fit as fit
 from vi.training.loggers.csv_curves import CSVCurves as CSVCurves
 from vi.training.loggers.tensorboard import TensorBoard as TensorBoard
-from vi.training.result import FitResult as FitResult
+from vi.training.results.result import FitResult as FitResult
 from vi.training.settings import TrainerSettings as TrainerSettings
 
 __version__: str

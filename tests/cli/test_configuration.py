@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.parts import part_with
-from vi.cli.compose import composed
-from vi.cli.sweeps import jobs
+from vi.cli.composing.compose import composed
+from vi.cli.composing.sweeps import jobs
 from vi.cli.train import main
 from vi.config.build import build
 from vi.config.registry import config_dir, options, resolve, role_of, target_of

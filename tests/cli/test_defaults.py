@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from vi.cli.compose import composed
+from vi.cli.composing.compose import composed
 from vi.config.run import Run
 from vi.errors import ConfigurationError
 

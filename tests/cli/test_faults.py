@@ -10,8 +10,8 @@ import pytest
 
 from tests.cli.test_commands import command
 from vi.cli import evaluate, plot, sample, train
-from vi.cli.compose import composed
-from vi.cli.flags import flags_of
+from vi.cli.composing.compose import composed
+from vi.cli.composing.flags import flags_of
 from vi.cli.reporting import reporting
 from vi.config.registry import groups, options
 from vi.config.run import Run

@@ -17,8 +17,9 @@ import torch
 
 import vi
 from tests.support.fuzz import mutate
-from vi.cli import run_options, train
-from vi.cli.compose import composed
+from vi.cli import train
+from vi.cli.composing import run_options
+from vi.cli.composing.compose import composed
 from vi.cli.runs import open_run
 from vi.config.run import Run
 from vi.errors import ViError

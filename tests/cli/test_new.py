@@ -11,7 +11,7 @@ import pytest
 import vi.testing
 from tests.cli.test_commands import command
 from vi.cli import evaluate, new, sample, train
-from vi.cli.compose import composed
+from vi.cli.composing.compose import composed
 from vi.cli.new import KINDS
 from vi.config.run import Run
 from vi.errors import ConfigurationError
@@ -193,7 +193,7 @@ def test_a_stopped_run_repeats_its_plugins(tmp_path):
     signals = Signals()
     signals.last, signals.plugins = tmp_path / "last.ckpt", ["mine", "yours"]
     signals.last.touch()
-    words = shlex.split(signals.stopped().hint.partition("go on with: ")[2])
+    words = shlex.split(signals.stopped().hint.partition("resume with: ")[2])
     assert words == [
         "python",
         "-m",

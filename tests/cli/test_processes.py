@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from vi.cli.run_options import continued, write
+from vi.cli.composing.run_options import continued, write
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 300  # after which two processes are waiting for each other

@@ -7,7 +7,8 @@ import socket
 import pytest
 
 from tests.cli.test_commands import command
-from vi.cli import sweeps, train
+from vi.cli import train
+from vi.cli.composing import sweeps
 from vi.files import lock
 
 SMALL = ["trainer.max_epochs=1", "hidden=[4]", "latent_dim=2", "evaluation.num_samples=2"]

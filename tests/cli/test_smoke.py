@@ -8,7 +8,7 @@ from tests.cli.test_commands import command
 from tests.support.tiny import D
 from tests.training.test_collapse import signal
 from vi.cli import train
-from vi.cli.compose import composed
+from vi.cli.composing.compose import composed
 from vi.config.registry import options
 from vi.config.run import Run
 from vi.data.base import LoadedData

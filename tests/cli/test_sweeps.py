@@ -5,7 +5,7 @@ from omegaconf import OmegaConf
 
 from tests.cli.test_commands import command
 from vi.cli import train
-from vi.cli.sweeps import jobs
+from vi.cli.composing.sweeps import jobs
 from vi.errors import ConfigurationError, DataError, Interrupted
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from tests.cli.test_commands import command
 from vi.cli import train
-from vi.cli.compose import composed
-from vi.cli.run_options import FILE, continued, parsed, write
+from vi.cli.composing.compose import composed
+from vi.cli.composing.run_options import FILE, continued, parsed, write
 from vi.config.run import Run
 from vi.errors import CheckpointError, ConfigurationError
 

@@ -11,10 +11,11 @@ import yaml
 
 import vi
 from tests.cli.test_commands import UNSEEN, command
-from vi.cli import run_options, train, typed_names
-from vi.cli.compose import composed
-from vi.cli.sweeps import jobs
-from vi.cli.typed_names import with_groups
+from vi.cli import train
+from vi.cli.composing import run_options, typed_names
+from vi.cli.composing.compose import composed
+from vi.cli.composing.sweeps import jobs
+from vi.cli.composing.typed_names import with_groups
 from vi.config.build import build
 from vi.config.conversion import to_config
 from vi.config.registry import options, resolve, target_of

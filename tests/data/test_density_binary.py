@@ -7,7 +7,7 @@ from typing import get_args
 import pytest
 import torch
 
-from vi.cli.compose import composed
+from vi.cli.composing.compose import composed
 from vi.cli.train import train
 from vi.config.run import Run
 from vi.data.density_binary import BinaryTable, DensityBinary, files_of

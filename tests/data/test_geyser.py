@@ -9,7 +9,7 @@ import re
 import pytest
 import torch
 
-from vi.cli.compose import composed
+from vi.cli.composing.compose import composed
 from vi.cli.train import train
 from vi.config.registry import config_dir, options
 from vi.config.run import Run

@@ -11,7 +11,7 @@ from scipy.integrate import quad
 from scipy.stats import chisquare
 from torch.distributions import Normal
 
-from vi.cli.compose import composed
+from vi.cli.composing.compose import composed
 from vi.cli.train import train
 from vi.config.run import Run
 from vi.data.binary_latent import BinaryLatentData

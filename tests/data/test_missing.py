@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from vi.cli.compose import composed
+from vi.cli.composing.compose import composed
 from vi.config.registry import options, resolve, target_of
 from vi.config.run import Run
 from vi.data.base import DynamicBits, Values

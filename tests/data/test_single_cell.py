@@ -8,7 +8,7 @@ import torch
 
 import vi
 from tests.support.oracles import standard_error
-from vi.cli.compose import composed
+from vi.cli.composing.compose import composed
 from vi.cli.train import train
 from vi.config.run import Run
 from vi.data.single_cell import SMFish, WormNeurons

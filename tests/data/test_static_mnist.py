@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from vi.cli.compose import composed
+from vi.cli.composing.compose import composed
 from vi.cli.train import train
 from vi.config.run import Run
 

@@ -10,7 +10,7 @@ from torch.distributions import Distribution, Normal, Transform
 
 import vi
 from tests.support.parts import part
-from vi.cli.compose import composed
+from vi.cli.composing.compose import composed
 from vi.config.build import build
 from vi.config.registry import options
 from vi.config.run import Run

@@ -48,7 +48,7 @@ def test_loading_keeps_the_precision_of_encoder_and_model(make_model, tmp_path):
 
 def test_an_option_gets_the_shape_of_the_data_wherever_it_stands(make_model):
     """Encoder and posterior come from their groups, by way of the inference."""
-    from vi.cli.compose import composed
+    from vi.cli.composing.compose import composed
     from vi.config.build import build
     from vi.config.run import Run
 

@@ -10,7 +10,7 @@ from sklearn.mixture import GaussianMixture
 
 from tests.support.mixtures import C, D, covariance, em_iteration, reals, scale_tril
 from tests.support.parts import part
-from vi.cli.compose import composed
+from vi.cli.composing.compose import composed
 from vi.config.build import build
 from vi.config.run import Run
 from vi.covariances.spherical import Spherical

@@ -9,7 +9,7 @@ from sklearn.cluster import KMeans
 from sklearn.mixture import GaussianMixture
 
 import vi
-from vi.cli.compose import composed
+from vi.cli.composing.compose import composed
 from vi.config.build import build
 from vi.config.run import Run
 from vi.data.base import Batch

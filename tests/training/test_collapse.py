@@ -10,8 +10,8 @@ import vi
 from tests.support.runs import fit
 from tests.support.tiny import D, mixture, vae
 from vi.data.base import LoadedData, Values
-from vi.training import report
-from vi.training.collapse import measure_use, told_use
+from vi.training.results import report
+from vi.training.results.collapse import measure_use, told_use
 
 
 class Answers(vi.VAE):

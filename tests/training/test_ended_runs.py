@@ -184,7 +184,7 @@ def test_the_model_is_written_whatever_a_picture_does(tmp_path, monkeypatch):
     def fails(*_, **__):
         raise NumericsError("no picture", hint="none")
 
-    monkeypatch.setattr("vi.training.result.save_pictures", fails)
+    monkeypatch.setattr("vi.training.results.result.save_pictures", fails)
     with pytest.raises(NumericsError, match="no picture"):
         fit(tmp_path, callbacks=[Pictures()])
     assert isinstance(vi.load(tmp_path), vi.VAE)

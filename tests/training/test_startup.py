@@ -11,7 +11,7 @@ from vi import startup
 from vi.data.base import LoadedData, Values
 from vi.startup import Startup
 from vi.training import module
-from vi.training import result as fitting
+from vi.training.results import result as fitting
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vi.cli.compose import composed
+from vi.cli.composing.compose import composed
 from vi.cli.reporting import reporting
 from vi.config.registry import config_dir
 from vi.errors import CheckpointError, ConfigurationError

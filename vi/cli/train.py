@@ -18,12 +18,13 @@ from hydra.core.utils import JobStatus, run_job
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from vi.cli import interrupts, job_files, run_options
-from vi.cli.compose import checked, configuration, hydra_here, value_of, values
-from vi.cli.flags import flags_of, parser
+from vi.cli import interrupts, job_files
+from vi.cli.composing import run_options
+from vi.cli.composing.compose import checked, configuration, hydra_here, value_of, values
+from vi.cli.composing.flags import flags_of, parser
+from vi.cli.composing.run_options import continued, relative
+from vi.cli.composing.typed_names import with_groups
 from vi.cli.reporting import reporting
-from vi.cli.run_options import continued, relative
-from vi.cli.typed_names import with_groups
 from vi.config.registry import config_dir
 from vi.config.run import Run
 from vi.errors import CheckpointError, ConfigurationError
@@ -56,7 +57,7 @@ def _train(hydra: Hydra, flags: Namespace) -> bool:
         flags.overrides = [*config.hydra.overrides.hydra, *config.hydra.overrides.task]
         return True
     if several:
-        from vi.cli.sweeps import sweep
+        from vi.cli.composing.sweeps import sweep
 
         sys.exit(sweep(hydra, overrides, Run, _line))
     with startup.of_one_run():

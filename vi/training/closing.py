@@ -12,9 +12,9 @@ from vi.evaluation.over_split import evaluate
 from vi.files.model_files import read_config
 from vi.files.plain_files import Unreadable, read_json
 from vi.training.checks.magnitudes import steadying
-from vi.training.collapse import measure_use
 from vi.training.module import TrainingModule
 from vi.training.progress_bar import progress_bar
+from vi.training.results.collapse import measure_use
 
 _PLAIN = (bool, int, float, str, type(None))
 _OF_TEST = ("test/count", "test/elbo", "test/kl", "test/reconstruction")

@@ -43,7 +43,7 @@ from vi.training.processes import (
     speaking_alone,
 )
 from vi.training.quiet import quiet
-from vi.training.result import FitResult, facts_of, show, values_of, write_metrics
+from vi.training.results.result import FitResult, facts_of, show, values_of, write_metrics
 from vi.training.resuming.checkpoint_schema import check_callbacks
 from vi.training.resuming.prepare import prepare as prepare_folder
 from vi.training.resuming.prepare import read_run

@@ -42,12 +42,12 @@ def lightning_trainer(
     """
     settings = module.settings
     if loggers is None:
-        loggers = [TensorBoard(run_dir, name="", version="", default_hp_metric=False)]
-        loggers += [CSVCurves(run_dir)]
+        board = TensorBoard(run_dir, name="", version="", default_hp_metric=False)
+        loggers = [board, CSVCurves(run_dir)]
     device = chosen_device(settings.device, settings.devices)
-    shown = settings.progress_bar and is_first(settings.devices)
+    bars = [ProgressBar()] if settings.progress_bar and is_first(settings.devices) else []
     files, folder = CheckpointFiles(resumed), run_dir / "checkpoints"
-    other = None if ckpt_path is None else Path(ckpt_path).with_name("best.ckpt")
+    other = Path(ckpt_path).with_name("best.ckpt") if ckpt_path is not None else None
     kept = [Best(folder / "best.ckpt", other), Last(folder / "last.ckpt", files)]
     module.signals.last = kept[1].path
     with quiet():
@@ -59,8 +59,8 @@ def lightning_trainer(
             check_val_every_n_epoch=settings.check_val_every_n_epochs,
             num_sanity_val_steps=0,
             limit_val_batches=1.0 if module.data.val is not None else 0,
-            callbacks=[*callbacks, *kept, *([ProgressBar()] if shown else [])],
-            enable_progress_bar=shown,
+            callbacks=[*callbacks, *kept, *bars],
+            enable_progress_bar=bool(bars),
             enable_model_summary=False,
             inference_mode=False,  # some schemes refine q by its gradient
             logger=list(loggers),

@@ -67,7 +67,12 @@ def restore(module: "TrainingModule", checkpoint: dict[str, Any]) -> None:
     reached = [] if module.closed != step else reasons(module)
     module.ended_before = list(dict.fromkeys([*ended, *reached]))
     trainer.should_stop = bool(module.ended_before)
-    states = checkpoint["callbacks"]
+    _restore_callbacks(trainer, checkpoint["callbacks"])
+    checkpoint["loops"] = None  # Lightning's counters, see above
+
+
+def _restore_callbacks(trainer: pl.Trainer, states: dict[str, Any]) -> None:
+    """Keep the states of callbacks that are here, with paths below their present folders."""
     states.setdefault("Best", _best_of_older_version(states))
     for callback in of_lightning(trainer):
         if key_of(callback) in states:
@@ -76,7 +81,6 @@ def restore(module: "TrainingModule", checkpoint: dict[str, Any]) -> None:
     known = {key_of(callback) for callback in trainer.callbacks}  # pyright: ignore
     for name in states.keys() - known:
         del states[name]
-    checkpoint["loops"] = None  # Lightning's counters, see above
 
 
 def _best_of_older_version(states: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from vi.models.base import LatentVariableModel
 from vi.options import Configurable
 from vi.startup import startup
 from vi.training.module import TrainingModule
-from vi.training.report import print_report
+from vi.training.results.report import print_report
 
 __all__ = ["FitResult"]
 

@@ -23,8 +23,8 @@ from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, open_dict
 
 from vi.cli import job_files
-from vi.cli.compose import checked, configuration, hydra_here, own_options
-from vi.cli.explain import explained
+from vi.cli.composing.compose import checked, configuration, hydra_here, own_options
+from vi.cli.composing.explain import explained
 from vi.cli.reporting import reporting
 from vi.errors import ConfigurationError
 from vi.files.lock import require_free

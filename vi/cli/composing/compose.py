@@ -14,12 +14,12 @@ from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from vi.cli.explain import GRAMMAR, explained
-from vi.cli.outside import check_hydra, yaml_checked
-from vi.cli.plugins import with_searchpath
+from vi.cli.composing.explain import GRAMMAR, explained
+from vi.cli.composing.outside import check_hydra, yaml_checked
+from vi.cli.composing.plugins import with_searchpath
+from vi.cli.composing.run_options import parsed
+from vi.cli.composing.typed_names import by_present_names, warn_of_older_options, with_groups
 from vi.cli.program import train_command
-from vi.cli.run_options import parsed
-from vi.cli.typed_names import by_present_names, warn_of_older_options, with_groups
 from vi.config.build import check, used_groups
 from vi.config.registry import config_dir, groups, options, require_plugins
 from vi.config.run import OF_MODELS, ROLES, SETS, SUGGESTED

@@ -18,7 +18,7 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
 import vi
-from vi.cli.plugins import searchpath_of
+from vi.cli.composing.plugins import searchpath_of
 from vi.cli.program import train_command
 from vi.config.registry import config_dir
 from vi.config.typed import quoted

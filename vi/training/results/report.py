@@ -10,7 +10,7 @@ from rich.table import Table
 
 from vi.bounds.base import Bound
 from vi.config.typed import option, plugins_option, python
-from vi.training.collapse import told_use
+from vi.training.results.collapse import told_use
 
 _DEBUG = "a debug run tries whether everything works: its numbers mean nothing"
 

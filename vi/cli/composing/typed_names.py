@@ -19,7 +19,7 @@ from hydra.core.override_parser.types import (
     QuotedString,
 )
 
-from vi.cli.run_options import parsed
+from vi.cli.composing.run_options import parsed
 from vi.config.registry import options, renamed_to, resolve
 from vi.config.run import ROLES
 from vi.errors import ConfigurationError
