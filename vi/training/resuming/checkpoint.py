@@ -16,6 +16,8 @@ from vi.training.resuming.ended import CONVERGENCE, limits, reasons, still
 from vi.training.resuming.named_files import key_of, of_lightning, plain_names, rooted
 
 if TYPE_CHECKING:
+    import lightning.pytorch as pl
+
     from vi.training.module import TrainingModule
 
 
@@ -71,7 +73,7 @@ def restore(module: "TrainingModule", checkpoint: dict[str, Any]) -> None:
     checkpoint["loops"] = None  # Lightning's counters, see above
 
 
-def _restore_callbacks(trainer: pl.Trainer, states: dict[str, Any]) -> None:
+def _restore_callbacks(trainer: "pl.Trainer", states: dict[str, Any]) -> None:
     """Keep the states of callbacks that are here, with paths below their present folders."""
     states.setdefault("Best", _best_of_older_version(states))
     for callback in of_lightning(trainer):
