@@ -89,7 +89,7 @@ def test_a_copy_is_plain(again, precision):
     one, x = model(), bits()
     plain = one.encoder(x)
     settings = vi.TrainerSettings(precision=precision)
-    with session(settings, one) as fast, fast.rehearsing(one):
+    with session(settings, one) as fast, fast.dry_running(one):
         rounded = not torch.equal(one.encoder(x), plain)
         assert rounded or precision == "float32"
         other = again(one)
@@ -241,7 +241,7 @@ class Nothing:
     def training(self, *_, **__):
         return nullcontext()
 
-    rehearsing = training
+    dry_running = training
 
     def backward(self):
         return nullcontext()

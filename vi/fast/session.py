@@ -127,7 +127,7 @@ class session:
         self.found |= facts
 
     @contextmanager
-    def rehearsing(self, copy: LatentVariableModel) -> Iterator[None]:
+    def dry_running(self, copy: LatentVariableModel) -> Iterator[None]:
         """Compute a copy of the model in the precision of the run, inside the ``with`` block.
 
         Raises:

@@ -32,7 +32,7 @@ from vi.training.callbacks.pictures import Pictures
 from vi.training.checks.data import check_data
 from vi.training.closing import is_complete, known_numbers, measure, of_training
 from vi.training.devices import chosen_device
-from vi.training.initial_weights import rehearse, start
+from vi.training.initial_weights import dry_run, start
 from vi.training.lightning_trainer import lightning_trainer, put_best_in
 from vi.training.module import TrainingModule
 from vi.training.processes import (
@@ -176,7 +176,7 @@ def _check(run: _Run) -> _Run:
     """Check before training what could fail later: first step, checkpoint, saved model."""
     module = run.module
     savable = run.is_first and is_savable({"model": module.model, **run.parts}, run.plugins)
-    copies = rehearse(module)
+    copies = dry_run(module)
     if module.settings.devices > 1:
         check_gradients(copies.model, copies.bound)
     resumed = None if run.ckpt_path is None else read_run(run.ckpt_path, module)

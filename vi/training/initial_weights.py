@@ -18,7 +18,7 @@ _BLOCK = 4096  # number of data whose statistics are computed at once
 _ENOUGH = 1 << 17  # number of data used by a start, which bounds its memory
 
 
-def rehearse(module: TrainingModule) -> Trial:
+def dry_run(module: TrainingModule) -> Trial:
     """Take the first step on copies of the parts, so that its errors appear before the run begins.
 
     Returns:
@@ -31,7 +31,7 @@ def rehearse(module: TrainingModule) -> Trial:
         with torch.random.fork_rng([]):
             copies = trial(module, rows=2)
             _require_fixed_data(module)
-            with module.session.rehearsing(copies.model):
+            with module.session.dry_running(copies.model):
                 copies.step()
         return copies
     except ViError:
