@@ -122,7 +122,8 @@ def test_numbers_of_an_earlier_end_are_measured_anew(tmp_path):
 @pytest.mark.parametrize("options", [{"epochs": 2}, {"max_steps": 2 * EPOCH}])
 def test_a_limit_below_what_is_done_is_refused(tmp_path, options):
     fit(tmp_path)
-    with pytest.raises(ConfigurationError, match=r"trainer.max_\w+=\d+, but the run has completed"):
+    refused = r"trainer.max_\w+=\d+, but the run has completed"
+    with pytest.raises(ConfigurationError, match=refused):
         fit(tmp_path, goes_on=True, **options)
 
 
