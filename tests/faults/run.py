@@ -90,7 +90,7 @@ def faults(words: Iterable[str] = ()) -> list[Fault]:
 def main(words: list[str]) -> int:
     """Make the faults one by one and say which of them survived."""
     chosen, started = faults(words), time.perf_counter()
-    _import_everything()
+    _import_everything(fault.file for fault in chosen)
     if _in_a_fork(lambda: _test(dict.fromkeys(fault.test for fault in chosen))):
         print("the tests do not pass without a fault")
         return 1
@@ -107,13 +107,15 @@ def main(words: list[str]) -> int:
     return int(survived > 0)
 
 
-def _import_everything() -> None:
-    """As pytest does: the checks of types come first."""
+def _import_everything(files: Iterable[str]) -> None:
+    """These files among them. As pytest does: the checks of types come first."""
     for module in ("tests.conftest", "tests.laws.conftest"):
         importlib.import_module(module)
     vi = importlib.import_module("vi")
     for name in dir(vi):
         getattr(vi, name)
+    for file in files:
+        importlib.import_module(file.removesuffix(".py").replace("/", "."))
 
 
 def _in_a_fork(work: Callable[[], int]) -> int:
