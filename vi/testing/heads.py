@@ -144,12 +144,16 @@ class LikelihoodLaws(Laws):
         raise NotImplementedError
 
     def draw(self, n: int) -> Tensor:
-        """Return training data (n, 6): normal if the support is R, else draws of the head."""
+        """Return training data (n, 6), whose entries have different means.
+
+        Normal if the support is R, else draws of the head at one row of parameters.
+        """
         head = self._shaped(D)
         if head.support is constraints.real:
             return data(n)
         with torch.no_grad():
-            return head(_params(head, n)).sample()
+            params = 2 * _params(head, 1)
+            return head(params.expand(n, *params.shape[1:])).sample()
 
     def test_it_gives_one_distribution_for_each_row(self) -> None:
         """batch_shape, event_shape and out_shape agree with the input, for vectors and images."""
