@@ -15,7 +15,12 @@ ERRORS = [0.1, 0.2, 0.0, 2.0, 0.05]  # nats, of five data
 def _columns() -> dict[str, torch.Tensor]:
     value = torch.tensor([-3.0, -1.0, -7.0, 4.0, -2.0])
     error, ess = torch.tensor(ERRORS), torch.tensor([9.0, 1.0, 5.0, 2.0, 3.0])
-    return {"log_likelihood": value, "standard_error": error, "effective_sample_size": ess}
+    return {
+        "log_likelihood": value,
+        "standard_error": error,
+        "effective_sample_size": ess,
+        "pareto_k": torch.full((5,), 0.25),
+    }
 
 
 def test_the_error_of_a_mean_of_unequal_errors():
@@ -34,6 +39,8 @@ def test_the_error_of_a_mean_of_unequal_errors():
             "log_likelihood_data_se": spread / math.sqrt(5),
             "log_likelihood_samples": 10,
             "effective_sample_size": 3.0,
+            "log_likelihood_reliable": 0.0,
+            "pareto_k": 0.25,
         },
         abs=1e-12,
     )

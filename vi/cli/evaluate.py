@@ -29,6 +29,7 @@ def evaluate_run(
     """Measure a finished run and write evaluation.json beside its metrics."""
     from vi.config.build import build
     from vi.evaluation.over_split import evaluate
+    from vi.evaluation.reliability import stated, why_not
     from vi.files.atomic import write_atomically
     from vi.training.progress_bar import progress_bar
 
@@ -49,4 +50,8 @@ def evaluate_run(
     write_atomically(path, (json.dumps(result, indent=2) + "\n").encode())
     for name, value in result.items():
         print(f"{name:36} {value:.4f}" if isinstance(value, float) else f"{name:36} {value}")
+    if "log_likelihood" in numbers:
+        print(f"{f'log p(x) of {split}':36} {stated(numbers)} nats per datum")
+        if (reason := why_not(numbers)) is not None:
+            print(reason)
     print(f"written to {path}")

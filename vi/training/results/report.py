@@ -10,6 +10,7 @@ from rich.table import Table
 
 from vi.bounds.base import Bound
 from vi.config.typed import option, plugins_option, python
+from vi.evaluation.reliability import stated, why_not
 from vi.training.results.collapse import told_use
 
 _DEBUG = "a debug run tries whether everything works: its numbers mean nothing"
@@ -36,8 +37,8 @@ def print_report(
     """
     console = Console(highlight=False, markup=False)  # [..] in a path is no style
     console.print(_table(metrics, bound))
-    note = _DEBUG if metrics.get("debug") else told_use(metrics, bound)
-    if note:
+    told = [why_not(_test(metrics)), told_use(metrics, bound)]
+    for note in filter(None, [_DEBUG] if metrics.get("debug") else told):
         console.print(f"note     {note}", soft_wrap=True)
     console.print(
         f"{metrics['train/steps']} steps in {metrics['train/seconds']:.1f} s, "
@@ -78,7 +79,8 @@ def _log_likelihood(metrics: Mapping[str, Any]) -> str:
     if "test/log_likelihood" not in metrics:
         return "-"
     count = metrics.get("test/log_likelihood_samples")
-    samples = "" if count is None else f" (K={count})"
-    error = metrics.get("test/log_likelihood_se")
-    known = "" if error is None else f" ± {error:.3f}"
-    return f"{metrics['test/log_likelihood']:.3f}{known}{samples}"
+    return stated(_test(metrics)) + ("" if count is None else f" (K={count})")
+
+
+def _test(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    return {name.removeprefix("test/"): v for name, v in metrics.items() if name[:5] == "test/"}
