@@ -26,6 +26,7 @@ NESTED = {  # in what
     "activation": ("encoder", "mlp"),
     "flow": ("posterior", "flow"),
     "normalization": ("decoder", "residual"),
+    "temperatures": ("evaluation", "annealed_importance_sampling"),
 }
 REQUIRED = {  # by what
     "csv": "data.path=x",
