@@ -2,9 +2,9 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from vi.errors import ConfigurationError, require_positive
@@ -13,6 +13,13 @@ from vi.models.base import LatentVariableModel
 from vi.options import Configurable
 
 _MOST_SAMPLES = 10_000_000  # at a microsecond each, three hours for a thousand data
+
+
+class Further(NamedTuple):
+    """An evaluation of some of the data, whose columns take the place of the first ones there."""
+
+    evaluation: "Evaluation"
+    rows: Int64[Tensor, " M"]
 
 
 class Evaluation(Configurable, ABC):
@@ -58,6 +65,14 @@ class Evaluation(Configurable, ABC):
         Returns:
             Columns (B,) by name, in nats unless the name says otherwise.
         """
+
+    def further(self, columns: Mapping[str, Float[Tensor, " N"]]) -> Further | None:
+        """Say what to measure next, once all data are measured; None if nothing.
+
+        It is asked again after each such pass, with the columns as they are then.
+        """
+        del columns
+        return None
 
     @abstractmethod
     def summarize(self, columns: Mapping[str, Float[Tensor, " N"]]) -> dict[str, float]:

@@ -1,5 +1,6 @@
 """Means over a data set that do not depend on the batch size."""
 
+import math
 from collections.abc import Mapping
 
 import torch
@@ -41,6 +42,22 @@ class Columns:
         """Return the number of the first batch with a NaN or an infinity; there must be one."""
         batches = zip(*self.columns.values(), strict=True)
         return next(i for i, b in enumerate(batches) if not all(c.isfinite().all() for c in b))
+
+
+def replaced(
+    columns: Mapping[str, Tensor], rows: Tensor, others: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """Return columns (N,) with the rows of others (M,) in their places; NaN where there is none.
+
+    >>> a = {"value": torch.tensor([1.0, 2.0])}
+    >>> replaced(a, torch.tensor([1]), {"value": torch.tensor([3.0]), "k": torch.tensor([0.5])})
+    {'value': tensor([1., 3.]), 'k': tensor([   nan, 0.5000])}
+    """
+    n = len(next(iter(columns.values())))
+    whole = {name: column.clone() for name, column in columns.items()}
+    for name, column in others.items():
+        whole.setdefault(name, column.new_full((n,), math.nan))[rows] = column
+    return whole
 
 
 def terms(estimate: Estimate) -> dict[str, Tensor]:

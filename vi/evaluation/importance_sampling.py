@@ -11,7 +11,7 @@ from vi.evaluation.log_likelihood import log_likelihood
 from vi.evaluation.reliability import mean_interval, reliable
 from vi.models.base import LatentVariableModel
 
-_LEAST_SHARE = 0.95  # of reliable data, for an interval of their mean
+LEAST_SHARE = 0.95  # of reliable data, for an interval of their mean
 
 
 class ImportanceSampling(Evaluation):
@@ -76,7 +76,7 @@ class ImportanceSampling(Evaluation):
             "log_likelihood_se": error.square().sum().sqrt().item() / len(value),
             "log_likelihood_reliable": share,
         }
-        if share < _LEAST_SHARE:
+        if share < LEAST_SHARE:
             return numbers
         lower, upper = mean_interval(value, error)
         return numbers | {"log_likelihood_lower": lower, "log_likelihood_upper": upper}

@@ -95,6 +95,8 @@ def why_not(numbers: Mapping[str, Any]) -> str | None:
     if (draws := numbers["log_likelihood_samples"]) < LEAST_SAMPLES:
         more = f"evaluation_samples={LEAST_SAMPLES} or more"
         return f"≥: {draws} draws show too little of the tail of the weights; {more}"
+    if numbers.get("rung_annealed"):
+        return "≥: an annealed estimate is a lower bound on average"
     missed = f"{1 - share:.0%}".replace("%", " %")
     return f"≥: q misses a part of the posterior of {missed} of the data (heavy-tailed weights)"
 
