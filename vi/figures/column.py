@@ -1,4 +1,4 @@
-"""One column as it is drawn: on which scale, in which bins, and where its points lie."""
+"""Scale, bins and positions of the points of one column of a table."""
 
 import math
 from collections.abc import Sequence
@@ -9,18 +9,21 @@ from jaxtyping import Float
 from torch import Tensor
 
 _FEWEST, _MOST = 5, 60  # bins
-_TAIL = 0.005  # on each side, of what a model draws: it may lie anywhere
-_FEW, _SPREAD = 12, 0.25  # so many whole numbers are spread by so much, to be seen
-_EACH = 20  # so many whole numbers have a bin each
-_LARGE, _LONG = 30, 10  # counts up to there, and so many medians, are told apart by a logarithm
+_TAIL = 0.005  # quantile cut off on each side of the draws of a model, which may lie anywhere
+_FEW, _SPREAD = 12, 0.25  # up to 12 different whole numbers are jittered by 0.25, to be visible
+_EACH = 20  # up to this range each whole number has its own bin
+_LARGE, _LONG = 30, 10  # counts beyond 30 and beyond 10 medians have a logarithmic axis
 
 
 class Column:
-    """What the data and the model have in a column, drawn alike.
+    """Common scale and bins for the values of the data and of the model in one column.
+
+    Whole numbers have bins of whole width, centred at whole numbers; other values have bins of the
+    width of Freedman and Diaconis. Counts with a long tail have a logarithmic axis.
 
     Args:
-        data: Chooses scale and bins; NaN is left out.
-        others: What is drawn beside it.
+        data: Values (N,) that determine scale and bins; NaN is left out.
+        others: Values that are drawn in the same bins, which extend to them.
 
     >>> import torch
     >>> Column(torch.tensor([0.0, 1.0, 1.0, 3.0])).edges.tolist()
@@ -37,18 +40,19 @@ class Column:
         self.edges = self._edges(x, *_range([x, *beside]))
 
     def shares(self, column: Tensor) -> Float[np.ndarray, " bins"]:
-        """The part of a column that lies in each bin."""
+        """Return the fraction of the values in each bin, between 0 and 1."""
         values = _finite(column)
         return np.histogram(values, self.edges)[0] / max(1, len(values))
 
     def places(self, column: Tensor, seed: int) -> Float[np.ndarray, " N"]:
-        """Where the points of a column are drawn: a few whole numbers a little apart."""
+        """Return the positions (N,) of the points; few different whole numbers are jittered."""
         values = column.double().numpy(force=True)
         if not self.few:
             return values
         return values + np.random.default_rng(seed).uniform(-_SPREAD, _SPREAD, len(values))
 
     def _edges(self, x: np.ndarray, low: float, high: float) -> np.ndarray:
+        """Return the bin edges for values between low and high."""
         if self.scale == "symlog":
             grown = np.geomspace(1, max(2.0, high + 1), _MOST // 2).round()
             return np.unique(np.concatenate([[math.floor(low)], grown])) - 0.5
@@ -64,12 +68,13 @@ class Column:
 
 
 def _finite(column: Tensor) -> np.ndarray:
+    """Return the finite values in double precision."""
     values = column.double().numpy(force=True)
     return values[np.isfinite(values)]
 
 
 def _range(columns: Sequence[np.ndarray]) -> tuple[float, float]:
-    """From the least to the greatest datum, and further where much of the model lies."""
+    """Return the range of the data, extended to the 0.5 % and 99.5 % quantiles of the others."""
     data, *others = columns
     ends = [np.quantile(other, [_TAIL, 1 - _TAIL]) for other in others if len(other)]
     ends += [np.array([data.min(), data.max()])] if len(data) else []
@@ -79,7 +84,7 @@ def _range(columns: Sequence[np.ndarray]) -> tuple[float, float]:
 
 
 def _width(x: np.ndarray) -> float:
-    """2 IQR / n^(1/3); 0 where half of the data are one number.
+    """Return the bin width 2 IQR / n^(1/3); 0 if half of the data are one number.
 
     Reference: Freedman and Diaconis, 1981, https://doi.org/10.1007/BF01025868
     """

@@ -1,4 +1,4 @@
-"""How training went, as a picture."""
+"""Picture of the curves of training."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -15,21 +15,28 @@ Rows = Sequence[Mapping[str, float]]
 _PARTS = {"train": ("training", DATA), "val": ("validation", MODEL)}
 _OBJECTIVE = "train/objective"
 _TERMS = {"elbo": "ELBO", "kl": "KL", "reconstruction": "reconstruction"}
-_START, _STEEP = 0.05, 3.0  # the first steps are cut off where they are so much of the height
-_POINTS = 12  # so few are marked one by one
+_START, _STEEP = (
+    0.05,
+    3.0,
+)  # the first 5 % of the steps are cut off if they triple the height of a panel
+_POINTS = 12  # curves of at most so many points have markers
 
 
 def curves_figure(rows: Rows, bound: str | None = None, *, iterations: bool = False) -> Figure:
-    """ELBO, KL and reconstruction in nats per datum, training and validation in one panel each.
+    """Draw ELBO, KL and reconstruction of training and validation, in nats per datum.
 
-    Of exact EM also its objective, which may contain the prior of the parameters.
-
-    Where the first twentieth of training would take most of the height of a panel, it is cut off.
+    Each term has a panel. Exact EM has another panel for its objective, which may contain the
+    prior of the parameters. If the first twentieth of training would take most of the height of
+    a panel, it is cut off.
 
     Args:
-        rows: The curves by name, ``train/elbo`` and others, each with its ``step``.
-        bound: What the trained bound is called, which then has a panel; None where it is the ELBO.
-        iterations: Whether the run consists of whole passes, which are then counted.
+        rows: Values of the curves by name (``train/elbo`` and others), each row with its ``step``.
+        bound: Title of the trained bound, which then has a panel; None if it is the ELBO.
+        iterations: Whether the run consists of whole passes; if so, the axis counts iterations.
+
+    >>> rows = [{"step": 1.0, "train/elbo": -9.0}, {"step": 2.0, "train/elbo": -8.0}]
+    >>> [axes.get_title() for axes in curves_figure(rows).axes]
+    ['ELBO', 'KL', 'reconstruction']
     """
     climbed = {"objective": "objective of EM"} if any(_OBJECTIVE in row for row in rows) else {}
     panels = ({"bound": bound} if bound else {}) | climbed | _TERMS
@@ -51,14 +58,17 @@ def curves_figure(rows: Rows, bound: str | None = None, *, iterations: bool = Fa
 
 
 def _points(rows: Rows, across: str, up: str, *, whole: bool) -> list[tuple[float, float]]:
-    """Both numbers where both are known; within an iteration they are of a part of the data."""
+    """Return the sorted points of a curve, from the rows that contain both columns.
+
+    With ``whole``, points within an iteration are left out: they cover only part of the data.
+    """
     found = [(row[across], row[up]) for row in rows if across in row and up in row]
     found = [(x, y) for x, y in found if not whole or float(x).is_integer()]
     return sorted(point for point in found if all(map(math.isfinite, point)))
 
 
 def _without_the_start(axes: Axes) -> None:
-    """Let the curves fill the panel once they have left where they began."""
+    """Limit the vertical axis to the values after the start, if the start takes most of it."""
     points = [np.asarray(line.get_xydata()) for line in axes.get_lines()]
     if not points:
         return

@@ -1,4 +1,4 @@
-"""What a model makes of missing entries, as a picture."""
+"""Picture of the values that a model imputes for missing entries."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ from vi.figures.tables import histograms
 from vi.math import Shape
 
 _ROW, _IMAGES = 16, 32
-_MISSING = (0.25, 0.5, 0.75)  # the colour of what was not seen
+_MISSING = (0.25, 0.5, 0.75)  # the colour of entries that were not observed
 
 
 def imputations_figure(
@@ -24,16 +24,17 @@ def imputations_figure(
     shape: Shape,
     names: Sequence[str],
 ) -> Figure:
-    """Images: rows of the truth, where it is known, of what was seen, and of what came out.
+    """Draw the observed values beside the imputed ones.
 
-    Tables: for each column the values that were seen beside those that were put in.
+    Images are drawn in rows: the truth (if it is known), the observed pixels, and E[x|seen].
+    A table has for each column the histograms of the observed and of the imputed values.
 
     Args:
-        truth: NaN where it is not known.
-        observed: True where the model saw x.
+        truth: The complete data; NaN where they are unknown.
+        observed: True at the entries that the model was given.
         imputed: E[x|x_observed].
-        shape: The data's own event shape.
-        names: Of the columns of a table, as they stand at the axes.
+        shape: Event shape of the data: (C, H, W) for images, else a table.
+        names: Names of the columns of a table, for the axes.
     """
     if is_image(shape) and shape[0] in (1, 3):
         rows = (x[:_IMAGES].view(-1, *shape) for x in (truth, observed, imputed))
@@ -42,6 +43,7 @@ def imputations_figure(
 
 
 def _images(truth: Tensor, observed: Tensor, imputed: Tensor) -> Figure:
+    """Draw images in rows of 16, with missing pixels in blue."""
     missing = imputed.new_tensor(_MISSING).view(3, 1, 1)
     seen = truth.expand(-1, 3, -1, -1).where(observed, missing)
     rows = [seen, imputed.expand(-1, 3, -1, -1)]
@@ -57,6 +59,7 @@ def _images(truth: Tensor, observed: Tensor, imputed: Tensor) -> Figure:
 
 
 def _table(observed: Tensor, imputed: Tensor, names: Sequence[str]) -> Figure:
+    """Draw histograms of the observed and of the imputed values, column by column."""
     imputed = imputed.double()
     seen, put_in = (imputed.where(rows, torch.nan) for rows in (observed, ~observed))
     series = {"seen": (seen, DATA), "imputed": (put_in, MODEL)}

@@ -1,4 +1,4 @@
-"""The plane of a two-dimensional latent: what is decoded there, and where the data lie."""
+"""Pictures of a two-dimensional latent: decoded images, and positions of the data."""
 
 from typing import Any, cast
 
@@ -17,12 +17,12 @@ from vi.figures.style import DATA
 from vi.models.base import LatentVariableModel
 
 PLANE = 15  # images along each axis
-_COLOURS = 10  # that are told apart; of more contexts the colours run into each other
+_COLOURS = 10  # contexts with distinct colours; more contexts have a continuous colour map
 _MAPS = {True: "tab10", False: "turbo"}
 
 
 def is_plane(model: LatentVariableModel, batch: Batch) -> bool:
-    """Whether p(z) is a normal distribution in the plane."""
+    """Return whether p(z) is a normal distribution on R^2."""
     match model.prior(**batch.given):
         case Independent(base_dist=Normal(batch_shape=(2,))):
             return True
@@ -30,7 +30,13 @@ def is_plane(model: LatentVariableModel, batch: Batch) -> bool:
 
 
 def decoded_plane(model: LatentVariableModel, batch: Batch) -> Tensor:
-    """E[x|z] at the quantiles of the prior, z_1 to the right and z_2 upwards."""
+    """Return E[x|z] on a 15 x 15 grid of quantiles of the prior.
+
+    z_1 rises to the right and z_2 upwards; the grid covers the prior evenly in probability.
+
+    Returns:
+        Means (225, *event), row by row from the upper left.
+    """
     u = (torch.arange(PLANE, device=batch.x.device) + 0.5) / PLANE
     axes = torch.stack(torch.meshgrid(u, u.flip(0), indexing="xy"), dim=-1).view(-1, 2)
     z = cast(Independent, model.prior(**batch.given)).base_dist.icdf(axes)
@@ -41,7 +47,13 @@ def decoded_plane(model: LatentVariableModel, batch: Batch) -> Tensor:
 def plane_figure(
     grid: Float[Tensor, "3 height width"] | None, model: LatentVariableModel, split: Split
 ) -> Figure:
-    """The decoded plane, if there is one, and where the data lie in it, coloured by context."""
+    """Draw the decoded plane, and E_q[z] of the data, coloured by context.
+
+    Args:
+        grid: The decoded plane as pixels; None for data that are not images.
+        model: Model with a latent in the plane, on the device of the data.
+        split: Data, of which at most 1000 are drawn.
+    """
     with torch.no_grad():
         batch = spread_batch(split, min(len(split), POINTS))
         z = model.encode(batch.x, **batch.given).numpy(force=True)
@@ -60,7 +72,7 @@ def plane_figure(
 
 
 def _coloured(axes: Axes, z: np.ndarray, labels: np.ndarray, count: int) -> None:
-    """A colour for each context, named beside the panel."""
+    """Draw points with a colour for each context, and a legend beside the panel."""
     few = count <= _COLOURS
     last = (_COLOURS if few else count) - 1
     points = axes.scatter(*z.T, s=8, c=labels, cmap=_MAPS[few], vmin=0, vmax=last)

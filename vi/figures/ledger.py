@@ -11,14 +11,14 @@ _PHASES = {
     "m": ("M-steps", "#d55e00"),
     "joint": ("joint steps, no split", "0.6"),
 }
-_LINEAR = 1e-3  # nats; below, the axis of single epochs is linear
+_LINEAR = 1e-3  # nats; the logarithmic axis of single epochs is linear below
 
 
 def ledger_figure(rows: Sequence[Mapping[str, float]]) -> Figure:
-    """What each phase has won, stacked, and what it won in every epoch.
+    """Draw the gain of each phase: accumulated and stacked, and epoch by epoch.
 
     Args:
-        rows: One for each epoch, with ``epoch``, ``e``, ``m`` and ``joint`` in nats per datum.
+        rows: One row for each epoch, with ``epoch``, ``e``, ``m`` and ``joint`` in nats per datum.
     """
     figure = Figure(figsize=(10, 4), layout="constrained")
     whole, single = figure.subplots(1, 2)

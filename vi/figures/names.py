@@ -1,4 +1,4 @@
-"""What stands beside the axes of a table's pictures."""
+"""Names of the columns of a table, for the axes of its pictures."""
 
 import re
 from collections.abc import Mapping
@@ -7,14 +7,14 @@ from typing import Any
 from vi.data.columns import column_names, column_units
 
 _WIDTH, _LINES = 18, 2
-_AFTER = re.compile(r"(?<=[\s_/.,;:-])")  # where a name may be broken
+_AFTER = re.compile(r"(?<=[\s_/.,;:-])")  # places at which a name may be broken
 
 
 def axis_names(facts: Mapping[str, Any], count: int) -> list[str]:
-    """The columns as the data call them, with their units; x_1, x_2, ... where they do not.
+    """Return the names of the columns with their units, or x_1, x_2, ... if they have none.
 
     Args:
-        facts: Of the data.
+        facts: Facts of the data, with ``data/columns`` and ``data/units`` if known.
         count: The number of columns.
 
     >>> axis_names({"data/columns": "duration,waiting", "data/units": "min,min"}, 2)
@@ -32,7 +32,7 @@ def axis_names(facts: Mapping[str, Any], count: int) -> list[str]:
 
 
 def of_columns(shown: int, count: int) -> str:
-    """How many columns a picture shows, where that is not all of them.
+    """Return the note on how many columns a picture shows; empty if it shows all.
 
     >>> of_columns(6, 13), of_columns(6, 6)
     (' (6 of 13 columns)', '')
@@ -41,7 +41,7 @@ def of_columns(shown: int, count: int) -> str:
 
 
 def _fitted(name: str) -> str:
-    """In two short lines, and never read as a formula."""
+    """Return a name in at most two short lines, with $ escaped so that no formula begins."""
     lines = [""]
     for word in _AFTER.split(" ".join(name.split())):
         if lines[-1] and len(lines[-1]) + len(word.rstrip()) > _WIDTH:
@@ -54,4 +54,5 @@ def _fitted(name: str) -> str:
 
 
 def _cut(line: str) -> str:
+    """Return a line that is cut after 18 characters if it is longer than 20."""
     return line if len(line) <= _WIDTH + 2 else f"{line[:_WIDTH]}…"

@@ -1,4 +1,4 @@
-"""Many small panels in one picture, laid out in inches: no solver has to find their places."""
+"""Grids of small panels, laid out in inches, which avoids the slow layout solver."""
 
 import math
 
@@ -11,16 +11,25 @@ from matplotlib.ticker import MaxNLocator, NullLocator, StrMethodFormatter
 from vi.figures.column import Column
 
 _PANEL = (1.7, 1.5)  # inches
-_APART, _JOINED = (0.5, 0.7), (0.12, 0.12)  # between panels that have labels of their own or not
+_APART, _JOINED = (
+    (0.5, 0.7),
+    (0.12, 0.12),
+)  # inches between panels with and without labels of their own
 _LEFT, _RIGHT, _TOP, _BOTTOM = 0.85, 0.15, 0.75, 0.65
-_WIDE, _ROW = 6, 4  # panels in a row: at most, and where one row is enough
+_WIDE, _ROW = 6, 4  # most panels in a row; up to 4 panels fill one row
 _TICKS = 4
 
 Panels = Shaped[np.ndarray, "rows columns"]
 
 
 def panels(rows: int, columns: int, *, joined: bool = False) -> tuple[Figure, Panels]:
-    """A grid of panels; those that are joined share the axes of their column."""
+    """Return a figure and its grid of panels.
+
+    Args:
+        rows: Number of rows.
+        columns: Number of columns.
+        joined: Whether the panels of a column share their horizontal axis and stand close.
+    """
     width, height = _PANEL
     across, up = _JOINED if joined else _APART
     inner = columns * width + (columns - 1) * across, rows * height + (rows - 1) * up
@@ -39,7 +48,10 @@ def panels(rows: int, columns: int, *, joined: bool = False) -> tuple[Figure, Pa
 
 
 def row_by_row(number: int) -> tuple[Figure, Panels]:
-    """So many panels in rows of the same width; places that are left stay empty."""
+    """Return a figure with this number of panels in rows of equal width.
+
+    Unused places in the last row stay empty.
+    """
     wide = number if number <= _ROW else min(_WIDE, math.ceil(number / 2))
     figure, grid = panels(math.ceil(number / wide), wide)
     for axes in grid.flat[number:]:
@@ -48,7 +60,7 @@ def row_by_row(number: int) -> tuple[Figure, Panels]:
 
 
 def few_ticks(axes: Axes, across: Column, up: Column | None = None) -> None:
-    """As many as a small panel has room for, and whole numbers where the columns hold such."""
+    """Limit the ticks to four on each axis, at whole numbers for columns of whole numbers."""
     axes.tick_params(labelsize="x-small")
     for axis, column in ((axes.xaxis, across), (axes.yaxis, up)):
         whole = column is not None and column.whole
@@ -60,13 +72,13 @@ def few_ticks(axes: Axes, across: Column, up: Column | None = None) -> None:
 
 
 def label(axes: Axes, across: str, up: str) -> None:
-    """Name the axes."""
+    """Label both axes in a small font."""
     axes.set_xlabel(across, fontsize="small")
     axes.set_ylabel(up, fontsize="small")
 
 
 def headed(figure: Figure, title: str, of: Axes | None = None) -> None:
-    """A title, and under it the legend of a panel."""
+    """Add a title, and below it the legend of one panel, if given."""
     height = figure.get_figheight()
     figure.suptitle(title, y=1 - 0.1 / height, va="top", fontsize="medium")
     if of is not None:

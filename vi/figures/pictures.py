@@ -34,22 +34,25 @@ def save_pictures(
 ) -> list[Path]:
     """Write samples.png, reconstructions.png and, for z in the plane, latent_plane.png.
 
-    Of a table of many columns also marginals.png; of an exact model components.png,
-    directions.png or, of two columns, density.png.
+    A table of more than six columns has also marginals.png. An exact model has also
+    components.png or directions.png for images, and density.png for two columns.
 
-    The same model, data and seed give the same pictures; the random state is left as it was. A
-    picture that fails is left out with a warning: nothing that was trained is lost for it.
+    The same model, data and seed give the same pictures; the random state is restored. A picture
+    that fails is left out with a warning, so that no training is lost.
 
     Args:
-        model: On the device of the data.
-        data: In the ``data_shape`` of the model; the test split is shown, and its facts name the
-            columns of a table.
-        shape: The data's own event shape: (C, H, W) for images, else a table.
-        run_dir: Where the files go.
-        seed: Of the samples.
+        model: Model on the device of the data.
+        data: Data in the ``data_shape`` of the model. Pictures show the test split; the facts
+            contain the names of the columns of a table.
+        shape: Event shape of the data: (C, H, W) for images, else a table.
+        run_dir: Folder of the files.
+        seed: Seed of the samples.
 
     Returns:
-        The paths that were written.
+        The paths of the files that were written.
+
+    Raises:
+        RunDirectoryError: A file cannot be written.
     """
     paths = []
     with or_warned("the pictures"):
@@ -63,7 +66,7 @@ def save_pictures(
 def figures(
     model: LatentVariableModel, split: Split, shape: Shape, seed: int, facts: Mapping[str, Any]
 ) -> dict[str, Figure]:
-    """The pictures by name, with titles and axes; ``facts`` of the data name their columns."""
+    """Return the pictures by name, with titles and axes; ``facts`` contain the column names."""
     if not is_image(shape):
         return table_figures(model, split, seed, axis_names(facts, torch.Size(shape).numel()))
     shown = grids(model, split, shape, seed)
@@ -75,11 +78,13 @@ def figures(
 def grids(
     model: LatentVariableModel, split: Split, shape: Shape, seed: int
 ) -> dict[str, Float[Tensor, "3 height width"]]:
-    """The pictures of an image model as pixels in [0, 1], scaled where the data are not.
+    """Return the pictures of an image model as pixels in [0, 1].
 
-    ``samples``: E[x|z] for z ~ p(z), with the contexts of the data in order where the model is
+    Data outside of [0, 1] are scaled to it.
+
+    ``samples``: E[x|z] for z ~ p(z), with the contexts of the data in order if the model is
     conditional. ``reconstructions``: a row of data above the row of E[x|z] at z = E_q[z].
-    ``latent_plane``: E[x|z] over the quantiles of a normal prior in the plane. Of an exact model
+    ``latent_plane``: E[x|z] over the quantiles of a normal prior in the plane. An exact model has
     also ``components``, E[x|z] for every value of a discrete z, by falling weight; or
     ``directions``, E[x|z] at z = -2 e_d and 2 e_d in turn.
     """
@@ -105,7 +110,7 @@ def grids(
 
 
 def samples_figure(means: Tensor, shape: Shape, facts: Mapping[str, Any]) -> Figure:
-    """Means of draws alone, as a grid of images or as the scatter matrix of a table."""
+    """Draw the means of samples as a grid of images, or as the scatter matrix of a table."""
     if is_image(shape):
         levels = min(0.0, means.min().item()), max(1.0, means.max().item())
         return grid_figure(image_grid(means.view(-1, *shape), ROW, levels), _TITLES["samples"])
@@ -114,6 +119,6 @@ def samples_figure(means: Tensor, shape: Shape, facts: Mapping[str, Any]) -> Fig
 
 
 def _title(name: str, split: Split) -> str:
-    """What a picture shows; samples of a conditional model stand in the order of contexts."""
+    """Return the title of a picture, with a note if its samples are in the order of contexts."""
     ordered = name == "samples" and "context" in split.given
     return _TITLES.get(name, name) + (", in the order of their contexts" if ordered else "")

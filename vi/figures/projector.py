@@ -1,4 +1,4 @@
-"""Points for TensorBoard's projector: where data lie in the latent space."""
+"""Files for TensorBoard's projector, which shows the positions of data in the latent space."""
 
 import math
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from vi.figures.grid import image_grid
 from vi.files.atomic import write_atomically
 
 _SIDE = 64  # pixels of an image, at most
-_AXES = 3  # TensorBoard draws nothing of points that have fewer; zeros stand for the others
+_AXES = 3  # TensorBoard draws no points with fewer coordinates; zeros are added
 _FOLDER = "projector"
 _CONFIG = "projector_config.pbtxt"  # the name that TensorBoard looks for beside the curves
 
@@ -30,9 +30,9 @@ def save_projector(
 
     Args:
         points: One row for each datum.
-        columns: Of n values each: what points can be labelled and coloured by.
-        images: What a point is shown as; scaled down where they are large.
-        folder: Of the curves.
+        columns: Labels (n,) by name, by which points can be labelled and coloured.
+        images: Images that are shown as points, scaled down to 64 pixels; None for dots.
+        folder: Folder of the curves.
 
     Raises:
         RunDirectoryError: The disk is full or the folder cannot be written.
@@ -51,16 +51,18 @@ def save_projector(
 
 
 def _write_table(path: Path, rows: list) -> None:
+    """Write rows as a table with tabs."""
     lines = ("\t".join(map(_told, row)) + "\n" for row in rows)
     write_atomically(path, "".join(lines).encode(), durable=False)
 
 
 def _told(value: float | str) -> str:
+    """Return a number with six digits, and anything else as text."""
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _save_sprite(images: Float[Tensor, "n C H W"], folder: Path) -> str:
-    """All images in one square, row by row without a gap, and the line that says so."""
+    """Write all images as one square without gaps, and return its line of the configuration."""
     largest = max(images.shape[-2:])
     if largest > _SIDE:
         size = [max(1, side * _SIDE // largest) for side in images.shape[-2:]]

@@ -1,4 +1,4 @@
-"""A picture as a file, and what a picture that fails costs: a warning."""
+"""Save pictures as files, and turn a failure of drawing into a warning."""
 
 import io
 import warnings
@@ -13,13 +13,13 @@ from vi.files.atomic import write_atomically
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write it as PNG, whole or not at all.
+    """Write a figure as PNG, completely or not at all.
 
     Raises:
-        RunDirectoryError: See ``write_atomically``.
+        RunDirectoryError: The disk is full or the folder cannot be written.
     """
     buffer = io.BytesIO()
-    with warnings.catch_warnings():  # a name in letters that the font lacks is a row of boxes
+    with warnings.catch_warnings():  # letters that the font lacks are drawn as boxes
         warnings.filterwarnings("ignore", "Glyph .* missing from")
         tight = None if figure.get_layout_engine() is None else "tight"
         figure.savefig(buffer, format="png", dpi=120, bbox_inches=tight)
@@ -28,11 +28,17 @@ def save_figure(figure: Figure, path: Path) -> None:
 
 @contextmanager
 def or_warned(what: str) -> Iterator[None]:
-    """Within this block an error of drawing is a warning; one of writing stays an error."""
+    """Turn an error of drawing inside the ``with`` block into a warning.
+
+    Errors of vi, such as those of writing a file, are raised.
+
+    Args:
+        what: Name of the picture, for the warning.
+    """
     try:
         yield
     except ViError:
         raise
-    except Exception as error:  # whatever a library of drawing finds wrong
+    except Exception as error:  # drawing libraries raise errors of any type
         reason = str(error).partition("\n")[0] or type(error).__name__
         warnings.warn(f"{what} could not be drawn: {reason}", stacklevel=2)

@@ -1,4 +1,4 @@
-"""Which data are shown, and a model that showing leaves as it was."""
+"""Choice of the data that pictures show, and a context in which the model is not changed."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,12 +10,15 @@ from vi.data.base import Batch, Split
 from vi.math import seed_generators
 from vi.models.base import LatentVariableModel
 
-POINTS = 1000  # of a scatter plot
+POINTS = 1000  # most points of a scatter plot
 
 
 @contextmanager
 def undisturbed(model: LatentVariableModel, seed: int) -> Iterator[None]:
-    """Evaluation mode and the noise of the seed; afterwards both are as they were."""
+    """Use evaluation mode, no gradients and the noise of a seed inside the ``with`` block.
+
+    Afterwards the modes of all modules and the random states are restored.
+    """
     modes = {module: module.training for module in model.modules()}
     device = next(model.parameters()).device
     model.eval()
@@ -29,12 +32,12 @@ def undisturbed(model: LatentVariableModel, seed: int) -> Iterator[None]:
 
 
 def spread_batch(split: Split, n: int) -> Batch:
-    """n data, spread evenly; some again where there are fewer."""
+    """Return a batch of n data, spread evenly over the split, with repeats if it is smaller."""
     return split.batch(split.spread(n))
 
 
 def spread_contexts(split: Split, n: int) -> dict[str, Tensor]:
-    """What n samples are given: that of data spread evenly over the contexts, in order."""
+    """Return the conditions of n samples, from data spread evenly over the sorted contexts."""
     if "context" not in split.given:
         return {k: v[torch.arange(n) % len(split)] for k, v in split.given.items()}
     order = split.given["context"].argmax(-1).argsort(stable=True)

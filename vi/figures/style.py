@@ -1,3 +1,3 @@
-"""Colours that also those tell apart who see fewer."""
+"""Colours that people with colour blindness can distinguish."""
 
 DATA, MODEL = "#0072b2", "#d55e00"

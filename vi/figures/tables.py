@@ -1,4 +1,4 @@
-"""A table of numbers: columns against each other, and against what a model makes of them."""
+"""Pictures of tables: scatter matrices, histograms, reconstructions and densities."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -22,23 +22,27 @@ from vi.models.base import LatentVariableModel
 from vi.models.exact import ExactModel
 
 Series = dict[str, tuple[Tensor, str]]
-"""By name, what is drawn and in which colour; the first chooses scales and bins."""
+"""{name: (values (N, D), colour)}; the first entry determines scales and bins."""
 
-_AGAINST, _ALONE = 6, 36  # columns against each other, and by themselves
+_AGAINST, _ALONE = 6, 36  # most columns in a scatter matrix, and most histograms
 _GRID = 200  # points of a contour plot along each axis
-_NARROW = 1e-3  # of its size: a narrower column is drawn around its centre
+_NARROW = 1e-3  # a column with a smaller ratio of range to size is drawn around its centre
 
 
 def table_figures(
     model: LatentVariableModel, split: Split, seed: int, names: Sequence[str]
 ) -> dict[str, Figure]:
-    """Draws beside data, reconstructions against data, where z is, and p(x) where it is known.
+    """Return the pictures of a model of a table, by name.
+
+    ``samples`` (draws beside data), ``reconstructions`` (against the data), ``marginals`` for more
+    than six columns, ``latent_plane`` for a normal prior on R^2, and ``density`` for an exact
+    model of two columns.
 
     Args:
-        model: On the device of the data.
-        split: What is shown.
-        seed: Of the samples.
-        names: Of the columns, as they stand at the axes.
+        model: Model on the device of the data.
+        split: Data that are shown, at most 1000 of them.
+        seed: Seed of the samples.
+        names: Names of the columns, for the axes.
     """
     with undisturbed(model, seed):
         batch = spread_batch(split, min(len(split), POINTS))
@@ -61,7 +65,7 @@ def table_figures(
 
 
 def density_figure(model: ExactModel, x: Float[Tensor, "n 2"], names: Sequence[str]) -> Figure:
-    """The contours of p(x) under the data, from 99 % of its greatest value down to 1e-4 of it."""
+    """Draw the data over contours of p(x), from 99 % of its largest value down to 1e-4 of it."""
     x = x[x.isfinite().all(1)]
     low, high = x.amin(0), x.amax(0)
     margin = 0.15 * (high - low)
@@ -83,7 +87,7 @@ def density_figure(model: ExactModel, x: Float[Tensor, "n 2"], names: Sequence[s
 
 
 def scatter_matrix(series: Series, names: Sequence[str], title: str = "") -> Figure:
-    """The first columns against each other, and their histograms on the diagonal."""
+    """Draw the first six columns against each other, with histograms on the diagonal."""
     count = len(names)
     shown = min(_AGAINST, count)
     series, names = _centred(series, names)
@@ -107,7 +111,7 @@ def scatter_matrix(series: Series, names: Sequence[str], title: str = "") -> Fig
 
 
 def histograms(series: Series, names: Sequence[str], title: str) -> Figure:
-    """Every column by itself, up to 36 of them; each kind of value fills its bins to one."""
+    """Draw a histogram of each column, up to 36; heights are shares of the values of a series."""
     count = len(names)
     shown = min(count, _ALONE)
     series, names = _centred(series, names)
@@ -123,6 +127,7 @@ def histograms(series: Series, names: Sequence[str], title: str) -> Figure:
 
 
 def _reconstructions(x: Tensor, again: Tensor, names: Sequence[str]) -> Figure:
+    """Draw E[x|z] against x for each column, with the diagonal in grey."""
     count = len(names)
     series, names = _centred({"data": (x, DATA), "model": (again, MODEL)}, names)
     (x, _), (again, _) = series.values()
@@ -143,6 +148,7 @@ def _reconstructions(x: Tensor, again: Tensor, names: Sequence[str]) -> Figure:
 
 
 def _histogram(axes: Axes, column: Column, parts: Series) -> None:
+    """Draw the shares of each series as steps."""
     for name, (x, colour) in parts.items():
         axes.stairs(column.shares(x), column.edges, color=colour, label=name)
     _scales(axes, column.scale, "linear")
@@ -150,9 +156,10 @@ def _histogram(axes: Axes, column: Column, parts: Series) -> None:
 
 
 def _scatter(axes: Axes, across: Column, up: Column, parts: Series) -> None:
+    """Draw the points of all series in random order."""
     x = torch.cat([points for points, _ in parts.values()])
     colours = [colour for points, colour in parts.values() for _ in points]
-    order = np.random.default_rng(0).permutation(len(x))  # neither hides the other
+    order = np.random.default_rng(0).permutation(len(x))  # so that no series hides another
     places = across.places(x[:, 0], 0)[order], up.places(x[:, 1], 1)[order]
     colour = np.array(colours)[order]
     axes.scatter(*places, **_marks(len(x) // len(parts)), c=colour)
@@ -161,13 +168,14 @@ def _scatter(axes: Axes, across: Column, up: Column, parts: Series) -> None:
 
 
 def _ends(column: Column) -> tuple[float, float]:
+    """Return the limits of an axis: the outer edges with a margin of 3 % on a linear scale."""
     low, high = column.edges[0], column.edges[-1]
     margin = 0.03 * (high - low) if column.scale == "linear" else 0.0
     return low - margin, high + margin
 
 
 def _scales(axes: Axes, across: str, up: str) -> None:
-    """Counts with a long tail on a logarithm that is linear up to one."""
+    """Set logarithmic axes, linear up to 1, for counts with a long tail."""
     if across == "symlog":
         axes.set_xscale("symlog", linthresh=1)
     if up == "symlog":
@@ -175,24 +183,25 @@ def _scales(axes: Axes, across: str, up: str) -> None:
 
 
 def _marks(n: int) -> dict[str, Any]:
-    """Of points, the larger the fewer they are."""
+    """Return the style of n points; fewer points are larger."""
     return {"s": min(16.0, max(4.0, 2000 / max(1, n))), "alpha": 0.5, "linewidths": 0}
 
 
 def _centred(series: Series, names: Sequence[str]) -> tuple[Series, list[str]]:
-    """The same around the centre of each column, and names that tell what was subtracted."""
+    """Subtract the centre of each column, and add it to the name of the column."""
     centre = _centre(next(iter(series.values()))[0])
     moved = {name: (x.double() - centre, colour) for name, (x, colour) in series.items()}
     return moved, list(_shifted(names, centre.tolist()))
 
 
 def _shifted(names: Sequence[str], centre: Sequence[float]) -> Iterator[str]:
+    """Iterate over the names, each with the number that was subtracted, if any."""
     for name, number in zip(names, centre, strict=True):
         yield f"{name} {-number:+.10g}" if number else name
 
 
 def _centre(x: Tensor) -> Float[Tensor, " D"]:
-    """What is subtracted before drawing: the median of a column far from 0, for its range."""
+    """Return the median of a column that is far from 0 relative to its range, else 0."""
     x = x.double()
     low, high = x.nan_to_num(torch.inf).amin(0), x.nan_to_num(-torch.inf).amax(0)
     far = high - low < _NARROW * torch.maximum(low.abs(), high.abs())
