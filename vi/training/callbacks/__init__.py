@@ -1,1 +1,1 @@
-"""What happens around the steps."""
+"""Callbacks of training: checkpoints, curves, pictures, progress and early stopping."""

@@ -14,37 +14,37 @@ from vi.training.resuming.checkpoint_files import CheckpointFiles
 
 
 class Best(Checkpoint):
-    """Keeps the weights whose ``val/bound`` was highest.
+    """Save the weights with the highest ``val/bound``.
 
-    Its state names no file: the place is that of the run, wherever it was moved.
+    The state contains no path, so that a run may be moved.
 
     Args:
-        path: Of the file.
-        other: The same of the run that this one goes on from, where its folder is another.
+        path: Path of the file.
+        other: Path of that file in the run that this one continues, if its folder differs.
     """
 
     forms = ({"score": 0.0, "step": 0}, {"score": None, "step": None})
-    """Of its state."""
+    """Possible forms of the state, against which a checkpoint is checked."""
 
     def __init__(self, path: Path, other: Path | None = None) -> None:
         self.path = path
         self.other = other
         self.score: float | None = None
         self.step: int | None = 0
-        self.is_lost = False  # what the run had kept before
+        self.is_lost = False  # whether the best weights of the continued run are missing
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Take the place of the first process: the others may have made up names of their own."""
+        """Use the path of the first process; other processes may have chosen another name."""
         self.path = trainer.strategy.broadcast(self.path)
 
     def state_dict(self) -> dict[str, Any]:
-        """The bound of the best weights, and after how many steps it was."""
+        """Return the bound of the best weights, and their optimiser step."""
         return {"score": self.score, "step": self.step}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from there, if the weights that were the best then are there.
+        """Continue from this state if a file contains the best weights of that step.
 
-        A run that was killed may have written the next ones already; it will do so again.
+        A killed run may already have written later weights; the resumed run writes them again.
         """
         score, step = state_dict["score"], state_dict["step"]
         self.is_lost = score is not None
@@ -57,7 +57,7 @@ class Best(Checkpoint):
                 return
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: TrainingModule) -> None:
-        """Say what is not there."""
+        """Warn if the best weights of the continued run are missing."""
         if self.is_lost and not self.path.is_file():
             warnings.warn(
                 f"{self.path} is missing: the best weights are those of the rest of the run",
@@ -65,7 +65,7 @@ class Best(Checkpoint):
             )
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: TrainingModule) -> None:
-        """Keep them, if they are better than any before."""
+        """Save the weights if this epoch was validated and the bound is the highest so far."""
         if pl_module.book.validated != trainer.global_step:
             return
         score = pl_module.book.latest["val/bound"]
@@ -75,11 +75,11 @@ class Best(Checkpoint):
 
 
 class Last(Checkpoint):
-    """Keeps where the run stands.
+    """Save the state of the run at the end of each epoch, from which it can be resumed.
 
     Args:
-        path: Of the file.
-        files: Of the run.
+        path: Path of the file.
+        files: Writer of the checkpoints of the run.
     """
 
     def __init__(self, path: Path, files: CheckpointFiles) -> None:
@@ -87,15 +87,15 @@ class Last(Checkpoint):
         self.files = files
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: TrainingModule) -> None:
-        """Write the file, soon."""
+        """Queue the file for writing."""
         trainer.save_checkpoint(self.path, storage_options=CheckpointFiles.LATER)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: TrainingModule) -> None:
-        """Write it now: it tells why the run has ended."""
+        """Write the file at once; it contains the reason why the run ended."""
         trainer.save_checkpoint(self.path)
 
     def on_exception(
         self, trainer: pl.Trainer, pl_module: TrainingModule, exception: BaseException
     ) -> None:
-        """Write what has waited; nothing of what the error left behind."""
+        """Write queued files; the state after the error is not saved."""
         self.files.flush()

@@ -1,4 +1,4 @@
-"""What the latents do, as curves."""
+"""Curves of active units and of the KL by dimension or layer."""
 
 from contextlib import suppress
 
@@ -15,13 +15,13 @@ from vi.training.module import TrainingModule
 
 
 class LatentDiagnostics(pl.Callback):
-    """Logs ``val/active_units`` at every validation, and where the KL goes.
+    """Log ``val/active_units`` and the parts of the KL (in nats) at every validation.
 
-    ``val_kl_per_dimension/<d>`` where q and p factorise over the dimensions,
-    ``val_kl_per_layer/<l>`` where they are made of layers, neither elsewhere.
+    The KL is logged as ``val_kl_per_dimension/<d>`` if q and p factorise over the dimensions, as
+    ``val_kl_per_layer/<l>`` if they consist of layers, and not at all otherwise.
 
     Args:
-        max_data: Validation data to look at.
+        max_data: Largest number of validation data that are used.
     """
 
     def __init__(self, max_data: int = 1000) -> None:
@@ -30,7 +30,7 @@ class LatentDiagnostics(pl.Callback):
 
     @torch.no_grad()
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: TrainingModule) -> None:
-        """Measure and log."""
+        """Measure and log the diagnostics; do nothing without validation data."""
         split = pl_module.data.val
         if trainer.sanity_checking or split is None:
             return
@@ -40,6 +40,7 @@ class LatentDiagnostics(pl.Callback):
 
     @staticmethod
     def _kl(module: TrainingModule, batch: Batch) -> dict[str, float]:
+        """Return the KL by dimension or by layer; empty if it has neither."""
         with suppress(ConfigurationError):
             kl = kl_per_dimension(module.inferred, batch.x, **batch.given)
             return {f"val_kl_per_dimension/{d:03d}": value for d, value in enumerate(kl.tolist())}

@@ -10,13 +10,13 @@ from vi.training.module import TrainingModule
 
 
 class EarlyStopping(LightningEarlyStopping):
-    """Stops after ``patience`` validations without a rise of ``val/bound``.
+    """Stop after ``patience`` validations without a rise of ``val/bound``.
 
-    It begins to count only when the warm-up of the bound has ended.
+    Validations during the warm-up of the bound are not counted.
 
     Args:
-        patience: Validations to wait; None never stops.
-        min_delta: The least rise that counts, in nats per datum.
+        patience: Number of validations to wait; None disables early stopping.
+        min_delta: Smallest rise that counts, in nats per datum.
     """
 
     def __init__(self, patience: int | None = None, min_delta: float = 0.0) -> None:
@@ -38,5 +38,5 @@ class EarlyStopping(LightningEarlyStopping):
             super().on_validation_end(trainer, pl_module)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on counting, with the patience of this run."""
+        """Continue the count of a checkpoint, with the patience of this run."""
         super().load_state_dict({**state_dict, "patience": self.patience})

@@ -1,4 +1,4 @@
-"""The HParams tab: what was chosen, beside what came of it."""
+"""Hyperparameters and results for the HParams tab of TensorBoard."""
 
 import math
 from collections.abc import Mapping
@@ -11,10 +11,10 @@ from vi.training.module import TrainingModule
 
 
 class Hyperparameters(pl.Callback):
-    """Writes flat scalars to the HParams tab when training starts.
+    """Write the hyperparameters as flat scalars to the HParams tab when training starts.
 
     The metrics ``val/elbo`` (if there are validation data), ``test/elbo`` and
-    ``test/log_likelihood`` are announced as NaN; curves of these names give them their values.
+    ``test/log_likelihood`` are announced as NaN; later curves of these names provide their values.
 
     Args:
         values: Nested plain values; they are flattened with dots.
@@ -24,7 +24,7 @@ class Hyperparameters(pl.Callback):
         self.values = flatten(values)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: TrainingModule) -> None:
-        """Write them; a run that goes on has done so."""
+        """Write the values, unless the run is resumed and has written them before."""
         if trainer.global_step:
             return
         validated = ["val/elbo"] if pl_module.data.val is not None else []
@@ -37,7 +37,7 @@ class Hyperparameters(pl.Callback):
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as one, with dotted names and scalar values.
+    """Return nested mappings as one mapping, with dotted names and scalar values.
 
     >>> flatten({"bound": {"option": "iwae", "num_samples": 5}, "hidden": [2, 3]})
     {'bound.option': 'iwae', 'bound.num_samples': 5, 'hidden': '[2, 3]'}

@@ -1,4 +1,4 @@
-"""What the E-steps won and what the M-steps won, epoch by epoch."""
+"""The E/M ledger: the gain of the E-steps and of the M-steps, epoch by epoch."""
 
 import csv
 import io
@@ -20,16 +20,16 @@ COLUMNS = ("epoch", "step", "e", "m", "joint")
 
 
 class EMLedger(pl.Callback):
-    """Keeps ``ledger.csv`` and draws ``ledger.png`` in the run directory.
+    """Write ``ledger.csv`` and draw ``ledger.png`` in the run directory.
 
-    Every epoch gives one row: the nats per datum that the E-steps won, the M-steps, and the steps
-    that are both and have no split; they add up to what the ELBO gained. Gradient steps are
-    measured on some training data, under the same noise each time; exact steps know what they
-    won on all of them. The curves are ``ledger/e``, ``ledger/m`` and ``ledger/joint``. A scheme
-    that never splits its steps has no ledger: its ELBO says it all.
+    Each epoch has one row: the gain of the ELBO in nats per datum by E-steps (e), by M-steps (m)
+    and by joint steps that have no split; e + m + joint is the total gain. The gain of gradient
+    steps is measured on some training data, each time under the same noise; exact steps compute
+    their gain on all training data. The curves are ``ledger/e``, ``ledger/m`` and
+    ``ledger/joint``. A scheme that never splits its steps has no ledger.
 
     Args:
-        max_data: Training data to measure on.
+        max_data: Number of training data on which gains are measured.
     """
 
     forms = (
@@ -40,27 +40,27 @@ class EMLedger(pl.Callback):
             for p in ("e", "m", "joint")
         ),
     )
-    """Of its state."""
+    """Possible forms of the state, against which a checkpoint is checked."""
 
     def __init__(self, max_data: int = 100) -> None:
         require_positive("max_data", max_data)
         self.max_data = max_data
         self.rows: list[dict[str, float]] = []
         self.ledger: Ledger | None = None
-        self.state: dict[str, Any] = {}  # of the run that this one goes on from
+        self.state: dict[str, Any] = {}  # state of the run that this one continues
 
     def state_dict(self) -> dict[str, Any]:
-        """All rows, and how far the account of this epoch is."""
+        """Return all rows, and the state of the ledger of the present epoch."""
         open_ = self.ledger.state_dict() if self.ledger else None
         return {"rows": [dict(row) for row in self.rows], "ledger": open_}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from there."""
+        """Continue from the rows and the ledger of a checkpoint."""
         self.state = state_dict
         self.rows = [dict(row) for row in state_dict["rows"]]
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: TrainingModule) -> None:
-        """Start to keep account."""
+        """Attach a ledger to the scheme, if it splits its steps."""
         if not pl_module.scheme.has_split:
             self.rows = []
             return
@@ -72,7 +72,7 @@ class EMLedger(pl.Callback):
             self.rows = _read(path, trainer.global_step)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: TrainingModule) -> None:
-        """Close the epoch."""
+        """Log the gains of the epoch, and write ledger.csv."""
         ledger = pl_module.scheme.ledger
         if ledger is None:
             return
@@ -90,13 +90,14 @@ class EMLedger(pl.Callback):
         write_atomically(_folder(trainer) / "ledger.csv", text.getvalue().encode(), durable=False)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: TrainingModule) -> None:
-        """Draw what every epoch won."""
+        """Draw the gains of all epochs as ledger.png."""
         pl_module.scheme.ledger = None
         if self.rows:
             save_figure(ledger_figure(self.rows), _folder(trainer) / "ledger.png")
 
     @torch.no_grad()
     def _elbo(self, module: TrainingModule) -> float:
+        """Return the ELBO on some training data under fixed noise, in nats per datum."""
         split = module.data.train.frozen(module.seed)
         index = split.spread(min(self.max_data, len(split)))
         batch = split.batch(index)
@@ -110,7 +111,7 @@ def _folder(trainer: pl.Trainer) -> Path:
 
 
 def _read(path: Path, step: int) -> list[dict[str, float]]:
-    """The rows of the epochs that the resumed run has behind it."""
+    """Return the rows of ledger.csv up to this step."""
     lines = path.read_text(encoding="utf-8").splitlines()
     kinds = {"epoch": int, "step": int}
     rows = [{k: kinds.get(k, float)(v) for k, v in row.items()} for row in csv.DictReader(lines)]

@@ -1,4 +1,4 @@
-"""What the model makes, as pictures in TensorBoard, and how training went, as a file."""
+"""Pictures of the model in TensorBoard, and of the curves of training as a file."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -16,17 +16,18 @@ from vi.training.module import TrainingModule
 
 
 class Pictures(pl.Callback):
-    """Sends samples, reconstructions and, for z in the plane, the latent plane to TensorBoard.
+    """Send samples, reconstructions and, for z in the plane, the latent plane to TensorBoard.
 
     The tags are ``val_pictures/samples``, ``val_pictures/reconstructions`` and
-    ``val_pictures/latent_plane``; the data are validation data, or test data where there are none.
-    Nothing random is disturbed. Pictures of tables are drawn once, when training ends.
+    ``val_pictures/latent_plane``; the data are validation data, or test data without a
+    validation split. The random state is restored. Pictures of tables are drawn once, when
+    training ends.
 
-    When training ends, of itself or by an error or a signal, ``curves.png`` in the run directory
-    shows how it went, from the first step on; it is drawn from the CSV logger's curves.
+    When training ends, also by an error or a signal, ``curves.png`` in the run directory shows
+    its curves from the first step on; they are read from the CSV logger.
 
     Args:
-        every_n_epochs: How often; and always when training ends.
+        every_n_epochs: Number of epochs between pictures; the end of training always has pictures.
     """
 
     def __init__(self, every_n_epochs: int = 10) -> None:
@@ -34,12 +35,12 @@ class Pictures(pl.Callback):
         self.every_n_epochs = every_n_epochs
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: TrainingModule) -> None:
-        """Draw, if it is time."""
+        """Draw pictures of an image model every ``every_n_epochs`` epochs."""
         if (trainer.current_epoch + 1) % self.every_n_epochs == 0 and is_image(pl_module.shape):
             self._send(trainer, pl_module)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: TrainingModule) -> None:
-        """Draw what came out."""
+        """Draw the pictures of the final model, and the curves."""
         if trainer.current_epoch % self.every_n_epochs or not is_image(pl_module.shape):
             self._send(trainer, pl_module)
         draw_curves(trainer, pl_module)
@@ -47,15 +48,17 @@ class Pictures(pl.Callback):
     def on_exception(
         self, trainer: pl.Trainer, pl_module: TrainingModule, exception: BaseException
     ) -> None:
-        """Draw how far training came; what ended it is the error to be told."""
+        """Draw the curves up to the error; errors of vi in drawing do not replace it."""
         with suppress(ViError):
             draw_curves(trainer, pl_module)
 
     def _send(self, trainer: pl.Trainer, module: TrainingModule) -> None:
+        """Send the pictures to TensorBoard; a failure is a warning."""
         with or_warned("the pictures"):
             self._draw(trainer, module)
 
     def _draw(self, trainer: pl.Trainer, module: TrainingModule) -> None:
+        """Draw grids of images, or figures of tables, on every TensorBoard logger."""
         split = module.data.test if module.data.val is None else module.data.val
         arguments = (module.inferred, split, module.shape, module.seed)
         boards = [one.experiment for one in trainer.loggers if isinstance(one, TensorBoardLogger)]
@@ -70,7 +73,7 @@ class Pictures(pl.Callback):
 
 
 def draw_curves(trainer: pl.Trainer, module: TrainingModule) -> None:
-    """Write ``curves.png``, where a logger keeps the curves as CSV and there are any."""
+    """Write ``curves.png``, if a CSV logger has any curves."""
     logger = next((one for one in trainer.loggers if isinstance(one, CSVCurves)), None)
     with or_warned("curves"):
         rows = [] if logger is None else logger.curves()

@@ -1,4 +1,4 @@
-"""A progress bar in nats."""
+"""Progress bar with the bound and its terms in nats."""
 
 import math
 import sys
@@ -14,15 +14,15 @@ from vi.training.module import TrainingModule
 from vi.training.progress_bar import clock, in_notebook
 
 _TERMS = {"elbo": "elbo", "kl": "kl", "reconstruction": "rec"}
-_BAR, _LEAST = 20, 5  # characters of a bar: at most, and with fewer there is none
-_INTERVAL = 0.25  # seconds between two pictures of the line
+_BAR, _LEAST = 20, 5  # largest number of characters of a bar; with fewer than 5 there is none
+_INTERVAL = 0.25  # seconds between two updates of the line
 
 
 class ProgressBar(LightningProgressBar):
-    """Epochs, the time that is left, and ELBO, KL and reconstruction in nats per datum.
+    """Show epochs, remaining time, and ELBO, KL and reconstruction in nats per datum.
 
-    On a terminal and in a notebook it is one line that moves, never wider than they are; elsewhere
-    a plain line every few seconds.
+    A terminal or a notebook shows one line that is updated in place and fits its width; other
+    outputs receive a plain line every few seconds.
 
     Args:
         interval: Seconds between plain lines.
@@ -31,7 +31,7 @@ class ProgressBar(LightningProgressBar):
     def __init__(self, interval: float = 5.0) -> None:
         super().__init__()
         self.interval = interval
-        notebook = in_notebook()  # which understands a carriage return, and no widget is needed
+        notebook = in_notebook()  # a carriage return works there, so no widget is needed
         moves = True if notebook or sys.stdout.isatty() else None
         self.console = Console(
             highlight=False, force_terminal=moves, force_jupyter=False if notebook else None
@@ -40,7 +40,7 @@ class ProgressBar(LightningProgressBar):
         self.last_line = -math.inf
 
     def disable(self) -> None:
-        """Lightning calls this on processes that should not print."""
+        """Print nothing; Lightning calls this in all processes but the first."""
         self.console.quiet = True
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: TrainingModule) -> None:
@@ -57,11 +57,11 @@ class ProgressBar(LightningProgressBar):
         self._show(trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: TrainingModule) -> None:
-        """Refresh them with those of the validation."""
+        """Refresh the numbers after the validation of an epoch."""
         self._show(trainer, pl_module)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: TrainingModule) -> None:
-        """Leave the last numbers standing."""
+        """Show the final numbers, and end the line."""
         self.last_line = -math.inf
         self._show(trainer, pl_module)
         self._stop()
@@ -69,15 +69,17 @@ class ProgressBar(LightningProgressBar):
     def on_exception(
         self, trainer: pl.Trainer, pl_module: TrainingModule, exception: BaseException
     ) -> None:
-        """Leave the terminal as it was."""
+        """Restore the terminal."""
         self._stop()
 
     def _stop(self) -> None:
+        """End the updated line, if there is one."""
         if self.live is not None:
             self.live.stop()
             self.live = None
 
     def _show(self, trainer: pl.Trainer, module: TrainingModule) -> None:
+        """Update or print the line, unless the last one is too recent."""
         now = time.monotonic()
         if now - self.last_line < (self.interval if self.live is None else _INTERVAL):
             return
@@ -91,6 +93,7 @@ class ProgressBar(LightningProgressBar):
             )
 
     def _line(self, trainer: pl.Trainer, module: TrainingModule, now: float) -> str:
+        """Return the line; the remaining time is extrapolated from the steps of this process."""
         done = reached(trainer, module)
         share = (done - self.before) / (1 - self.before) if self.before < 1 else 1.0
         left = (now - self.started) * (1 - share) / share if share > 0 else None
@@ -98,7 +101,10 @@ class ProgressBar(LightningProgressBar):
 
 
 def reached(trainer: pl.Trainer, module: TrainingModule) -> float:
-    """How much of the training is done, by the limit that comes first: 0 to 1."""
+    """Return the completed fraction of training, from 0 to 1, by the limit that is nearest.
+
+    Limits are ``max_epochs``, ``max_steps`` and ``max_evaluations``.
+    """
     settings, book = module.settings, module.book
     steps = (trainer.max_epochs or 1) * module.steps_per_epoch()
     parts = [trainer.global_step / min(steps, settings.max_steps or steps)]
@@ -109,14 +115,14 @@ def reached(trainer: pl.Trainer, module: TrainingModule) -> float:
 
 
 def line(epoch: str, done: float, latest: dict[str, float], left: float | None, width: int) -> str:
-    """One line of at most this width: what does not fit is left out, the last term first.
+    """Return one line of this width; terms that do not fit are left out, the last one first.
 
     Args:
-        epoch: Which one it is.
-        done: From 0 to 1.
-        latest: The latest numbers by name.
-        left: Seconds that are left, where that is known.
-        width: In characters.
+        epoch: Text of the present epoch.
+        done: Completed fraction, from 0 to 1.
+        latest: Latest numbers by name, in nats per datum.
+        left: Remaining seconds; None if unknown.
+        width: Width in characters.
 
     >>> line("epoch 3/9", 0.25, {"train/elbo": -23.456, "train/kl": 5.2}, 75.0, 52)
     'epoch 3/9 ##---- 0:01:15 left  elbo -23.46  kl 5.200'
@@ -137,7 +143,7 @@ def line(epoch: str, done: float, latest: dict[str, float], left: float | None, 
 
 
 def _shortened(value: float) -> str:
-    """Four digits, of large numbers all before the point.
+    """Return a number with about four digits; large ones keep all digits before the point.
 
     >>> _shortened(-23.456), _shortened(-12345.6), _shortened(0.06), _shortened(1.2e12)
     ('-23.46', '-12346', '0.060', '1.20e+12')
@@ -149,12 +155,13 @@ def _shortened(value: float) -> str:
 
 
 def _epoch(trainer: pl.Trainer) -> str:
+    """Return the present epoch and the number of epochs."""
     epochs = trainer.max_epochs or 0
     return f"epoch {min(trainer.current_epoch + 1, epochs)}/{epochs}"
 
 
 def _numbers(latest: dict[str, float]) -> str:
-    """ELBO, KL and reconstruction of the last logging step and the last validation."""
+    """Return ELBO, KL and reconstruction of the last logging step and the last validation."""
     parts = [f"{k} {latest[f'train/{k}']:.2f}" for k in _TERMS if f"train/{k}" in latest]
     if "val/elbo" in latest:
         parts.append(f"| val elbo {latest['val/elbo']:.2f}")

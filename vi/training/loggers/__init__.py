@@ -1,1 +1,1 @@
-"""Curves on the disk."""
+"""Loggers that write curves to files."""

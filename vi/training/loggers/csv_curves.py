@@ -1,4 +1,4 @@
-"""Curves as a CSV file that is whole whenever the process is killed."""
+"""Curves as a CSV file that stays complete if the process is killed."""
 
 import csv
 import io
@@ -13,19 +13,19 @@ from lightning.pytorch.utilities import rank_zero_only
 from vi.files.atomic import append, write_atomically
 from vi.files.curve_files import curve_files, read_curves, read_rows
 
-_ROWS = 100  # that wait for each other
+_ROWS = 100  # rows that are written together
 
 Row = Mapping[str, Any]
 
 
 class CSVCurves(Logger):
-    """``csv/version_N/metrics.csv``: one row for all numbers that were sent together.
+    """Write ``csv/version_N/metrics.csv``, with a row for all numbers that are logged together.
 
-    A resumed run goes on with the file that is there.
+    A resumed run continues the present file.
 
     Args:
         save_dir: The run directory.
-        name: Of the folder within it.
+        name: Name of the folder in the run directory.
     """
 
     def __init__(self, save_dir: str | Path, name: str = "csv") -> None:
@@ -35,47 +35,48 @@ class CSVCurves(Logger):
         self._version: int | None = None
         self.columns: list[str] = []
         self.rows: list[Row] = []
-        self.goes_on = False  # with all files that are there
+        self.goes_on = False  # whether the run continues earlier files
 
     @property
     def name(self) -> str:
-        """Of the folder."""
+        """The name of the folder."""
         return self._name
 
     @property
     def version(self) -> int:
-        """The number of the folder: a new one, unless the run goes on."""
+        """The number of the folder: a new one, unless the run is resumed."""
         if self._version is None:
             self._version = max(self._versions(), default=-1) + 1
         return self._version
 
     @property
     def save_dir(self) -> str:
-        """Where the folders of all versions lie."""
+        """The folder that contains the folders of all versions."""
         return str(self.folder)
 
     @property
     def path(self) -> Path:
-        """The file."""
+        """The path of the CSV file."""
         return self.folder / f"version_{self.version}" / "metrics.csv"
 
     def _versions(self) -> list[int]:
+        """Return the numbers of the existing folders."""
         numbers = [path.name.rpartition("_")[2] for path in self.folder.glob("version_*")]
         return [int(number) for number in numbers if number.isdecimal()]
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Keep the numbers of this step; they are written with a hundred others."""
+        """Add a row for this step; rows are written in groups of a hundred."""
         self.rows.append({**{k: float(v) for k, v in metrics.items()}, "step": step})
         if len(self.rows) >= _ROWS:
             self.save()
 
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *_: Any, **__: Any) -> None:
-        """They are in TensorBoard's file and in the configuration."""
+        """Do nothing: hyperparameters are in TensorBoard's file and in the configuration."""
 
     @rank_zero_only
     def save(self) -> None:
-        """Append what has waited; a new column makes the file anew.
+        """Append the pending rows; if there is a new column, rewrite the whole file.
 
         Raises:
             RunDirectoryError: The disk is full or the folder cannot be written.
@@ -90,18 +91,18 @@ class CSVCurves(Logger):
             append(self.path, _text(rows, self.columns, header=False))
 
     def curves(self) -> list[dict[str, float]]:
-        """All rows of the run so far, with those that it goes on from."""
+        """Return all rows of the run, including those before it was resumed."""
         self.save()
         parts = [path for path in curve_files(self.folder) if self.goes_on or path == self.path]
         return [row for path in parts for row in read_curves(path)]
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
-        """Write what has waited."""
+        """Write the pending rows."""
         self.save()
 
     def rewind(self, step: int, *, is_open: bool) -> None:
-        """Go on with the latest file, as it was after this step."""
+        """Cut all files after this step, and continue the latest one."""
         versions = self._versions()
         self._version, self.goes_on = max(versions, default=0), True
         for version in versions:
@@ -119,6 +120,7 @@ class CSVCurves(Logger):
 
 
 def _is_kept(row: Row, step: int, *, is_open: bool) -> bool:
+    """Return whether a row is at most of this step; ``is_open`` excludes its validation."""
     try:
         own = int(row["step"])
     except (KeyError, TypeError, ValueError):
@@ -128,6 +130,7 @@ def _is_kept(row: Row, step: int, *, is_open: bool) -> bool:
 
 
 def _text(rows: Iterable[Row], columns: list[str], *, header: bool) -> bytes:
+    """Return rows as CSV."""
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     if header:

@@ -1,17 +1,17 @@
-"""Curves that a resumed run goes on with: what came after its checkpoint is cut off."""
+"""Protocol of loggers whose files are cut at the checkpoint from which a run is resumed."""
 
 from typing import Protocol, runtime_checkable
 
 
 @runtime_checkable
 class Curves(Protocol):
-    """A logger whose files can be cut."""
+    """Logger whose files can be cut after a step."""
 
     def rewind(self, step: int, *, is_open: bool) -> None:
-        """Forget what belongs to later steps.
+        """Remove the records of later steps, and continue the files that remain.
 
         Args:
-            step: The last one that is kept.
-            is_open: Whether the validation at this step is yet to come.
+            step: The last step that is kept.
+            is_open: Whether the validation of this step is still to be run.
         """
         ...

@@ -1,4 +1,4 @@
-"""Curves for TensorBoard, with all numbers of a step in one record, written without a thread."""
+"""Curves for TensorBoard, with all numbers of a step in one record and without a thread."""
 
 import io
 import os
@@ -33,41 +33,44 @@ _FIRST = {"elbo", "kl", "reconstruction"}
 
 
 class TensorBoard(TensorBoardLogger):
-    """Lightning's logger, at a fraction of its time: one record a step, and not one a number.
+    """Lightning's logger, made faster by one record for each step instead of each number.
 
     Every number is in the file of the run directory under its own name. Numbers of a split are
-    also in the folder of that split under a name that all splits share: ``train/elbo`` is
+    also in the folder of that split, under a name that all splits share: ``train/elbo`` is
     ``curves/elbo`` in ``train/``, and ``val/elbo`` is ``curves/elbo`` in ``val/``. TensorBoard
-    takes each folder for a run and draws the curves of one name into one chart. It sorts charts
-    by name, so that ``curves/`` comes first: ELBO, KL and reconstruction; then ``details/`` with
-    all else that a split has.
+    treats each folder as a run and draws the curves of one name in one chart. It sorts charts
+    by name, so that ``curves/`` comes first with ELBO, KL and reconstruction, then ``details/``
+    with the other numbers of a split.
 
-    A resumed run goes on with the files that are there.
+    A resumed run continues the present files.
     """
 
     has_saved_hyperparameters = False
 
     @cached_property
     def files(self) -> dict[str, Path]:
-        """Where the records of each folder go."""
+        """The file for the records of each folder."""
         return {}
 
     @cached_property
     def splits(self) -> "dict[str, _Events]":
-        """What takes the numbers of each split."""
+        """The writer of records of each split."""
         return {}
 
     @property
     @rank_zero_experiment
     def experiment(self) -> SummaryWriter:
-        """What takes curves, pictures and figures."""
+        """The writer of curves, pictures and figures."""
         if self._experiment is None:
             self._experiment = _Writer(self._file(""))
         return self._experiment
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Write the numbers at this step; a NaN only announces a name to the HParams tab."""
+        """Write the numbers of this step.
+
+        NaN is not written: it only announces a name to the HParams tab.
+        """
         prefix = f"{self._prefix}{self.LOGGER_JOIN_CHAR}" if self._prefix else ""
         placed: dict[str, list[Any]] = {}
         for name, number in metrics.items():
@@ -81,7 +84,7 @@ class TensorBoard(TensorBoardLogger):
 
     @rank_zero_only
     def save(self) -> None:
-        """Hand all records to the operating system, and write hparams.yaml once."""
+        """Write all pending records, and once hparams.yaml."""
         if self.hparams and not self.has_saved_hyperparameters:
             super().save()
             self.has_saved_hyperparameters = True
@@ -92,13 +95,13 @@ class TensorBoard(TensorBoardLogger):
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
-        """Hand all records to the operating system."""
+        """Write all pending records."""
         super().finalize(status)
         for records in self.splits.values():
             records.flush()
 
     def rewind(self, step: int, *, is_open: bool) -> None:
-        """Cut the files that are there after this step, and go on with the latest ones."""
+        """Cut the present files after this step, and continue the latest ones."""
         for name in ("", *_SPLITS):
             folder = Path(self.log_dir) / name
             for path in sorted(folder.glob(_FILES), key=lambda p: p.stat().st_mtime):
@@ -110,11 +113,13 @@ class TensorBoard(TensorBoardLogger):
                     path.unlink()
 
     def _file(self, folder: str) -> Path:
+        """Return the file of a folder, a new one if the run is not resumed."""
         if folder not in self.files:
             self.files[folder] = _new(Path(self.log_dir) / folder)
         return self.files[folder]
 
     def _records(self, folder: str) -> "_Events":
+        """Return the writer of records of a folder, which is opened at its first number."""
         if not folder:
             return self.experiment._get_file_writer().event_writer  # pyright: ignore
         if folder not in self.splits:
@@ -123,7 +128,7 @@ class TensorBoard(TensorBoardLogger):
 
 
 def _places(name: str) -> list[tuple[str, str]]:
-    """The folders that a number goes to, and what it is called there."""
+    """Return the pairs (folder, name) under which a number is written."""
     split, _, term = name.partition("/")
     if split not in _SPLITS or not term:
         return [("", name)]
@@ -132,12 +137,15 @@ def _places(name: str) -> list[tuple[str, str]]:
 
 
 def _new(folder: Path) -> Path:
+    """Return an unused name for a file of events."""
     base = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}"
     names = (folder / f"{base}.{number}" for number in count())
     return next(path for path in names if not path.exists())
 
 
 class _Writer(SummaryWriter):
+    """Writer of torch without the thread that its file writer starts."""
+
     def __init__(self, path: Path) -> None:
         self.path = path
         super().__init__(str(path.parent))
@@ -151,7 +159,7 @@ class _Writer(SummaryWriter):
 
 
 class _Events:
-    """The records of one file, which goes on if it is there."""
+    """Writer of the records of one file, which is continued if it exists."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -163,18 +171,18 @@ class _Events:
             self.flush()
 
     def get_logdir(self) -> str:
-        """The folder."""
+        """Return the folder of the file."""
         return str(self.path.parent)
 
     def add_event(self, event: Any) -> None:
-        """Append a record."""
+        """Append a record; write to the file after 30 s or 1 MiB."""
         self.records.write(event.SerializeToString())
         late = time.monotonic() - self.flushed > _FLUSH_SECONDS
         if late or self.waiting.tell() > _FLUSH_BYTES:
             self.flush()
 
     def flush(self) -> None:
-        """Hand all records to the operating system.
+        """Write all pending records to the file.
 
         Raises:
             RunDirectoryError: The disk is full or the folder cannot be written.
@@ -188,13 +196,13 @@ class _Events:
     close = flush
 
     def reopen(self) -> None:
-        """Nothing is closed in between."""
+        """Do nothing: the file is never closed."""
 
 
 def _kept(path: Path, folder: str, step: int, *, is_open: bool) -> int:
-    """Of how many bytes the records are whole and not of later steps.
+    """Return the number of bytes up to the first record that is damaged or of a later step.
 
-    Nor of the test data: those end a run, and are written again when it has ended again.
+    Records of the test data are cut as well: they are written again when the run ends again.
     """
     size = 0
     for end, event in _events(path):
@@ -208,7 +216,7 @@ def _kept(path: Path, folder: str, step: int, *, is_open: bool) -> int:
 
 
 def _events(path: Path) -> Iterator[tuple[int, Any]]:
-    """Every whole record, and where it ends."""
+    """Iterate over pairs (end, event) of all complete records."""
     content, start = path.read_bytes(), 0
     while start + 12 <= len(content):
         (length,) = struct.unpack_from("<Q", content, start)
@@ -217,7 +225,7 @@ def _events(path: Path) -> Iterator[tuple[int, Any]]:
             return
         try:
             event = Event.FromString(content[start + 12 : end - 4])
-        except DecodeError:  # what follows may be anything
+        except DecodeError:  # the rest of the file is damaged
             return
         yield end, event
         start = end

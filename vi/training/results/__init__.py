@@ -1,1 +1,1 @@
-"""What a run says when it ends: its numbers, its table, and what to type next."""
+"""Results of a run: metrics, closing table, and commands to type next."""

@@ -1,4 +1,4 @@
-"""Whether the latents of a trained model are used, and what to do where they are not."""
+"""Detection of unused latents in a trained model (posterior collapse), with advice."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,29 +16,29 @@ from vi.fast import session
 from vi.inputs import as_it_is
 from vi.models.base import LatentVariableModel
 
-_DATA = 1000  # that are looked at
-_FEWEST = 2  # that have a variance
-_NAMED = 12  # dimensions; of more only the number is told
-_NATS = 0.1  # of a KL with which a latent is as good as none
+_DATA = 1000  # largest number of data that are used
+_FEWEST = 2  # smallest number of data with a variance
+_NAMED = 12  # most unused dimensions that are listed by number
+_NATS = 0.1  # KL below which a latent carries almost no information
 _ACTIVE, _UNUSED = "test/active_units", "test/unused_dimensions"
 
 
 @torch.no_grad()
 def measure_use(model: LatentVariableModel, split: Split, seed: int) -> dict[str, Any]:
-    """How many latent dimensions answer to the data, and the numbers of those that do not.
+    """Return the number of active latent dimensions and the list of unused ones.
 
-    A dimension is used where Var_x(E_q[z_d|x]) > 0.01 (``active_units``). Nothing is said of a
-    latent whose KL does not fall into dimensions, such as a mixture's or a flow's.
+    A dimension is active if Var_x(E_q[z_d|x]) > 0.01 (see ``active_units``). The result is empty
+    for a latent whose KL does not split into dimensions, as with a mixture or a flow.
 
     Reference: Burda, Grosse and Salakhutdinov, 2016, https://arxiv.org/abs/1509.00519
 
     Args:
-        model: In evaluation mode.
-        split: A thousand of its data are looked at.
-        seed: Of their noise, where inference draws.
+        model: Model in evaluation mode.
+        split: Data, of which up to a thousand are used; fewer than two give an empty result.
+        seed: Seed of the noise, for inferences that draw samples.
 
     Returns:
-        ``test/active_units`` and ``test/unused_dimensions``, from 1, with commas between them.
+        ``test/active_units``, and ``test/unused_dimensions``: numbers from 1, joined by commas.
     """
     if len(split) < _FEWEST:
         return {}
@@ -58,11 +58,11 @@ def measure_use(model: LatentVariableModel, split: Split, seed: int) -> dict[str
 
 
 def told_use(metrics: Mapping[str, Any], bound: Bound) -> str:
-    """What the closing table says of unused dimensions; empty where all are used.
+    """Return the note on unused dimensions below the closing table; empty if all are used.
 
     Args:
-        metrics: Of the run.
-        bound: That was trained; what helps depends on it.
+        metrics: Metrics of the run.
+        bound: The trained bound, on which the advice depends.
     """
     if _ACTIVE not in metrics:
         return ""
@@ -79,6 +79,7 @@ def told_use(metrics: Mapping[str, Any], bound: Bound) -> str:
 
 
 def _help(bound: Bound) -> str:
+    """Return advice against collapse for this bound."""
     if isinstance(bound, Beta) and bound.beta > 1:
         return f"lower bound.beta={bound.beta:g}, whose KL is weighted so"
     if isinstance(bound, Beta) and bound.warmup_steps:

@@ -1,4 +1,4 @@
-"""What a run says when it ends."""
+"""Closing report of a run, printed to the terminal."""
 
 import shlex
 from collections.abc import Mapping, Sequence
@@ -25,17 +25,17 @@ def print_report(
     *,
     saved: bool,
 ) -> None:
-    """Print the test numbers, where everything lies, and what to type next.
+    """Print the test numbers, the paths of the results, and commands to type next.
 
     Args:
-        metrics: Of the run.
-        run_dir: Of its files.
-        pictures: That were written.
-        bound: That was trained; it has a column of its own where it is not the ELBO.
+        metrics: Metrics of the run.
+        run_dir: Folder of the run.
+        pictures: Paths of the pictures that were written.
+        bound: The trained bound, which has its own column if it is not the ELBO.
         plugins: Packages that the run needs.
-        saved: Whether commands find the model and its data by their names.
+        saved: Whether the model and its data are saved by name, so that commands can load them.
     """
-    console = Console(highlight=False, markup=False)  # [..] in a path is no style
+    console = Console(highlight=False, markup=False)  # [..] in a path is not markup
     console.print(_table(metrics, bound))
     told = [why_not(_test(metrics)), told_use(metrics, bound)]
     for note in filter(None, [_DEBUG] if metrics.get("debug") else told):
@@ -53,7 +53,10 @@ def print_report(
 
 
 def next_commands(run_dir: Path, plugins: Sequence[str] = (), *, saved: bool) -> list[str]:
-    """Commands that work on a finished run; some need the model and its data to have names."""
+    """Return commands for a finished run.
+
+    ``evaluate`` and ``sample`` are listed only if the model and its data are saved by name.
+    """
     program, run = python(), shlex.quote(str(run_dir))
     typed = " ".join([option("run", run_dir), *plugins_option(plugins)])
     after = [
@@ -64,6 +67,7 @@ def next_commands(run_dir: Path, plugins: Sequence[str] = (), *, saved: bool) ->
 
 
 def _table(metrics: Mapping[str, Any], bound: Bound) -> Table:
+    """Return the closing table, in nats per datum."""
     title = f"test set, {metrics['test/count']} data, nats per datum"
     table = Table(title=f"DEBUG: {title}" if metrics.get("debug") else title)
     named = {"elbo": "elbo", "kl": "kl", "reconstruction": "reconstruction"}
@@ -76,6 +80,7 @@ def _table(metrics: Mapping[str, Any], bound: Bound) -> Table:
 
 
 def _log_likelihood(metrics: Mapping[str, Any]) -> str:
+    """Return log p(x) with its standard error and number of samples, or - if not measured."""
     if "test/log_likelihood" not in metrics:
         return "-"
     count = metrics.get("test/log_likelihood_samples")
