@@ -1,9 +1,9 @@
 """Public names of a package, imported when they are first used.
 
-Public is what a user can choose and what a user is handed: every class that a packaged yaml names,
-every role that such a class plays, and what a module lists in ``__all__``. A new option is thereby
-public by its class and its yaml. A package below vi that has names of its own (``vi.data``) keeps
-those of its modules to itself.
+Public names are what a user can choose or receives: every class that a packaged yaml names, the
+base classes of these options, and what a module lists in ``__all__``. So a new option becomes
+public by its class and its yaml. A package below vi with names of its own (``vi.data``) exports
+the names of its modules alone; ``vi`` does not.
 """
 
 import importlib
@@ -25,8 +25,8 @@ _DOORS = ("vi.data",)
 def lazy_exports(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """Make the ``__getattr__`` and ``__dir__`` of a package (PEP 562).
 
-    They give its public names and the modules in it; nothing is imported before it is asked for.
-    For one version every other class below the package is given as well, with a warning.
+    They provide its public names, packages and modules, and import each at its first use.
+    For one version every other class below the package is provided as well, with a warning.
 
     >>> get, names = lazy_exports("vi.data")
     >>> "MNIST" in names(), get("MNIST").__module__
@@ -49,7 +49,7 @@ def lazy_exports(package: str) -> tuple[Callable[[str], Any], Callable[[], list[
 
 @cache
 def public_names(package: str) -> dict[str, str]:
-    """{name: module that defines it} of everything that a package offers.
+    """Return {name: module that defines it} for all public names of a package.
 
     Raises:
         ImportError: Two public classes have the same name.
@@ -62,7 +62,10 @@ def public_names(package: str) -> dict[str, str]:
 
 
 def one_of_each(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """{name: module} of (name, module), some of them told twice.
+    """Return {name: module} from pairs (name, module), which may be repeated.
+
+    Raises:
+        ImportError: A name belongs to two modules.
 
     >>> one_of_each([("Batch", "vi.data.base"), ("Batch", "vi.schemes.base")])
     Traceback (most recent call last):
@@ -79,18 +82,19 @@ def one_of_each(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
 
 @cache
 def folders(package: str) -> list[str]:
-    """The packages in a package."""
+    """Return the names of the packages in a package."""
     return sorted(path.parent.name for path in _folder(package).glob("*/__init__.py"))
 
 
 def sources(package: str) -> list[tuple[str, str]]:
-    """Every module below a package, and its text."""
+    """Return pairs (module, source text) of all modules below a package."""
     files = [p for p in sorted(_folder(package).rglob("*.py")) if p.stem != "__init__"]
     names = [".".join(p.relative_to(_ROOT.parent).with_suffix("").parts) for p in files]
     return [(n, p.read_text(encoding="utf-8")) for n, p in zip(names, files, strict=True)]
 
 
 def _named_by_options() -> list[tuple[str, str]]:
+    """Return (class, module) of the classes that packaged yaml files name."""
     from vi.config.registry import config_dir
 
     texts = (path.read_text(encoding="utf-8") for path in config_dir().rglob("*.yaml"))
@@ -98,23 +102,30 @@ def _named_by_options() -> list[tuple[str, str]]:
 
 
 def _roles() -> list[tuple[str, str]]:
+    """Return (class, module) of the base classes of the options."""
     from vi.config.run import ROLES
 
     return [_split(role) for role in ROLES.values() if role.startswith("vi.")]
 
 
 def _listed(package: str) -> list[tuple[str, str]]:
+    """Return (name, module) of the names in ``__all__`` of the modules of a package."""
     found = ((module, _LISTED.search(text)) for module, text in sources(package))
     return [(name, m) for m, names in found if names for name in re.findall(r"\w+", names[1])]
 
 
 def _split(target: str) -> tuple[str, str]:
+    """Return (class, module) of a dotted path."""
     module, _, name = target.rpartition(".")
     return name, module
 
 
 def _private(package: str, name: str) -> str:
-    """The module of a class that is not public, which is said."""
+    """Return the module of a class that is not public, and warn.
+
+    Raises:
+        AttributeError: No module below the package defines such a class.
+    """
     found = _classes(package).get(name)
     if not found:
         raise AttributeError(f"module {package!r} has no attribute {name!r}")
@@ -129,7 +140,7 @@ def _private(package: str, name: str) -> str:
 
 @cache
 def _classes(package: str) -> dict[str, list[str]]:
-    """By name, the modules that define such a class."""
+    """Return {class: modules that define such a class} for all classes below a package."""
     found: dict[str, list[str]] = {}
     for module, text in sources(package):
         for name in _CLASS.findall(text):
@@ -138,4 +149,5 @@ def _classes(package: str) -> dict[str, list[str]]:
 
 
 def _folder(package: str) -> Path:
+    """Return the folder of a package."""
     return _ROOT.joinpath(*package.split(".")[1:])

@@ -1,4 +1,4 @@
-"""A part that can be chosen by name: it remembers the arguments it was made with."""
+"""Base class of parts that can be chosen by name: it stores the arguments of ``__init__``."""
 
 import functools
 import inspect
@@ -10,9 +10,10 @@ from typing import Any, ClassVar, Unpack, get_origin
 class Configurable:
     """Mixin of every part that a file in ``configs/`` can name.
 
-    Comes for free: ``arguments``, the values its ``__init__`` received with defaults filled in, so
+    It provides ``arguments``: the values that ``__init__`` received, with defaults filled in, so
     that a model built in Python can be saved by option names and plain values. An ``__init__``
-    that hands ``**rest: Unpack[..]`` on to the class before it takes by name what that one takes.
+    that passes ``**rest: Unpack[..]`` to its base class accepts the parameters of that class by
+    name.
 
     >>> class Scaled(Configurable):
     ...     def __init__(self, scale: float = 2.0) -> None: ...
@@ -22,28 +23,28 @@ class Configurable:
 
     arguments: dict[str, Any]
     renamed: ClassVar[Mapping[str, str]] = {}
-    """{older name of an argument: its name now}; older names work for one version, and warn."""
+    """{older name of an argument: present name}; older names work, with a warning, for a version."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         init = _remember_arguments(cls.__init__, _signature(cls))
-        # not by assignment: editors and type checkers would take it for the signature of the class
+        # not by assignment, which type checkers would read as the signature of the class
         type.__setattr__(cls, "__init__", init)
 
 
 def present_names(
     cls: type, values: Mapping[str, Any], path: str = "", *, stacklevel: int = 3
 ) -> dict[str, Any]:
-    """The values by the names that the arguments of a class have now.
+    """Return the values by the present names of the arguments of a class.
 
-    An older name counts above the present one: packaged files know the present one alone, so the
-    older one was written by somebody.
+    An older name takes precedence over the present one: packaged files use only present names, so
+    the older one was written by the user.
 
     Args:
-        cls: May have ``renamed`` arguments.
-        values: By name.
-        path: Where the values stand in a configuration, for the warning.
-        stacklevel: Of the warning: who wrote the older name.
+        cls: Class that may have ``renamed`` arguments.
+        values: Values by name.
+        path: Path of the values in a configuration, for the warning.
+        stacklevel: Stack level of the warning, so that it points to the code with the older name.
 
     >>> class Part(Configurable):
     ...     renamed = {"part": "fraction"}
@@ -59,13 +60,13 @@ def present_names(
 
 
 def warn_of_older_name(name: str, now: str, place: str, *, stacklevel: int = 2) -> None:
-    """Say what an argument is called now; ``place`` is a path of options, or a class."""
+    """Warn that an argument was renamed; ``place`` is a path of options, or a class."""
     told = f"{place}.{name} is now {place}.{now}; the next version will not know the older name"
     warnings.warn(told, FutureWarning, stacklevel=stacklevel)
 
 
 def _signature(cls: type) -> inspect.Signature:
-    """Of ``__init__``, with the parameters that it hands on."""
+    """Return the signature of ``__init__``, with the parameters that it passes to its base."""
     own = inspect.signature(cls.__init__)
     *before, last = own.parameters.values()
     if get_origin(last.annotation) is not Unpack:
@@ -80,7 +81,11 @@ def _signature(cls: type) -> inspect.Signature:
 
 
 def _present(cls: type[Configurable], values: dict[str, Any]) -> dict[str, Any]:
-    """What a caller wrote, by present names."""
+    """Return the arguments of a caller by present names.
+
+    Raises:
+        TypeError: An argument was given by both names.
+    """
     if cls.renamed.keys().isdisjoint(values):
         return values
     for name, now in cls.renamed.items():
@@ -92,19 +97,22 @@ def _present(cls: type[Configurable], values: dict[str, Any]) -> dict[str, Any]:
 def _remember_arguments(
     init: Callable[..., None], signature: inspect.Signature
 ) -> Callable[..., None]:
+    """Wrap ``__init__`` so that it stores its arguments before it runs."""
     named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     names = {n for n, p in signature.parameters.items() if p.kind in named} - {"self"}
 
     @functools.wraps(init)
     def wrapper(self: Configurable, *args: Any, **kwargs: Any) -> None:
-        if "arguments" not in self.__dict__:  # the outermost class knows what the user wrote
+        if (
+            "arguments" not in self.__dict__
+        ):  # only the outermost class receives what the user wrote
             kwargs = _present(type(self), kwargs)
             try:
                 call = signature.bind(self, *args, **kwargs)
             except TypeError as error:
                 raise TypeError(f"{type(self).__name__}: {error}") from None
             call.apply_defaults()
-            # past nn.Module.__setattr__: a part listed here is already registered by its owner
+            # not by nn.Module.__setattr__, since a part in here is already registered by its owner
             self.__dict__["arguments"] = {
                 name: value for name, value in call.arguments.items() if name in names
             }

@@ -1,4 +1,4 @@
-"""Options as they are typed."""
+"""Options and commands in the form in which a user types them."""
 
 import re
 import shlex
@@ -8,11 +8,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 _BARE = re.compile(r"(?:\.{0,2}/)?[A-Za-z_][A-Za-z0-9_./-]*")
-_OTHER = {"true", "false", "null", "nan", "inf"}  # words that are no texts
+_OTHER = {"true", "false", "null", "nan", "inf"}  # words that the grammar does not read as text
 
 
 def quoted(text: str) -> str:
-    r"""A text in the quotes of the command line's own grammar, if it needs them.
+    r"""Return a text in the quotes of Hydra's grammar, if it needs them.
 
     >>> print(quoted("outputs/digits"), quoted("a run's, b"))
     outputs/digits 'a run\'s, b'
@@ -25,7 +25,7 @@ def quoted(text: str) -> str:
 
 
 def option(name: str, text: object) -> str:
-    r"""An option to paste into a shell.
+    r"""Return an option that can be pasted into a shell.
 
     >>> print(option("run", "outputs/digits"), option("run", "my run"))
     run=outputs/digits 'run='"'"'my run'"'"''
@@ -34,7 +34,7 @@ def option(name: str, text: object) -> str:
 
 
 def plugins_option(plugins: Iterable[str]) -> list[str]:
-    """The option that names these packages, to paste into a shell; none where there are none.
+    """Return the option that names these packages, for a shell; empty without packages.
 
     >>> plugins_option(["mine", "yours"]), plugins_option([])
     (["'plugins=[mine,yours]'"], [])
@@ -44,7 +44,7 @@ def plugins_option(plugins: Iterable[str]) -> list[str]:
 
 
 def python() -> str:
-    """This interpreter as the user would type it, for a shell."""
+    """Return the command of this interpreter as the user would type it, quoted for a shell."""
     here = Path(sys.executable)
     on_path = shutil.which("python")
     if on_path and Path(on_path) == here:

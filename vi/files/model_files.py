@@ -1,4 +1,4 @@
-"""A model as files that others can load: option names, weights and checksums, never code."""
+"""Save and load a model as option names, weights and checksums, never as code."""
 
 import hashlib
 import json
@@ -46,17 +46,17 @@ def save(
     """Write a model directory: config.json, model.safetensors, README.md, manifest.json.
 
     Args:
-        model: Made of options, from a configuration or in Python.
-        directory: Made if missing; files of the same name are replaced.
-        facts: Plain values to keep beside the weights (seed, metrics).
-        parts: What else to keep by option name: the data set and the bound, by group.
-        plugins: Packages beside vi whose options the model is made of.
+        model: Model whose parts are options, built from a configuration or in Python.
+        directory: Folder, made if missing; files of the same name are replaced.
+        facts: Plain values to store beside the weights (seed, metrics).
+        parts: Other parts to store by option name, by group: the data set and the bound.
+        plugins: Packages besides vi whose options the model uses.
 
     Returns:
         The directory.
 
     Raises:
-        ConfigurationError: A part of the model is no option, so that it cannot be saved by name.
+        ConfigurationError: A part of the model is not an option, so it cannot be saved by name.
     """
     directory = Path(directory)
     config = {
@@ -81,16 +81,16 @@ def save(
 def load(
     source: str | Path, *, device: str | torch.device = "cpu", plugins: Iterable[str] = ()
 ) -> LatentVariableModel:
-    """Give a saved model back, in evaluation mode, with bit-equal outputs.
+    """Load a saved model in evaluation mode, with bit-equal outputs.
 
     Args:
         source: A run directory, a model directory, or a name on the Hugging Face hub.
-        device: Where the weights go.
-        plugins: Packages beside vi whose options are welcome.
+        device: Device of the weights.
+        plugins: Packages besides vi whose options are permitted.
 
     Raises:
         CheckpointError: Files are missing, damaged or of another model.
-        ConfigurationError: The configuration names something that is no option.
+        ConfigurationError: The configuration names something that is not an option.
     """
     directory = model_directory(source)
     config = read_config(directory)
@@ -99,7 +99,9 @@ def load(
     require_same(model.state_dict(), weights)
     require_sound_weights(model.state_dict(), weights, directory / _WEIGHTS)
     follow_precision(model, weights)
-    model.load_state_dict(weights, assign=True)  # each in the precision it was saved in
+    model.load_state_dict(
+        weights, assign=True
+    )  # each tensor keeps the precision in which it was saved
     return model.to(device).eval()
 
 
@@ -127,7 +129,7 @@ def _weights(directory: Path) -> dict[str, torch.Tensor]:
 
 
 def read_config(directory: Path) -> dict[str, Any]:
-    """The verified ``config.json`` of a model directory."""
+    """Return the verified ``config.json`` of a model directory."""
     _verify(directory)
     try:
         config = read_json(directory / _CONFIG, constant=float)
@@ -144,7 +146,7 @@ def read_config(directory: Path) -> dict[str, Any]:
 
 
 def _with_finite_facts(config: dict[str, Any], path: Path) -> dict[str, Any]:
-    """The same with null for facts that are not finite, as an older version wrote them."""
+    """Return the configuration with null for non-finite facts, which older versions wrote."""
     facts = config.get("facts")
     whole = config | ({"facts": finite(facts)} if isinstance(facts, dict) else {})
     try:
@@ -159,11 +161,11 @@ def _with_finite_facts(config: dict[str, Any], path: Path) -> dict[str, Any]:
 def built(
     group: str, config: Mapping[str, Any], directory: Path, plugins: Iterable[str] = (), **own: Any
 ) -> Any:
-    """The part that a configuration beside weights describes, with some values of one's own.
+    """Build the part that a saved configuration describes, with ``own`` values replaced.
 
     Raises:
-        ConfigurationError: It names something that is no option.
-        CheckpointError: The values are none that the option takes.
+        ConfigurationError: It names something that is not an option.
+        CheckpointError: The option does not accept the saved values.
     """
     try:
         node = from_config(group, config[group], plugins)
@@ -181,7 +183,7 @@ def built(
 
 
 def finite(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """The facts; JSON has no word for a number that is not finite, and null stands for it."""
+    """Return the facts with None for numbers that are not finite, which JSON cannot store."""
 
     def known(value: Any) -> bool:
         return not isinstance(value, float) or math.isfinite(value)
@@ -190,7 +192,7 @@ def finite(facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def model_directory(source: str | Path) -> Path:
-    """The model directory of a run directory, of itself, or of a name on the hub."""
+    """Return the model directory in a run directory, itself, or from a name on the hub."""
     path = Path(source)
     for candidate in (path / "model", path):
         if (candidate / _CONFIG).is_file():
@@ -213,7 +215,7 @@ def _from_hub(name: str) -> Path:
         ) from None
     try:
         return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors", "*.md"]))
-    except Exception as error:  # the client raises a dozen unrelated types
+    except Exception as error:  # the client raises a dozen unrelated types of errors
         raise CheckpointError(
             f"{name} is no directory here, and the hub did not give it: {error}",
             hint="check the path or the name, and the network",
@@ -242,10 +244,10 @@ def _verify(directory: Path) -> None:
 
 
 def require_same(ours: Mapping[str, torch.Tensor], theirs: Mapping[str, torch.Tensor]) -> None:
-    """Refuse weights of other names or shapes than those of the model.
+    """Require weights with the names and shapes of the model.
 
     Raises:
-        CheckpointError: They are.
+        CheckpointError: A name or a shape differs.
     """
     missing, unexpected = sorted(ours.keys() - theirs), sorted(theirs.keys() - ours)
     if missing or unexpected:
