@@ -23,7 +23,7 @@ class Configurable:
 
     arguments: dict[str, Any]
     renamed: ClassVar[Mapping[str, str]] = {}
-    """{older name of an argument: present name}; older names work, with a warning, for a version."""
+    """{older name of an argument: present name}; older ones work and warn for one version."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
