@@ -22,15 +22,15 @@ _USAGE = "python -m vi new <kind> <name>"
 
 @dataclass(frozen=True)
 class Kind:
-    """What a package of this kind holds.
+    """Contents of a plugin package of one kind.
 
     Args:
-        groups: Of options, in each of which it has a yaml.
-        laws: The class of ``vi.testing`` with its laws.
-        takes: What ``make`` of the laws takes.
-        makes: The part under test.
-        more: Files beside the class.
-        beside: Options that suit it, in the command to try it with.
+        groups: Groups of options, in each of which the package has a yaml.
+        laws: Class of ``vi.testing`` with the laws of the part.
+        takes: Parameters of ``make`` in the laws, after ``self``.
+        makes: Expression that builds the part under test.
+        more: Other modules besides that of the class.
+        beside: Further options in the command that trains with the part.
     """
 
     groups: tuple[str, ...]
@@ -42,6 +42,7 @@ class Kind:
 
 
 def _of_latents(group: str, laws: str) -> Kind:
+    """Return the kind of a part that is built from ``latent_dim``."""
     takes, makes = ", latent_dim", "MyPart(latent_dim)"
     return Kind((group,), laws, takes, makes, more=("distribution",))
 
@@ -79,14 +80,14 @@ def new(kind: str, name: str) -> list[str]:
 
     Args:
         kind: One of ``KINDS``.
-        name: Of the package, its module and its option.
+        name: Name of the package, its module and its option.
 
     Returns:
-        What was written, and what to type next.
+        Lines to print: the files that were written, and commands to type next.
 
     Raises:
-        ConfigurationError: There is no such kind, or the name cannot be that of a package.
-        RunDirectoryError: A file of that name is there.
+        ConfigurationError: The kind is unknown, or the name cannot be that of a package.
+        RunDirectoryError: A file or folder of that name exists.
     """
     _require_kind(kind)
     _require_name(name, KINDS[kind].groups)
@@ -102,6 +103,7 @@ def new(kind: str, name: str) -> list[str]:
 
 
 def _kind_and_name(words: Sequence[str]) -> tuple[str, str]:
+    """Return the two words of the command line, the kind and the name."""
     _require_kind(words[0])
     if len(words) != 2:
         raise ConfigurationError(
@@ -112,11 +114,13 @@ def _kind_and_name(words: Sequence[str]) -> tuple[str, str]:
 
 
 def _require_kind(kind: str) -> None:
+    """Refuse an unknown kind."""
     if kind not in KINDS:
         raise ConfigurationError(f"unknown kind {kind}", hint=did_you_mean(kind, KINDS))
 
 
 def _require_name(name: str, of: Sequence[str]) -> None:
+    """Refuse a name that is not a package name, or that is an option or a package already."""
     if not _NAME.fullmatch(name) or keyword.iskeyword(name):
         raise ConfigurationError(
             f"{name!r} is no name of a package: small letters, digits and _, a letter first",
@@ -134,10 +138,11 @@ def _require_name(name: str, of: Sequence[str]) -> None:
 
 
 def _files(kind: str, name: str) -> dict[Path, str]:
-    """What the package holds, by path within its folder."""
+    """Return the contents of the files of the package, by path in its folder."""
     told, package = KINDS[kind], Path(name)
 
     def text(template: str) -> str:
+        """Return a template with the names filled in."""
         found = (_TEMPLATES / f"{template}.txt").read_text(encoding="utf-8")
         for mark in ("kind", "laws", "takes", "makes"):
             found = found.replace(f"{{{mark}}}", getattr(told, mark, kind))
@@ -157,7 +162,7 @@ def _files(kind: str, name: str) -> dict[Path, str]:
 
 
 def _class_name(name: str) -> str:
-    """In capitals, as classes are.
+    """Return the name of the class for a name of a module.
 
     >>> _class_name("my_posterior2")
     'MyPosterior2'
@@ -166,7 +171,7 @@ def _class_name(name: str) -> str:
 
 
 def _next(kind: str, name: str) -> list[str]:
-    """Commands to paste: install it, hold it to its laws, train with it."""
+    """Return commands that install the package, test its laws, and train with it."""
     told, program = KINDS[kind], python()
     chosen = [f"{group}={name}" for group in told.groups]
     words = [*plugins_option([name]), *chosen, *told.beside.split()]

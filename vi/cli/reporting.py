@@ -1,4 +1,4 @@
-"""A failed command says why in one line and what to do in another."""
+"""Print the error of a failed command as one line, and a hint as another."""
 
 import os
 import signal
@@ -16,10 +16,10 @@ _BY_SIGNAL = 128  # exit codes from here on
 
 @contextmanager
 def reporting() -> Iterator[None]:
-    """Within this block an error of vi becomes two lines and its exit code, a warning one line.
+    """Print errors of vi inside the ``with`` block as two lines, and exit with their code.
 
-    The trace is shown with HYDRA_FULL_ERROR=1. Of several processes the first one speaks; another
-    one where it met what the first does not see.
+    Warnings become one line. The traceback is printed with HYDRA_FULL_ERROR=1. Of several
+    processes only the first prints, except for errors that the first one may not meet.
     """
     with warnings.catch_warnings():
         warnings.showwarning = _show
@@ -27,7 +27,7 @@ def reporting() -> Iterator[None]:
             yield
         except ViError as error:
             _end(error, error.hint, error.exit_code)
-        except BrokenPipeError:  # whoever read what we print has gone
+        except BrokenPipeError:  # the reader of standard output has closed it
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(128 + signal.SIGPIPE)
         except OSError as error:
@@ -43,12 +43,13 @@ def reporting() -> Iterator[None]:
 
 
 def _of_memory(error: Exception) -> bool:
-    """torch has a class of its own for the memory of a GPU, and a sentence for the processor's."""
+    """Return whether memory ran out; torch raises a RuntimeError with a text for that."""
     told = str(error)
     return isinstance(error, MemoryError) or "out of memory" in told or "allocate memory" in told
 
 
 def _end(error: Exception | str, hint: str, exit_code: int) -> NoReturn:
+    """Print an error and its hint, and exit."""
     if os.environ.get("HYDRA_FULL_ERROR") == "1":
         traceback.print_exc()
     if _rank() == 0:
@@ -59,18 +60,22 @@ def _end(error: Exception | str, hint: str, exit_code: int) -> NoReturn:
 
 
 def _show(message: Warning | str, *_: Any) -> None:
+    """Print a warning as one line, in the first process only."""
     if _rank() == 0:
         _say(f"warning: {message}")
 
 
 def _rank() -> int:
+    """Return the rank of this process on its machine."""
     rank = os.environ.get("LOCAL_RANK", "0")
     return int(rank) if rank.isdigit() else 0
 
 
 def _in_one_line(text: Exception | str) -> str:
+    """Return a text without line breaks."""
     return " ".join(str(text).split("\n"))
 
 
 def _say(text: str) -> None:
+    """Print a text to standard error."""
     print(text, file=sys.stderr, flush=True)

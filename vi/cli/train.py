@@ -35,7 +35,7 @@ from vi.training.rank import is_alone_or_first
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Check the whole command line, then make the run directories and run the jobs."""
+    """Check the whole command line, then create the run directories and run the jobs."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     with reporting():
         flags = flags_of(arguments)
@@ -48,7 +48,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _train(hydra: Hydra, flags: Namespace) -> bool:
-    """Run what the command line asks for; or only check it, if Hydra is to show something."""
+    """Run the jobs of the command line.
+
+    For ``--cfg`` and ``--info`` only the configuration is checked, and Hydra shows it.
+
+    Returns:
+        Whether Hydra is to show something.
+    """
     several = flags.multirun or value_of(flags.overrides, "hydra.mode") == "MULTIRUN"
     overrides = _with_options_of_the_run(flags.overrides, several=several)
     if flags.cfg or flags.info:
@@ -66,6 +72,7 @@ def _train(hydra: Hydra, flags: Namespace) -> bool:
 
 
 def _require_package(config: DictConfig, package: str | None) -> None:
+    """Refuse a ``--package`` that the configuration does not contain."""
     if package is not None and OmegaConf.select(config, package) is None:
         raise ConfigurationError(
             f"there is no {package} in the configuration", hint="--package=model shows the model"
@@ -73,7 +80,7 @@ def _require_package(config: DictConfig, package: str | None) -> None:
 
 
 def _run(hydra: Hydra, overrides: Sequence[str]) -> None:
-    """One job in its run directory, composed once."""
+    """Run one job in its run directory; the configuration is composed only once."""
     run_dir = value_of(overrides, "hydra.run.dir")
     if run_dir is not None and os.environ.get("LOCAL_RANK", "0") == "0":
         require_free(Path(run_dir))  # before torch is imported
@@ -88,11 +95,15 @@ def _run(hydra: Hydra, overrides: Sequence[str]) -> None:
     done = run_job(job, config, "hydra.run.dir", None, context)
     callbacks.on_run_end(config=config, config_name="train", job_return=done)
     if done.status is JobStatus.FAILED:
-        raise done._return_value  # the property would print a line of its own
+        raise done._return_value  # the property ``return_value`` would print another line
 
 
 def _with_options_of_the_run(typed: Sequence[str], *, several: bool) -> list[str]:
-    """For ``ckpt_path=RUN/checkpoints/last.ckpt``: the options of that run, and its directory."""
+    """Add the options and the directory of a resumed run (``ckpt_path``) to those that are typed.
+
+    Raises:
+        ConfigurationError: A sweep or ``init_from`` is given as well.
+    """
     ckpt_path = value_of(typed, "ckpt_path")
     if ckpt_path is None:
         return list(typed)
@@ -110,6 +121,11 @@ def _with_options_of_the_run(typed: Sequence[str], *, several: bool) -> list[str
 
 
 def _run_of(ckpt_path: str) -> Path:
+    """Return the run directory of a checkpoint.
+
+    Raises:
+        CheckpointError: The checkpoint is missing, or not in ``checkpoints/`` of a run.
+    """
     checkpoint = Path(ckpt_path).resolve()
     require_checkpoint(ckpt_path)
     run_dir = checkpoint.parent.parent
@@ -122,17 +138,22 @@ def _run_of(ckpt_path: str) -> Path:
 
 
 def _reported(config: DictConfig, folder: str | None) -> None:
+    """Run a job, with errors printed as two lines."""
     with reporting():
         _job(config, folder)
 
 
 def _line(config: DictConfig, folder: str | None) -> str:
-    """A job of a sweep, and what the table says of it."""
+    """Run a job of a sweep, and return its result for the table."""
     metrics = _job(config, folder)
     return f"test/bound {metrics['test/bound']:.3f}" if "test/bound" in metrics else ""
 
 
 def _job(config: DictConfig, folder: str | None = None) -> Mapping[str, Any]:
+    """Run one job in its locked directory, and return its metrics.
+
+    A directory in which nothing was written is removed again if the job fails.
+    """
     hydra = HydraConfig.get()
     run_dir = Path(hydra.runtime.output_dir)
     held = contextlib.ExitStack()
@@ -153,7 +174,7 @@ def _job(config: DictConfig, folder: str | None = None) -> Mapping[str, Any]:
             first = is_alone_or_first(run.trainer.get("devices", 1))
             held.enter_context(locked(run_dir, first=first))
             metrics = train(run, relative(run_dir), keep_options)
-            interrupts.begun()  # also a run that had ended before, and took no step
+            interrupts.begun()  # also for a run that had ended before, and takes no step
             return metrics
     except Exception:
         _remove_if_nothing_was_made(run_dir)
@@ -161,7 +182,7 @@ def _job(config: DictConfig, folder: str | None = None) -> Mapping[str, Any]:
 
 
 def _remove_if_nothing_was_made(run_dir: Path) -> None:
-    """Take away the folders that Hydra made for a run that did not begin, if they are empty."""
+    """Remove the folders that Hydra made for a run that did not begin, if they are empty."""
     with contextlib.suppress(OSError):  # not empty
         for folder in (run_dir, *run_dir.parents):
             if folder == Path.cwd() or (folder != run_dir and not _inside(folder)):
@@ -170,18 +191,22 @@ def _remove_if_nothing_was_made(run_dir: Path) -> None:
 
 
 def _inside(folder: Path) -> bool:
+    """Return whether a folder is in the current one."""
     return folder.is_relative_to(Path.cwd())
 
 
 def train(
     run: Run, run_dir: Path | None = None, begin: Callable[[], None] = lambda: None
 ) -> Mapping[str, Any]:
-    """Build the parts that a composed configuration describes, and fit; its numbers.
+    """Build the parts of a composed configuration, and train.
 
     Args:
-        run: What was composed and checked.
-        run_dir: Where results go.
-        begin: Called before the first step.
+        run: Composed and checked configuration.
+        run_dir: Folder for results.
+        begin: Function that is called before the first step.
+
+    Returns:
+        The metrics of the run.
     """
     with startup.part("imports"):
         import torch

@@ -1,1 +1,1 @@
-"""How a command line becomes one checked configuration."""
+"""Composition of a command line into one checked configuration."""

@@ -1,4 +1,4 @@
-"""A command line becomes a checked configuration, before anything is made on the disk."""
+"""Compose and check the configuration of a command line, before any file is written."""
 
 import inspect
 import re
@@ -34,16 +34,16 @@ def composed(name: str, overrides: Sequence[str], main: Callable[..., Any]) -> d
     """Compose ``configs/<name>.yaml`` with overrides and check every value in it.
 
     Args:
-        name: The file.
-        overrides: As on the command line.
+        name: Name of the file.
+        overrides: Options of the command line.
         main: The function whose parameters are the top level of the configuration.
 
     Returns:
         Plain values; parts are mappings with ``_target_``.
 
     Raises:
-        ConfigurationError: An unknown name, a wrong type, an option that does not exist, a class
-            that may not stand there, a yaml file that says more than it may.
+        ConfigurationError: A name is unknown, a value has a wrong type, an option does not exist,
+            a class is not permitted at its place, or a yaml file sets what it must not.
     """
     with hydra_here():
         return checked(configuration(name, overrides), overrides, main)
@@ -51,7 +51,7 @@ def composed(name: str, overrides: Sequence[str], main: Callable[..., Any]) -> d
 
 @contextmanager
 def hydra_here() -> Iterator[Hydra]:
-    """Within this block Hydra knows our yaml files, and checks those of others."""
+    """Initialise Hydra inside the ``with`` block; yaml files of others are checked."""
     where = str(config_dir().resolve())
     with initialize_config_dir(where, version_base="1.3", job_name="train"), yaml_checked():
         hydra = GlobalHydra.instance().hydra
@@ -60,7 +60,7 @@ def hydra_here() -> Iterator[Hydra]:
 
 
 def configuration(name: str, overrides: Sequence[str], mode: RunMode = RunMode.RUN) -> DictConfig:
-    """What Hydra composes, with its own node; within ``hydra_here``.
+    """Return what Hydra composes, with its node ``hydra``; call it inside ``hydra_here``.
 
     Raises:
         ConfigurationError: It cannot be composed.
@@ -73,7 +73,7 @@ def configuration(name: str, overrides: Sequence[str], mode: RunMode = RunMode.R
         if (present := _by_present_names(name, texts, mode)) == texts:
             raise
         return _composed(name, present, mode)
-    if _sweeps_over_unknown(texts, config):  # which is for each job to find
+    if _sweeps_over_unknown(texts, config):  # which fails only in the jobs
         return _composed(name, _by_present_names(name, texts, mode), mode)
     return config
 
@@ -82,12 +82,14 @@ def _composed(name: str, texts: Sequence[str], mode: RunMode) -> DictConfig:
     hydra = GlobalHydra.instance().hydra
     assert hydra is not None
     with explained(name, texts), warnings.catch_warnings():
-        warnings.filterwarnings("error", ".* is not available")  # a folder of the search path
+        warnings.filterwarnings(
+            "error", ".* is not available"
+        )  # a missing folder of the search path
         return hydra.compose_config(name, list(texts), mode, from_shell=False)
 
 
 def _by_present_names(name: str, texts: Sequence[str], mode: RunMode) -> list[str]:
-    """The overrides by present names, as far as the rest of them can be composed."""
+    """Return the overrides by present names, if the others can be composed without them."""
     others = [str(o.input_line) for o in parsed(texts) if not _is_of_a_part(o)]
     try:
         config = _composed(name, others, mode)
@@ -99,13 +101,14 @@ def _by_present_names(name: str, texts: Sequence[str], mode: RunMode) -> list[st
 
 
 def _sweeps_over_unknown(texts: Sequence[str], config: DictConfig) -> bool:
+    """Return whether a sweep goes over an option that the configuration does not have."""
     swept = [o for o in parsed(texts) if o.is_sweep_override() and _is_of_a_part(o)]
     missing = object()
     return any(OmegaConf.select(config, o.key_or_group, default=missing) is missing for o in swept)
 
 
 def _is_of_a_part(override: Override) -> bool:
-    """Whether it is a value within a part, and chooses none."""
+    """Return whether an override sets a value of a part, and does not choose a part."""
     name = override.key_or_group
     return "." in name and override.package is None and not name.startswith("hydra")
 
@@ -113,7 +116,7 @@ def _is_of_a_part(override: Override) -> bool:
 def checked(
     config: DictConfig, overrides: Sequence[str], main: Callable[..., Any]
 ) -> dict[str, Any]:
-    """The plain values of a composed configuration; see ``composed``."""
+    """Check a composed configuration as ``composed`` does, and return its plain values."""
     typed = parsed(overrides)
     check_hydra(config, typed)
     with explained(str(config.hydra.job.config_name), overrides):
@@ -127,10 +130,10 @@ def checked(
 
 
 def value_of(overrides: Sequence[str], key: str) -> str | None:
-    """What the command line gives for a plain key, without its quotes; None if nothing.
+    """Return the value that the command line gives to a key, without quotes; None if it is absent.
 
     Raises:
-        ConfigurationError: An override that cannot be read, or several values for the key.
+        ConfigurationError: An override cannot be read, or the key has several values.
     """
     with explained("train", ()):
         given = [o for o in parsed(overrides) if o.key_or_group == key]
@@ -143,12 +146,12 @@ def value_of(overrides: Sequence[str], key: str) -> str | None:
 
 
 def values(config: DictConfig, main: Callable[..., Any]) -> dict[str, Any]:
-    """Every parameter of a function from its configuration, with interpolations resolved.
+    """Return the parameters of a function from its configuration, with interpolations resolved.
 
-    Sets of parts that were taken away, and parts of such a set, are none.
+    A set of parts that was removed is empty, and removed members of a set are left out.
 
     Raises:
-        ConfigurationError: Something else was taken away.
+        ConfigurationError: Something else was removed.
     """
     ours = [str(key) for key in config if key != "hydra"]
     _require_parts(OmegaConf.to_container(OmegaConf.masked_copy(config, ours)), main)
@@ -161,7 +164,7 @@ def values(config: DictConfig, main: Callable[..., Any]) -> dict[str, Any]:
 
 
 def plain_values(config: DictConfig) -> dict[str, Any]:
-    """The configuration with every interpolation resolved."""
+    """Return the configuration as plain values, with every interpolation resolved."""
     return OmegaConf.to_container(config, resolve=True)  # type: ignore[return-value]
 
 
@@ -169,7 +172,7 @@ def check_values(plain: Mapping[str, Any], main: Callable[..., Any]) -> None:
     """Check a composed configuration against the classes that it names.
 
     Raises:
-        ConfigurationError: See ``composed``.
+        ConfigurationError: A name, a type, a class or a plugin is not permitted.
     """
     _require_known(plain, main)
     validate(main, plain, "")
@@ -180,7 +183,7 @@ def check_values(plain: Mapping[str, Any], main: Callable[..., Any]) -> None:
 
 
 def _require_known(plain: Mapping[str, Any], main: Callable[..., Any]) -> None:
-    """A parameter with a default is for who calls the function, and no option."""
+    """Refuse unknown top-level names; parameters with a default are not options."""
     known = _options_of(main)
     for name in plain:
         if name not in known:
@@ -192,10 +195,10 @@ def _options_of(main: Callable[..., Any]) -> list[str]:
 
 
 def own_options(overrides: Sequence[str]) -> list[str]:
-    """The overrides, with ``group=null`` as Hydra writes it where nothing may be chosen.
+    """Return the overrides, with ``group=null`` as ``~group`` if the group is not required.
 
     Raises:
-        ConfigurationError: A group is given what is no option of a folder.
+        ConfigurationError: The value of a group is not the name of an option.
     """
     return [_own_option(override) for override in parsed(overrides)]
 
@@ -219,7 +222,7 @@ def _own_option(override: Override) -> str:
 
 
 def _require_typed_plugins(plain: Mapping[str, Any], typed: Sequence[Override]) -> None:
-    """A yaml imports nothing: a package is named by who types the command."""
+    """Refuse plugins from a yaml file: only the command line may import a package."""
     if plain.get("plugins") and not any(o.key_or_group == "plugins" for o in typed):
         named = ",".join(map(str, plain["plugins"]))
         raise ConfigurationError(
@@ -229,7 +232,7 @@ def _require_typed_plugins(plain: Mapping[str, Any], typed: Sequence[Override]) 
 
 
 def _require_parts(node: Any, main: Callable[..., Any]) -> None:
-    """Refuse what was taken away (by ~ or null) and cannot be missing."""
+    """Refuse a configuration in which a required part was removed by ~ or null."""
     for name in _options_of(main):
         if name in SETS:
             _require_set(name, node.get(name))
@@ -252,17 +255,18 @@ def _require_set(name: str, members: Any) -> None:
 
 
 def _what_to_give(name: str) -> str:
+    """Return the hint with the options of a group, or with the form of a value."""
     known = options(name) if name in groups() else {}
     return f"choose one of {name}={'|'.join(known)}" if known else f"give {name}=..."
 
 
 def _refuse_idle(plain: Mapping[str, Any], config: DictConfig, typed: Sequence[Override]) -> None:
-    """What was asked for, and that no part of this run has a place for."""
+    """Refuse typed options that no part of this run uses."""
     parts = {k: v for k, v in plain.items() if k in OF_MODELS}
     places = used_groups("model", plain["model"], parts, plain.get("plugins") or [])
     used = _names_used(config, {*plain} - (parts.keys() - places))
     model = plain["model"]["_target_"].rpartition(".")[2]
-    goes_on = plain.get("ckpt_path") is not None  # a run began with what counted then
+    goes_on = plain.get("ckpt_path") is not None  # a resumed run keeps its options
     for override in typed:
         name = override.key_or_group
         if name in parts and name not in places:
@@ -278,7 +282,7 @@ def _refuse_idle(plain: Mapping[str, Any], config: DictConfig, typed: Sequence[O
 
 
 def _names_used(config: DictConfig, places: set[str]) -> set[str]:
-    """The single values that the parts in these places take, one by way of another too."""
+    """Return the shared values that the parts at these places use, directly or through another."""
     raw = {name: OmegaConf.to_yaml(OmegaConf.masked_copy(config, [name])) for name in places}
     used, more = set[str](), places - SUGGESTED
     while more:
@@ -288,7 +292,7 @@ def _names_used(config: DictConfig, places: set[str]) -> set[str]:
 
 
 def _parts(plain: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
-    """(group, path, node) of every part."""
+    """Iterate over (group, path, node) of all parts."""
     for group, node in plain.items():
         if group in SETS:
             yield from ((group, f"{group}.{name}", n) for name, n in (node or {}).items())

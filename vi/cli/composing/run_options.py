@@ -1,7 +1,7 @@
-"""The options of a run, kept beside it as names and plain values, and read where it goes on.
+"""Options of a run, stored in its folder as names and plain values, and read when it is resumed.
 
-What travels with a run imports nothing, adds no folder of yaml files and says nothing to Hydra
-itself: a stranger's run would do so in your name. Such options have to be typed.
+Options that are read from a run import nothing, add no folder of yaml files and do not configure
+Hydra: otherwise the run directory of a stranger could execute code. Such options must be typed.
 """
 
 import json
@@ -27,10 +27,10 @@ from vi.files.atomic import write_atomically
 from vi.files.plain_files import Unreadable, read_json, read_yaml
 
 FILE, FORMAT = "options.json", 1
-_OF_A_START = {"ckpt_path", "init_from"}  # of how the run began, not of what it is
+_OF_A_START = {"ckpt_path", "init_from"}  # describe how the run began, not its parts
 _NAME = re.compile(r"(?:~|\+\+?)?[A-Za-z0-9_./@:-]+")
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
-_WRITERS = ("logger", "callbacks")  # of files, in places that options name
+_WRITERS = ("logger", "callbacks")  # these write files to paths in options
 _IN_HYDRA = re.compile(r"hydra(?:$|[./@:])")
 _TEXT = 1 << 14  # Hydra's parser takes a second for a few thousand values
 _DEPTH = 16
@@ -39,11 +39,11 @@ _HINT = "copy the whole run directory again, or start anew"
 
 @dataclass(frozen=True)
 class RunOption:
-    """One option as it is written on the command line.
+    """One option of the command line.
 
     Args:
-        name: Without its prefix: ``trainer.max_epochs``, ``flow@posterior.flow``.
-        text: The whole option.
+        name: Name without prefix: ``trainer.max_epochs``, ``flow@posterior.flow``.
+        text: The whole option as it is typed.
         plain: Whether it may be taken from a file beside a checkpoint.
     """
 
@@ -53,12 +53,12 @@ class RunOption:
 
 
 def write(run_dir: Path, texts: Iterable[str], searchpath: Sequence[str]) -> None:
-    """Keep the options of a run in ``options.json``, whole or not at all.
+    """Write the options of a run to ``options.json``, completely or not at all.
 
     Args:
-        run_dir: Of the run.
-        texts: Its options as they were typed.
-        searchpath: The folders of yaml files that were added.
+        run_dir: Folder of the run.
+        texts: Options of the run as they were typed.
+        searchpath: Folders of yaml files that were added.
 
     Raises:
         RunDirectoryError: The file cannot be written.
@@ -72,14 +72,14 @@ def write(run_dir: Path, texts: Iterable[str], searchpath: Sequence[str]) -> Non
 
 
 def continued(typed: Sequence[str], run_dir: Path) -> list[str]:
-    """The command line of a run that goes on: its own options, and over them what was typed.
+    """Return the command line of a resumed run: its own options, then those that are typed.
 
-    An option of the run that was typed as well is left out, so that it makes no difference
-    whether the run has it already: ``continued(typed, run)`` may be the options of the run.
+    A typed option replaces the same option of the run, so that the result may be stored as the
+    options of the run and continued again.
 
     Raises:
         CheckpointError: The options of the run cannot be read.
-        ConfigurationError: The run has options that do not travel, and they were not typed.
+        ConfigurationError: The run has options that must be typed, and they are not.
     """
     options = parsed(typed)
     said, implied = {_name(option) for option in options}, searchpath_of(options)
@@ -96,7 +96,7 @@ def continued(typed: Sequence[str], run_dir: Path) -> list[str]:
 
 
 def _adds_only(option: RunOption, folders: Sequence[str]) -> bool:
-    """Whether it adds folders of yaml files that are on the search path already."""
+    """Return whether an option only adds folders that are on the search path already."""
     if option.name != "hydra.searchpath":
         return False
     value = parsed([option.text])[0].value()
@@ -104,7 +104,7 @@ def _adds_only(option: RunOption, folders: Sequence[str]) -> bool:
 
 
 def parsed(texts: Iterable[str]) -> list[Override]:
-    """Options as Hydra reads them.
+    """Return options as parsed by Hydra.
 
     Raises:
         HydraException: One of them cannot be read.
@@ -113,21 +113,27 @@ def parsed(texts: Iterable[str]) -> list[Override]:
 
 
 def relative(path: Path) -> Path:
-    """The path as the user would type it."""
+    """Return a path relative to the current folder, if it is inside."""
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def _entry(override: Override) -> dict[str, Any]:
+    """Return the entry of an option in options.json; a deletion has no value."""
     name = {"name": override.get_key_element()}
     return name if override.is_delete() else name | {"value": override.value()}
 
 
 def _name(override: Override) -> str:
+    """Return the name of an option without its prefix."""
     return override.get_key_element().lstrip("+~")
 
 
 def _options(run_dir: Path) -> list[RunOption]:
-    """Of ``options.json``; of a run that has none, what Hydra kept."""
+    """Return the options in ``options.json``, or in Hydra's files of an older run.
+
+    Raises:
+        CheckpointError: The files cannot be read.
+    """
     path = run_dir / FILE
     try:
         if path.exists():
@@ -139,6 +145,7 @@ def _options(run_dir: Path) -> list[RunOption]:
 
 
 def _from_json(config: Any) -> list[RunOption]:
+    """Return the options in the contents of options.json."""
     if not isinstance(config, dict) or config.get("format") != FORMAT:
         raise Unreadable(f"is no file of options of format {FORMAT}")
     entries = config.get("options")
@@ -148,6 +155,7 @@ def _from_json(config: Any) -> list[RunOption]:
 
 
 def _from_entry(entry: Any) -> RunOption:
+    """Return the option of one entry of options.json."""
     name = entry.get("name") if isinstance(entry, dict) else None
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise Unreadable(f"holds an option without a name: {str(entry)[:80]!r}")
@@ -159,7 +167,7 @@ def _from_entry(entry: Any) -> RunOption:
 
 
 def _from_hydra(overrides: Path, hydra: Path) -> list[RunOption]:
-    """The options that Hydra kept, by its own grammar; and the search path, if any."""
+    """Return the options in Hydra's own files, with the search path, if any."""
     texts = read_yaml(overrides)
     if not isinstance(texts, list) or not all(isinstance(t, str) for t in texts):
         raise Unreadable("overrides.yaml is no list of options")
@@ -176,6 +184,7 @@ def _from_hydra(overrides: Path, hydra: Path) -> list[RunOption]:
 
 
 def _from_text(text: str) -> RunOption:
+    """Return the option that a text in Hydra's grammar contains."""
     if _depth(text) > _DEPTH:
         raise Unreadable("holds an option that nests too deep")
     try:
@@ -188,6 +197,11 @@ def _from_text(text: str) -> RunOption:
 
 
 def _bounded(options: list[RunOption]) -> list[RunOption]:
+    """Return the options, if they are short and printable.
+
+    Raises:
+        Unreadable: They are not.
+    """
     if sum(len(o.text) for o in options) > _TEXT:
         raise Unreadable(f"holds options of more than {_TEXT} characters")
     for o in options:
@@ -197,13 +211,16 @@ def _bounded(options: list[RunOption]) -> list[RunOption]:
 
 
 def _depth(text: str) -> int:
-    """How deep the brackets of a text nest, those within quotes included."""
+    """Return the depth of nested brackets in a text, including those in quotes."""
     steps = ({"[": 1, "{": 1, "(": 1, "]": -1, "}": -1, ")": -1}.get(c, 0) for c in text)
     return max(accumulate(steps, initial=0))
 
 
 def _travels(name: str, value: Any) -> bool:
-    """Whether an option is harmless: no import, no other file, nothing for Hydra itself."""
+    """Return whether an option may be read from a run.
+
+    It must import nothing, read no other file and not configure Hydra.
+    """
     group, *packages = name.split("@")
     words = re.split(r"[./:@]", name)
     if group == "plugins" or any(_IN_HYDRA.match(part) for part in (group, *packages)):
@@ -218,13 +235,14 @@ def _travels(name: str, value: Any) -> bool:
 
 
 def _no_place(name: str, value: Any) -> bool:
-    """Whether an option of what writes files leaves them where they belong."""
+    """Return whether an option of a logger or callback contains no path of a file."""
     if isinstance(value, str):
         return bool(_WORD.fullmatch(value or "none")) and "dir" not in name
     return value is None or isinstance(value, bool | int | float)
 
 
 def _plain(value: Any) -> bool:
+    """Return whether a value is plain: numbers and texts without interpolation, also nested."""
     if isinstance(value, list):
         return all(map(_plain, value))
     if isinstance(value, dict):
@@ -236,7 +254,7 @@ def _plain(value: Any) -> bool:
 
 
 def _written(value: Any) -> str:
-    """A plain value in Hydra's grammar; every text in quotes."""
+    """Return a plain value in Hydra's grammar, with texts in quotes where they need them."""
     if isinstance(value, str):
         return quoted(value)
     if isinstance(value, list):
@@ -247,11 +265,12 @@ def _written(value: Any) -> str:
 
 
 def _key(key: str) -> str:
+    """Return a key of a mapping, if it is a name."""
     if not _WORD.fullmatch(key) and not key.startswith("_"):
         raise Unreadable(f"holds the key {key[:80]!r}, which is no name")
     return key
 
 
 def _command(options: Sequence[str]) -> str:
-    """What to type, quoted for the shell."""
+    """Return the command with these options, quoted for a shell."""
     return shlex.join([*shlex.split(train_command()), *options])

@@ -1,4 +1,4 @@
-"""A sweep: every job is checked before the first, runs whatever happens to the others, is told."""
+"""Sweeps: all jobs are checked before the first one, and run even if others fail."""
 
 import os
 import signal
@@ -34,7 +34,7 @@ _STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
 
 
 class Outcome(NamedTuple):
-    """What became of a job: its exit code, and its numbers or its error."""
+    """Outcome of a job: its exit code, and its numbers or its error."""
 
     number: int
     options: str
@@ -43,10 +43,10 @@ class Outcome(NamedTuple):
 
 
 class Jobs:
-    """The task of a sweep: it never fails, so that the jobs after a failed one run.
+    """Task of a sweep that never fails, so that the jobs after a failed one run.
 
     Args:
-        run: A job; what it returns is its line in the table.
+        run: Function that runs a job and returns its line in the table.
     """
 
     def __init__(self, run: Callable[[DictConfig], str]) -> None:
@@ -54,7 +54,7 @@ class Jobs:
         self.outcomes: list[Outcome] = []
 
     def __call__(self, config: DictConfig) -> Outcome:
-        """Run one job, and end the sweep only if somebody stopped it."""
+        """Run one job; end the sweep only after SIGINT or SIGTERM."""
         hydra = HydraConfig.get()
         options = " ".join(filter_overrides(hydra.overrides.task))
         code, told = self._tried(config)
@@ -65,12 +65,13 @@ class Jobs:
         return outcome
 
     def _tried(self, config: DictConfig) -> tuple[int, str]:
+        """Run a job; return its exit code, and its result or error."""
         try:
             with reporting():
                 return 0, self.run(config)
         except SystemExit as end:
             return int(end.code or 0), str(end.__context__ or "")
-        except Exception as error:  # a fault of ours: the other jobs are still worth having
+        except Exception as error:  # an error in vi itself: the other jobs may still succeed
             traceback.print_exc()
             return 1, f"{type(error).__name__}: {error}"
 
@@ -81,19 +82,19 @@ def sweep(
     main: Callable[..., Any],
     run: Callable[..., str],
 ) -> int:
-    """Run the jobs of a sweep and print a table of what became of them.
+    """Run the jobs of a sweep, and print a table of their outcomes.
 
     Args:
-        hydra: Of ``hydra_here``.
-        overrides: The command line.
+        hydra: Hydra, from ``hydra_here``.
+        overrides: Options of the command line.
         main: The function whose parameters are the top level of the configuration.
-        run: A job, given its configuration and the ``folder`` of what Hydra keeps of it.
+        run: Function that runs a job, from its configuration and the ``folder`` of Hydra's files.
 
     Returns:
         The exit code of the first job that failed, else 0.
 
     Raises:
-        ConfigurationError: Some job cannot be composed, or two of them share a directory.
+        ConfigurationError: A job cannot be composed, or two jobs share a directory.
         RunDirectoryError: Another process writes to the directory of a job.
     """
     config = configuration("train", overrides, RunMode.MULTIRUN)
@@ -119,14 +120,14 @@ def sweep(
 
 
 def jobs(overrides: Sequence[str], params: Mapping[str, Any] | None = None) -> list[list[str]]:
-    """The overrides of every job of a sweep, as Hydra's own sweeper splits them.
+    """Return the overrides of each job of a sweep, split by Hydra's own sweeper.
 
     Args:
-        overrides: As on the command line.
-        params: What the configuration of the sweeper adds.
+        overrides: Options of the command line.
+        params: Options from the configuration of the sweeper.
 
     Raises:
-        ConfigurationError: An override that cannot be read, or that this sweeper does not know.
+        ConfigurationError: An override cannot be read, or this sweeper does not support it.
     """
     with hydra_here() as hydra:
         return _jobs(hydra, overrides, params)
@@ -135,6 +136,7 @@ def jobs(overrides: Sequence[str], params: Mapping[str, Any] | None = None) -> l
 def _jobs(
     hydra: Hydra, overrides: Sequence[str], params: Mapping[str, Any] | None
 ) -> list[list[str]]:
+    """Return the overrides of each job, inside ``hydra_here``."""
     texts = [*(f"{k}={v}" for k, v in (params or {}).items()), *overrides]
     with explained("train", ()):
         parser = OverridesParser.create(config_loader=hydra.config_loader)
@@ -144,6 +146,7 @@ def _jobs(
 
 
 def _require_few(parsed: Sequence[Override]) -> None:
+    """Refuse a sweep of more than 10 000 jobs."""
     number = prod(_values(o) for o in parsed)
     if number > _MOST_JOBS:
         raise ConfigurationError(
@@ -153,7 +156,7 @@ def _require_few(parsed: Sequence[Override]) -> None:
 
 
 def _values(override: Override) -> float:
-    """How many values an override gives, without making them."""
+    """Return the number of values of an override, without generating them."""
     sweep_ = override.value()
     if isinstance(sweep_, RangeSweep) and sweep_.stop is not None and sweep_.step:
         return max(0, ceil((float(sweep_.stop) - float(sweep_.start or 0)) / float(sweep_.step)))
@@ -163,10 +166,12 @@ def _values(override: Override) -> float:
 def _check_jobs(
     hydra: Hydra, config: DictConfig, overrides: Sequence[str], main: Callable[..., Any]
 ) -> None:
-    """Check what is known before the sweeper: all jobs of Hydra's own, the rest of another's."""
+    """Check all jobs of Hydra's own sweeper; for another sweeper, only the common options."""
     sweeper = config.hydra.sweeper
     if not _is_hydras_own(config):
-        checked(config, overrides, main)  # it chooses the values: each job is checked as it runs
+        checked(
+            config, overrides, main
+        )  # the sweeper chooses values: each job is checked when it runs
         return
     if sweeper.max_batch_size is not None and sweeper.max_batch_size < 1:
         raise ConfigurationError(
@@ -174,7 +179,7 @@ def _check_jobs(
             hint="leave it out",
         )
     with _resolving(config):
-        str(config.hydra.sweep.dir)  # the jobs copy its time, and would read a time each
+        str(config.hydra.sweep.dir)  # resolve its time once: otherwise each job would have its own
     places: dict[str, int] = {}
     for number, job in enumerate(_jobs(hydra, config.hydra.overrides.task, sweeper.params)):
         one = _of_job(hydra, config, job, number)
@@ -190,10 +195,12 @@ def _check_jobs(
 
 
 def _is_hydras_own(config: DictConfig) -> bool:
+    """Return whether the sweeper is Hydra's ``BasicSweeper``."""
     return str(config.hydra.sweeper._target_).rpartition(".")[2] == BasicSweeper.__name__
 
 
 def _of_job(hydra: Hydra, config: DictConfig, job: list[str], number: int) -> DictConfig:
+    """Return the composed configuration of one job."""
     if own_options(job) != job:
         raise ConfigurationError(
             f"in {' '.join(job)} a group is null, which a sweep cannot choose",
@@ -208,14 +215,14 @@ def _of_job(hydra: Hydra, config: DictConfig, job: list[str], number: int) -> Di
 
 
 def _place(config: DictConfig) -> str:
-    """Where a job would write."""
+    """Return the directory of a job."""
     with _resolving(config):
         return os.path.normpath(Path(str(config.hydra.sweep.dir), str(config.hydra.sweep.subdir)))
 
 
 @contextmanager
 def _resolving(config: DictConfig) -> Iterator[None]:
-    """Within this block ``${hydra:...}`` is of this configuration."""
+    """Resolve ``${hydra:...}`` from this configuration inside the ``with`` block."""
     before = HydraConfig.instance().cfg
     HydraConfig.instance().set_config(config)
     try:
@@ -226,6 +233,7 @@ def _resolving(config: DictConfig) -> Iterator[None]:
 
 
 def _require_one_process(plain: Mapping[str, Any]) -> None:
+    """Refuse jobs with several devices, which need several processes."""
     devices = plain["trainer"].get("devices", 1)
     if devices > 1:
         raise ConfigurationError(
@@ -235,7 +243,7 @@ def _require_one_process(plain: Mapping[str, Any]) -> None:
 
 
 def _returned(results: Any) -> Iterator[Outcome]:
-    """The outcomes of jobs that ran in other processes."""
+    """Iterate over the outcomes of jobs that ran in other processes."""
     for batch in results if isinstance(results, list | tuple) else ():
         for one in batch if isinstance(batch, list | tuple) else (batch,):
             if isinstance(one, JobReturn) and isinstance(one.return_value, Outcome):
@@ -243,6 +251,7 @@ def _returned(results: Any) -> Iterator[Outcome]:
 
 
 def _print_table(outcomes: Sequence[Outcome], place: Path) -> None:
+    """Print the outcome of each job as a line."""
     done = sum(o.code == 0 for o in outcomes)
     print(f"\nsweep    {place}: {done} of {len(outcomes)} jobs finished")
     for o in outcomes:

@@ -1,8 +1,8 @@
-"""Names as people type them, brought to the names that are composed.
+"""Translation of option names from the typed form to that of Hydra.
 
-``posterior.flow=coupling`` chooses an option of the group ``flow`` where the configuration has a
-part of it, which Hydra itself writes ``flow@posterior.flow=coupling``; an option that was renamed
-is known by its older name for one version.
+``posterior.flow=coupling`` chooses an option of the group ``flow`` for a part within another;
+Hydra itself requires ``flow@posterior.flow=coupling``. A renamed option is accepted by its older
+name for one version.
 """
 
 import re
@@ -31,7 +31,7 @@ _RENAMED = re.compile(r"^    renamed = \{(.*?)\}", re.MULTILINE | re.DOTALL)
 
 
 def with_groups(texts: Sequence[str]) -> list[str]:
-    """The overrides, with the group before the place of a part that is chosen by a word.
+    """Return the overrides, with the group put before the path of a part that is chosen by name.
 
     >>> with_groups(["posterior.flow=coupling", "encoder.activation=relu,tanh", "seed=1"])
     ['flow@posterior.flow=coupling', 'activation@encoder.activation=relu,tanh', 'seed=1']
@@ -40,6 +40,7 @@ def with_groups(texts: Sequence[str]) -> list[str]:
 
 
 def _with_group(override: Override) -> str:
+    """Return an override, with its group if it chooses a part within another."""
     text, (place, _, group) = str(override.input_line), override.key_or_group.rpartition(".")
     plain = override.type is OverrideType.CHANGE and override.package is None
     chosen = plain and place and group in ROLES and _is_word(override._value)
@@ -47,7 +48,7 @@ def _with_group(override: Override) -> str:
 
 
 def _is_word(value: Any) -> bool:
-    """Whether it can name an option, or all options that a sweep goes through."""
+    """Return whether a value can be the name of an option, or a sweep over such names."""
     if isinstance(value, ChoiceSweep):
         return all(map(_is_word, value.list))
     text = value.text if isinstance(value, QuotedString) else value
@@ -55,16 +56,17 @@ def _is_word(value: Any) -> bool:
 
 
 def by_present_names(texts: Sequence[str], config: Mapping[str, Any]) -> list[str]:
-    """The overrides, with older names of options replaced, and a warning for each.
+    """Return the overrides with older names of options replaced, with a warning for each.
 
     Args:
-        texts: As on the command line.
-        config: Plain values, composed without the options of parts that are typed.
+        texts: Overrides of the command line.
+        config: Plain values that are composed without the typed options of parts.
     """
     return [_by_present_name(override, config) for override in parsed(texts)]
 
 
 def _by_present_name(override: Override, config: Mapping[str, Any]) -> str:
+    """Return an override by its present name."""
     text, (place, _, name) = str(override.input_line), override.key_or_group.rpartition(".")
     if override.package is not None or not (name in _older_names() or config.get("plugins")):
         return text
@@ -77,12 +79,13 @@ def _by_present_name(override: Override, config: Mapping[str, Any]) -> str:
 
 @cache
 def _older_names() -> set[str]:
-    """Of arguments of classes of vi, found without importing them, which takes seconds."""
+    """Return the older names of arguments in vi, read from source: imports would take seconds."""
     declared = (found for _, text in sources("vi") for found in _RENAMED.findall(text))
     return {name for pairs in declared for name in re.findall(r'"(\w+)":', pairs)}
 
 
 def _class_at(place: str, config: Mapping[str, Any]) -> type | None:
+    """Return the class of the part at a path of the configuration, or None."""
     node: Any = config
     words = place.split(".")
     for word in words:
@@ -97,7 +100,7 @@ def _class_at(place: str, config: Mapping[str, Any]) -> type | None:
 
 
 def warn_of_older_options(typed: Sequence[Override], plugins: Sequence[str]) -> None:
-    """Say what to write in place of options whose yaml says that they are older names."""
+    """Warn of options whose yaml is marked as an older name, with the present option."""
     for override in typed:
         group, name = override.key_or_group, override.value()
         path = options(group, plugins).get(name) if isinstance(name, str) else None
