@@ -1,4 +1,4 @@
-"""Sums and integrals over everything that a distribution can give."""
+"""Expectations under a distribution, by sums and quadrature over its support."""
 
 import math
 from collections.abc import Callable
@@ -12,31 +12,38 @@ from torch.distributions.constraints import Constraint
 from vi.distributions.protocols import Piecewise
 
 _CHUNK = 1 << 16  # points at once
-_NODES = 12  # of each Gauss-Legendre panel
+_NODES = 12  # nodes of each Gauss-Legendre panel
 
 Points = tuple[Tensor, Tensor]
 
 
 def dimensions(support: Constraint) -> list[int]:
-    """The sizes of an event over whose support this file can sum."""
+    """Return two sizes of an event that are small enough for a sum over the support."""
     known = {"OneHot": [2, 4], "Boolean": [1, 4]}
     return known.get(kind(support), [2, 3] if support.event_dim else [1, 2])
 
 
 def kind(support: Constraint) -> str:
-    """The name of a support without its bounds."""
+    """Return the name of a support without its bounds.
+
+    >>> kind(torch.distributions.constraints.boolean)
+    'Boolean'
+    """
     return type(support).__name__.lstrip("_")
 
 
 def expectation(
     p: Distribution, support: Constraint, f: Callable[[Tensor], Tensor] | None = None
 ) -> Tensor:
-    """E_p[f(x)], (*batch), by a sum or an integral over the support; f = 1 if not given.
+    """Return E_p[f(x)] by a sum or an integral over the support.
 
     Args:
-        p: Batch of distributions with one axis of few entries in the event.
-        support: Of one entry of the event, or of the event where its entries hang together.
-        f: (S, *batch, *event) -> (S, *batch).
+        p: Batch of distributions whose event has one axis of few entries.
+        support: Support of one entry of the event, or of the whole event if entries are coupled.
+        f: Function (S, *batch, *event) -> (S, *batch); 1 if not given.
+
+    Returns:
+        Expectations (*batch); without f the integral of the density, which should be 1.
     """
     x, weight = _SUPPORTS.get(kind(support), _transformed)(p, support)
     total = torch.zeros(p.batch_shape)
@@ -47,7 +54,7 @@ def expectation(
 
 
 def _panels(edges: Tensor, num: int = _NODES) -> tuple[Tensor, Tensor]:
-    """Gauss-Legendre nodes and weights, so many between each two edges."""
+    """Return Gauss-Legendre nodes and weights, ``num`` of them between neighbouring edges."""
     nodes, weights = map(torch.from_numpy, np.polynomial.legendre.leggauss(num))
     half = (edges[1:] - edges[:-1])[:, None] / 2
     centre = (edges[1:] + edges[:-1])[:, None] / 2
@@ -55,15 +62,16 @@ def _panels(edges: Tensor, num: int = _NODES) -> tuple[Tensor, Tensor]:
 
 
 def _product(nodes: Tensor, weights: Tensor, dim: int) -> tuple[Tensor, Tensor]:
-    """The same in several dimensions: (S, dim) and (S,)."""
+    """Return the product rule in ``dim`` dimensions: nodes (S, dim) and weights (S,)."""
     grid = torch.cartesian_prod(*[nodes] * dim).reshape(-1, dim)
     return grid, torch.cartesian_prod(*[weights] * dim).reshape(-1, dim).prod(-1)
 
 
 def _real(p: Distribution, support: Constraint) -> Points:
-    """Panels of half a standard deviation, with a corner at the mean, and tails to 1e8 of them.
+    """Return panels around the mean, with an edge at the mean and tails to about 7e7 s.d.
 
-    In a plane of a whole one, for there are many; with corners elsewhere, of a lower order.
+    Panels have a width of 0.5 s.d., or of 1 s.d. in several dimensions, to limit the number of
+    points. A density with kinks at other places has narrow panels of lower order.
     """
     if hasattr(p, "components"):
         return _mixture(p)
@@ -79,7 +87,10 @@ def _real(p: Distribution, support: Constraint) -> Points:
 
 
 def _mixture(p: Distribution) -> Points:
-    """Around every component of a mixture, with its share of the density as partition of unity."""
+    """Return points around each component of a mixture.
+
+    The weights contain the share of the component in the density, as a partition of unity.
+    """
     c: Distribution = p.components  # pyright: ignore[reportAttributeAccessIssue]
     grid, weight = _product(*_panels(torch.arange(-12.0, 13.0)), p.event_shape[0])
     mean, sd = (t.detach().movedim(-2, 0) for t in (c.mean, c.stddev))
@@ -93,7 +104,10 @@ def _mixture(p: Distribution) -> Points:
 
 
 def _transformed(p: Distribution, support: Constraint) -> Points:
-    """All real numbers, through torch's transform: panels that crowd towards the ends."""
+    """Return points on R^dim, mapped to the support by the transform of torch.
+
+    The images of the panels become narrow towards the ends of the support.
+    """
     to_support = transform_to(support)
     (dim,) = to_support.inverse_shape(p.event_shape)
     tail = torch.arange(48.0, 181, 12)
@@ -106,36 +120,41 @@ def _transformed(p: Distribution, support: Constraint) -> Points:
 
 
 def _states(values: Tensor, p: Distribution) -> Points:
-    """Every combination of these values in the entries of the event."""
+    """Return all combinations of these values in the entries of the event, with weight 1."""
     (dim,) = p.event_shape
     grid, weight = _product(values, torch.ones_like(values), dim)
     return _for_each(grid, weight, p)
 
 
 def _for_each(x: Tensor, weight: Tensor, p: Distribution) -> Points:
-    """The same points (S, D) and weights (S,) for every distribution of the batch."""
+    """Expand points (S, D) and weights (S,) to all distributions of the batch."""
     shape = (-1, *[1] * len(p.batch_shape))
     points = x.reshape(*shape, x.shape[-1]).expand(-1, *p.batch_shape, -1)
     return points, weight.reshape(shape).expand(-1, *p.batch_shape)
 
 
 def _counts(p: Distribution, support: Constraint) -> Points:
-    """0, 1, 2, .. far beyond the mean."""
+    """Return the counts 0, 1, 2, ... up to 60 standard deviations and 60 above the mean."""
     most = int((p.mean + 60 * p.stddev).max()) + 60
     return _states(torch.arange(float(most + 1)), p)
 
 
 def _grid(p: Distribution, support: Constraint) -> Points:
+    """Return the levels of a grid."""
     return _states(torch.arange(float(support.num)) / support.levels, p)  # pyright: ignore
 
 
 def _one_hot(p: Distribution, support: Constraint) -> Points:
+    """Return all one-hot vectors."""
     rows = torch.eye(p.event_shape[-1])
     return _for_each(rows, torch.ones(len(rows)), p)
 
 
 def _sphere(p: Distribution, support: Constraint) -> Points:
-    """The circle by the trapezoid rule, the sphere by it and Gauss-Legendre in the height."""
+    """Return points on the circle or the sphere.
+
+    The angle has the trapezoid rule, and the height on the sphere has Gauss-Legendre panels.
+    """
     (dim,) = p.event_shape
     num = 4000 if dim == 2 else 400
     angle = torch.arange(num) * 2 * math.pi / num
@@ -149,7 +168,7 @@ def _sphere(p: Distribution, support: Constraint) -> Points:
     return _for_each(circle, weight, p)
 
 
-# What torch has no bijection to the real numbers for, and the real numbers themselves.
+# The real numbers, and supports without a bijection to the real numbers in torch.
 _SUPPORTS: dict[str, Callable[[Distribution, Constraint], Points]] = {
     "Real": _real,
     "Boolean": lambda p, support: _states(torch.tensor([0.0, 1.0]), p),

@@ -14,14 +14,14 @@ from vi.testing.base import Laws, data, plugins_of, vae
 
 
 class DataLaws(Laws):
-    """Write ``make``."""
+    """Laws of data sets. Write ``make``."""
 
     def make(self) -> DataSet:
-        """The data set under test, small."""
+        """Return the data set under test, with few data."""
         raise NotImplementedError
 
     def test_every_split_holds_data_of_one_shape(self) -> None:
-        """Finite numbers (N, *shape), with a row of every condition; ``data/name`` is known."""
+        """Splits are finite (N, *shape) with a row of each condition; facts have ``data/name``."""
         loaded = self.make().load(0)
         assert loaded.facts["data/name"]
         for split in _splits(loaded):
@@ -35,7 +35,7 @@ class DataLaws(Laws):
                 assert batch.given["context"].shape == (len(split), loaded.context_dim)
 
     def test_it_is_the_same_every_time(self) -> None:
-        """From the same seed, whatever was drawn before."""
+        """The same seed gives the same data, whatever was drawn before."""
         loads = []
         for noise in (0, 1):
             torch.manual_seed(noise)
@@ -45,13 +45,13 @@ class DataLaws(Laws):
             assert torch.equal(one.frozen(0).values(index), other.frozen(0).values(index))
 
     def test_it_leaves_the_random_numbers_alone(self) -> None:
-        """A run's own draws do not depend on how its data were made."""
+        """Loading restores the random state, so that it does not affect the draws of a run."""
         before = torch.get_rng_state()
         self.make().load(0)
         assert torch.equal(torch.get_rng_state(), before)
 
     def test_it_is_saved_by_its_name(self) -> None:
-        """With its arguments."""
+        """The data set is saved by name with its arguments."""
         part = self.make()
         plugins = plugins_of(part)
         described = to_config("data", part, plugins)
@@ -60,15 +60,15 @@ class DataLaws(Laws):
 
 
 class EvaluationLaws(Laws):
-    """Write ``make``."""
+    """Laws of evaluations. Write ``make``."""
 
     def make(self) -> Evaluation:
-        """The evaluation under test."""
+        """Return the evaluation under test."""
         raise NotImplementedError
 
     @torch.no_grad()
     def test_it_gives_a_number_for_each_datum(self) -> None:
-        """Finite columns (B,)."""
+        """Each column is (B,) and finite."""
         columns = self.make()(vae().eval(), data(7))
         assert columns
         for name, column in columns.items():
@@ -76,7 +76,7 @@ class EvaluationLaws(Laws):
             assert column.isfinite().all(), name
 
     def test_it_gives_named_numbers_for_a_split(self) -> None:
-        """Finite, and the same at every call with a seed."""
+        """The numbers of a split are finite, and the same at each call with one seed."""
         model, split = vae(), Values(data(20))
         one, other = (evaluate(model, split, vi.ELBO(), self.make(), seed=1) for _ in range(2))
         assert one == other
@@ -86,7 +86,7 @@ class EvaluationLaws(Laws):
         assert all(math.isfinite(one[name]) for name in own)
 
     def test_it_leaves_the_model_alone(self) -> None:
-        """Its weights, and whether it is training."""
+        """Evaluation changes neither the weights nor the mode of the model."""
         model = vae().train()
         before = {k: v.clone() for k, v in model.state_dict().items()}
         evaluate(model, Values(data(20)), vi.ELBO(), self.make(), seed=1)
@@ -94,10 +94,11 @@ class EvaluationLaws(Laws):
         assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
 
     def test_a_yaml_names_it(self) -> None:
-        """One in configs/evaluation."""
+        """A yaml in configs/evaluation names the evaluation."""
         part = self.make()
         assert to_config("evaluation", part, plugins_of(part))["option"]
 
 
 def _splits(loaded: LoadedData) -> list[Split]:
+    """Return the splits of a data set that are not None."""
     return [split for split in (loaded.train, loaded.val, loaded.test) if split is not None]
