@@ -69,12 +69,16 @@ def test_two_public_classes_of_one_name_are_refused():
 
 
 def test_other_names_warn_and_tell_their_module():
-    with pytest.warns(DeprecationWarning, match="vi.OnVectors is going: .* from vi.networks.eve"):
+    with pytest.warns(
+        DeprecationWarning, match="vi.OnVectors is deprecated: .* from vi.networks.eve"
+    ):
         assert vi.OnVectors.__module__ == "vi.networks.events"  # pyright: ignore
-    with pytest.warns(DeprecationWarning, match="vi.Digits is going: import it from vi.data$"):
+    with pytest.warns(
+        DeprecationWarning, match="vi.Digits is deprecated: import it from vi.data$"
+    ):
         assert vi.Digits is vi.data.Digits  # pyright: ignore
     modules = "from vi.distributions.columns or vi.evaluation.columns"
-    with pytest.warns(DeprecationWarning, match=f"vi.Columns is going: import it {modules}"):
+    with pytest.warns(DeprecationWarning, match=f"vi.Columns is deprecated: import it {modules}"):
         assert vi.Columns.__module__ == "vi.distributions.columns"  # pyright: ignore
 
 

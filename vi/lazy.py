@@ -131,7 +131,7 @@ def _private(package: str, name: str) -> str:
         raise AttributeError(f"module {package!r} has no attribute {name!r}")
     door = next((d for d in _DOORS if d != package and name in public_names(d)), None)
     warnings.warn(
-        f"{package}.{name} is going: import it from {door or ' or '.join(found)}",
+        f"{package}.{name} is deprecated: import it from {door or ' or '.join(found)}",
         DeprecationWarning,
         stacklevel=3,
     )

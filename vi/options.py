@@ -61,7 +61,7 @@ def present_names(
 
 def warn_of_older_name(name: str, now: str, place: str, *, stacklevel: int = 2) -> None:
     """Warn that an argument was renamed; ``place`` is a path of options, or a class."""
-    told = f"{place}.{name} is now {place}.{now}; the next version will not know the older name"
+    told = f"{place}.{name} is now {place}.{now}; the next version will not accept the older name"
     warnings.warn(told, FutureWarning, stacklevel=stacklevel)
 
 

@@ -110,9 +110,9 @@ def test_every_kind_has_laws_and_files():
 REFUSED = {
     ("posterier", "mine"): (2, "unknown kind posterier", "posterior"),
     ("posterior",): (2, "a kind and a name", "my_posterior"),
-    ("posterior", "My-Part"): (2, "no name of a package", "new"),
-    ("posterior", "class"): (2, "no name of a package", "new"),
-    ("posterior", "../mine"): (2, "no name of a package", "new"),
+    ("posterior", "My-Part"): (2, "is not a package name", "new"),
+    ("posterior", "class"): (2, "is not a package name", "new"),
+    ("posterior", "../mine"): (2, "is not a package name", "new"),
     ("posterior", "laplace"): (2, "vi has the option posterior=laplace", "my_laplace"),
     ("network", "mlp"): (2, "vi has the option encoder=mlp", "my_mlp"),
     ("bound", "numpy"): (2, "a Python package numpy", "my_numpy"),

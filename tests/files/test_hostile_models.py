@@ -116,10 +116,10 @@ def test_a_fact_that_an_older_version_left_as_no_number_is_null(directory):
     config = json.loads((directory / "config.json").read_text())
     config["facts"] |= {"a": float("nan"), "b": -float("inf"), "c": 1.5}
     replaced(directory, json.dumps(config))
-    with pytest.warns(UserWarning, match="config.json holds facts that are no numbers"):
+    with pytest.warns(UserWarning, match="config.json contains facts that are not finite"):
         facts = read_config(directory)["facts"]
     assert (facts["a"], facts["b"], facts["c"]) == (None, None, 1.5)
     config["model"]["posterior"]["latent_dim"] = float("nan")
     replaced(directory, json.dumps(config))
-    with pytest.raises(CheckpointError, match="holds NaN or Infinity"):
+    with pytest.raises(CheckpointError, match="contains NaN or Infinity"):
         read_config(directory)

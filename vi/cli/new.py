@@ -94,7 +94,7 @@ def new(kind: str, name: str) -> list[str]:
     root = Path(name)
     if root.exists():
         raise RunDirectoryError(
-            f"{root}/ is there already", hint="give another name, or take it away first"
+            f"{root}/ is there already", hint="give another name, or remove it first"
         )
     files = _files(kind, name)
     for path, text in files.items():
@@ -123,7 +123,7 @@ def _require_name(name: str, of: Sequence[str]) -> None:
     """Refuse a name that is not a package name, or that is an option or a package already."""
     if not _NAME.fullmatch(name) or keyword.iskeyword(name):
         raise ConfigurationError(
-            f"{name!r} is no name of a package: small letters, digits and _, a letter first",
+            f"{name!r} is not a package name: small letters, digits and _, a letter first",
             hint=f"{_USAGE.removesuffix('<name>')}my_part",
         )
     taken = [group for group in of if name in options(group)]
@@ -132,7 +132,7 @@ def _require_name(name: str, of: Sequence[str]) -> None:
         raise ConfigurationError(f"vi has {what}", hint="give another name, such as my_" + name)
     if not Path(name).exists() and (name == "vi" or importlib.util.find_spec(name)):
         raise ConfigurationError(
-            f"there is a Python package {name}, which would stand in its way",
+            f"there is already a Python package {name}, which the new one would hide",
             hint=f"give another name, such as my_{name}",
         )
 

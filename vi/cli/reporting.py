@@ -31,7 +31,7 @@ def reporting() -> Iterator[None]:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(128 + signal.SIGPIPE)
         except OSError as error:
-            hint = "give another place, or make room or rights there"
+            hint = "choose another folder, or free space or grant write permission there"
             _end(error, hint, RunDirectoryError.exit_code)
         except (MemoryError, RuntimeError) as error:
             if not _of_memory(error):

@@ -109,13 +109,13 @@ def _with_options_of_the_run(typed: Sequence[str], *, several: bool) -> list[str
         return list(typed)
     if several:
         raise ConfigurationError(
-            "one run goes on in one directory, not in those of a sweep",
+            "a run is resumed in its own directory, not in those of a sweep",
             hint="leave --multirun out, or start from its weights: init_from=RUN",
         )
     if value_of(typed, "init_from") is not None:
         raise ConfigurationError(
-            "init_from and ckpt_path are two places to start from",
-            hint="ckpt_path goes on with a run; init_from begins one with the weights of another",
+            "init_from and ckpt_path exclude each other",
+            hint="ckpt_path resumes a run; init_from begins a run with the weights of another",
         )
     return continued(with_groups(typed), _run_of(ckpt_path))
 
@@ -131,8 +131,8 @@ def _run_of(ckpt_path: str) -> Path:
     run_dir = checkpoint.parent.parent
     if not any((run_dir / name).exists() for name in (run_options.FILE, ".hydra")):
         raise CheckpointError(
-            f"{ckpt_path} does not lie in the checkpoints/ of a run, so its options are unknown",
-            hint="give RUN/checkpoints/last.ckpt, or go on from Python: vi.fit(ckpt_path=...)",
+            f"{ckpt_path} is not in the checkpoints/ of a run, so its options are unknown",
+            hint="give RUN/checkpoints/last.ckpt, or resume from Python: vi.fit(ckpt_path=...)",
         )
     return run_dir
 

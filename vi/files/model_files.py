@@ -134,11 +134,11 @@ def read_config(directory: Path) -> dict[str, Any]:
     try:
         config = read_json(directory / _CONFIG, constant=float)
         if not isinstance(config, dict) or config.get("format") != FORMAT:
-            raise Unreadable("names another format")
+            raise Unreadable("has another format")
         config = _with_finite_facts(config, directory / _CONFIG)
     except Unreadable as error:
         raise CheckpointError(
-            f"{directory / _CONFIG} is no configuration of format {FORMAT}: it {error}",
+            f"{directory / _CONFIG} is not a configuration of format {FORMAT}: it {error}",
             hint=f"it was not written by vi {vi.__version__}; save the model again",
         ) from error
     require_sound_config(config, directory / _CONFIG)
@@ -152,9 +152,9 @@ def _with_finite_facts(config: dict[str, Any], path: Path) -> dict[str, Any]:
     try:
         json.dumps(whole, allow_nan=False)
     except ValueError:
-        raise Unreadable("holds NaN or Infinity, which is no number") from None
+        raise Unreadable("contains NaN or Infinity, which is not a number") from None
     if isinstance(facts, dict) and any(whole["facts"][k] is not facts[k] for k in facts):
-        warnings.warn(f"{path} holds facts that are no numbers; they are null", stacklevel=4)
+        warnings.warn(f"{path} contains facts that are not finite; they are null", stacklevel=4)
     return whole
 
 
@@ -210,14 +210,14 @@ def _from_hub(name: str) -> Path:
         from huggingface_hub import snapshot_download  # pyright: ignore[reportMissingImports]
     except ImportError:
         raise CheckpointError(
-            f"{name} is no directory here, and the hub client is not installed",
+            f"there is no directory {name}, and the hub client is not installed",
             hint="check the path, or install huggingface_hub to load from the hub",
         ) from None
     try:
         return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors", "*.md"]))
     except Exception as error:  # the client raises a dozen unrelated types of errors
         raise CheckpointError(
-            f"{name} is no directory here, and the hub did not give it: {error}",
+            f"there is no directory {name}, and the download from the hub failed: {error}",
             hint="check the path or the name, and the network",
         ) from error
 
@@ -272,7 +272,7 @@ def _sha256(path: Path) -> str:
     except OSError as error:
         raise CheckpointError(
             f"{path} cannot be read: {error.strerror or error}",
-            hint="look at its rights, or copy the whole directory again",
+            hint="check its permissions, or copy the whole directory again",
         ) from error
 
 

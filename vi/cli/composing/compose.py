@@ -227,7 +227,7 @@ def _require_typed_plugins(plain: Mapping[str, Any], typed: Sequence[Override]) 
         named = ",".join(map(str, plain["plugins"]))
         raise ConfigurationError(
             f"a yaml file sets plugins=[{named}], which only the command line may",
-            hint=f"if you trust it, say it yourself: plugins=[{named}]",
+            hint=f"if you trust it, type it yourself: plugins=[{named}]",
         )
 
 

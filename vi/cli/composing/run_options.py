@@ -89,7 +89,7 @@ def continued(typed: Sequence[str], run_dir: Path) -> list[str]:
         raise ConfigurationError(
             f"{run_dir} was made with {' '.join(withheld)}: it could run code, so it is not "
             "taken from a run",
-            hint=f"if you trust it, say it yourself: {_command([*typed, *withheld])}",
+            hint=f"if you trust it, type it yourself: {_command([*typed, *withheld])}",
         )
     ours = [o.text for o in kept if o.plain]
     return [*ours, f"hydra.run.dir={quoted(str(relative(run_dir)))}", *typed]
@@ -147,10 +147,10 @@ def _options(run_dir: Path) -> list[RunOption]:
 def _from_json(config: Any) -> list[RunOption]:
     """Return the options in the contents of options.json."""
     if not isinstance(config, dict) or config.get("format") != FORMAT:
-        raise Unreadable(f"is no file of options of format {FORMAT}")
+        raise Unreadable(f"is not a file of options of format {FORMAT}")
     entries = config.get("options")
     if not isinstance(entries, list):
-        raise Unreadable("holds no list of options")
+        raise Unreadable("contains no list of options")
     return _bounded([_from_entry(entry) for entry in entries])
 
 
@@ -170,14 +170,14 @@ def _from_hydra(overrides: Path, hydra: Path) -> list[RunOption]:
     """Return the options in Hydra's own files, with the search path, if any."""
     texts = read_yaml(overrides)
     if not isinstance(texts, list) or not all(isinstance(t, str) for t in texts):
-        raise Unreadable("overrides.yaml is no list of options")
+        raise Unreadable("overrides.yaml is not a list of options")
     node = read_yaml(hydra)
     said = node.get("hydra") if isinstance(node, dict) else None
     if not isinstance(said, dict):
-        raise Unreadable("hydra.yaml is no configuration of Hydra")
+        raise Unreadable("hydra.yaml is not a configuration of Hydra")
     search = said.get("searchpath") or []
     if not isinstance(search, list):
-        raise Unreadable("hydra.yaml holds a search path that is no list")
+        raise Unreadable("hydra.yaml has a search path that is not a list")
     options = _bounded([RunOption("", t, False) for t in texts])
     found = [RunOption("hydra.searchpath", f"hydra.searchpath={_written(search)}", False)]
     return [*(_from_text(o.text) for o in options), *(found if search else [])]
@@ -186,11 +186,11 @@ def _from_hydra(overrides: Path, hydra: Path) -> list[RunOption]:
 def _from_text(text: str) -> RunOption:
     """Return the option that a text in Hydra's grammar contains."""
     if _depth(text) > _DEPTH:
-        raise Unreadable("holds an option that nests too deep")
+        raise Unreadable("contains an option that is nested too deeply")
     try:
         (override,) = parsed([text])
     except (HydraException, RecursionError):
-        raise Unreadable(f"holds {text[:80]!r}, which is no option") from None
+        raise Unreadable(f"holds {text[:80]!r}, which is not an option") from None
     name, value = _name(override), override.value()
     plain = not override.is_sweep_override() and _travels(name, value)
     return RunOption(name, text, plain)
@@ -267,7 +267,7 @@ def _written(value: Any) -> str:
 def _key(key: str) -> str:
     """Return a key of a mapping, if it is a name."""
     if not _WORD.fullmatch(key) and not key.startswith("_"):
-        raise Unreadable(f"holds the key {key[:80]!r}, which is no name")
+        raise Unreadable(f"holds the key {key[:80]!r}, which is not a name")
     return key
 
 

@@ -107,7 +107,7 @@ def warn_of_older_options(typed: Sequence[Override], plugins: Sequence[str]) -> 
         now = renamed_to(path) if path else None
         if now:
             warnings.warn(
-                f"{override.input_line} is an older name, which the next version will not know: "
+                f"{override.input_line} is an older name, which the next version will refuse: "
                 f"write {now}",
                 FutureWarning,
                 stacklevel=2,

@@ -60,7 +60,7 @@ class Best(Checkpoint):
         """Warn if the best weights of the continued run are missing."""
         if self.is_lost and not self.path.is_file():
             warnings.warn(
-                f"{self.path} is missing: the best weights are those of the rest of the run",
+                f"{self.path} is missing: the best weights are chosen from the rest of the run",
                 stacklevel=2,
             )
 

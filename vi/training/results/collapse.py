@@ -72,7 +72,7 @@ def told_use(metrics: Mapping[str, Any], bound: Bound) -> str:
     if len(unused) == count:
         few = f"all {count} latent dimensions are unused" if count > 1 else "the latent is unused"
     if len(unused) == count or metrics["test/kl"] < _NATS:
-        said = "z says next to nothing about x"
+        said = "z carries almost no information about x"
         return f"{few}: KL {metrics['test/kl']:.2f} nats, {said}; {_help(bound)}"
     named = f": {', '.join(unused)}" if len(unused) <= _NAMED else ""
     return f"{few}{named}" if unused else ""

@@ -13,7 +13,7 @@ from vi.config.typed import option, plugins_option, python
 from vi.evaluation.reliability import stated, why_not
 from vi.training.results.collapse import told_use
 
-_DEBUG = "a debug run tries whether everything works: its numbers mean nothing"
+_DEBUG = "a debug run only checks that everything works: its numbers mean nothing"
 
 
 def print_report(
