@@ -46,6 +46,7 @@ class ProgressBar(LightningProgressBar):
     def on_train_start(self, trainer: pl.Trainer, pl_module: TrainingModule) -> None:
         """Show an empty bar."""
         self.started, self.before = time.monotonic(), reached(trainer, pl_module)
+        self.of_before = dict(pl_module.book.latest)  # numbers of the run that is resumed
         if self.console.is_terminal:
             self.live = Live(console=self.console, auto_refresh=False)
             self.live.start()
@@ -86,7 +87,7 @@ class ProgressBar(LightningProgressBar):
         if self.live is not None:
             self.last_line = now
             self.live.update(Text(self._line(trainer, module, now)), refresh=True)
-        elif module.book.latest:
+        elif module.book.latest != self.of_before:
             self.last_line = now
             self.console.print(
                 f"{_epoch(trainer)}  {_numbers(module.book.latest)}", soft_wrap=True
