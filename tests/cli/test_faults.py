@@ -319,12 +319,14 @@ def fuzz(seed, number):
     assert os.listdir() == []
 
 
+@pytest.mark.filterwarnings("ignore:.* is an older name:FutureWarning")
 def test_any_command_line_composes_or_is_refused(tmp_path, monkeypatch):
     """Nothing but errors of vi, and nothing is made. Caught: what Hydra raises by accident."""
     monkeypatch.chdir(tmp_path)
     fuzz(0, 15)
 
 
+@pytest.mark.filterwarnings("ignore:.* is an older name:FutureWarning")
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(1, 9))
 def test_many_command_lines_compose_or_are_refused(seed, tmp_path, monkeypatch):
