@@ -24,6 +24,8 @@ from typing import NamedTuple
 
 from _machine import commit, foot
 
+from vi.files.findings import findings
+
 BASE = "diagonal Gaussian, standard normal"
 CLOSED = "diagonal Gaussian, closed KL"
 DRAWN = {
@@ -95,12 +97,11 @@ def run(name: str, seed: int, options: argparse.Namespace) -> Run:
     settings = [f"seed={seed}", f"trainer.max_epochs={options.epochs}", f"hydra.run.dir={folder}"]
     quiet = ["callbacks=early_stopping", "trainer.progress_bar=false", "evaluation.num_samples=1"]
     _vi("train", "data=static_mnist", *SETTINGS[name], *settings, *quiet)
-    _vi("evaluate", f"run={folder}", f"limit={options.images}", "evaluation.num_samples=5000")
-    metrics, exact = (
-        json.loads((folder / f"{part}.json").read_text(encoding="utf-8"))
-        for part in ("metrics", "evaluation")
-    )
-    found = metrics["test/elbo"], exact["test/log_likelihood"], metrics["test/kl"], commit()
+    sampling = ["evaluation=importance_sampling", "evaluation.num_samples=5000"]
+    _vi("evaluate", f"run={folder}", f"limit={options.images}", *sampling)
+    metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    exact = findings(folder)["importance sampling on test"]["numbers"]["log_likelihood"]["value"]
+    found = metrics["test/elbo"], exact, metrics["test/kl"], commit()
     made = Run(name, seed, options.epochs, options.images, *found, *gaps(name, folder))
     with LINES.open("a", encoding="utf-8") as file:
         known = {k: v for k, v in made._asdict().items() if v == v}  # without the gaps of others
@@ -115,8 +116,8 @@ def gaps(name: str, folder: Path) -> list[float]:
         return []
     path = folder / "gaps.json"
     _vi("evaluate", f"run={folder}", "evaluation=inference_gaps", "limit=100", f"out={path}")
-    numbers = json.loads(path.read_text(encoding="utf-8"))
-    return [numbers[f"test/{gap}"] for gap in ("amortization_gap", "approximation_gap")]
+    numbers = findings(folder, path)["inference gaps on test"]["numbers"]
+    return [numbers[gap]["value"] for gap in ("amortization_gap", "approximation_gap")]
 
 
 def _vi(*arguments: str) -> None:

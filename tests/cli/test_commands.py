@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import shutil
 import sys
 
@@ -13,6 +14,7 @@ import torch
 import vi
 from vi.cli import encode, evaluate, plot, sample, train
 from vi.errors import CheckpointError, ConfigurationError
+from vi.files.findings import findings
 
 OPTIONS = [
     "trainer.max_epochs=2",
@@ -85,23 +87,42 @@ def test_the_configuration_beside_the_weights_names_options_only(run):
 
 def test_evaluate_gives_the_numbers_of_the_training_run(folder, run):
     """The bits of the test data and the noise are those of (seed, datum), so nothing moves."""
-    command(evaluate.main, ["run=run", "evaluation.num_samples=20"], folder)
+    arguments = ["run=run", "evaluation=importance_sampling", "evaluation.num_samples=20"]
+    command(evaluate.main, arguments, folder)
     first = json.loads((run / "metrics.json").read_text())
-    again = json.loads((run / "evaluation.json").read_text())
-    for name in ("test/bound", "test/elbo", "test/kl", "test/log_likelihood"):
-        assert again[name] == pytest.approx(first[name], rel=1e-6)
-    command(
-        evaluate.main,
-        ["run=run", "evaluation.num_samples=20", "batch_size=7", "out=a.json"],
-        folder,
-    )
-    other = json.loads((folder / "a.json").read_text())
-    assert other["test/log_likelihood"] == pytest.approx(again["test/log_likelihood"], rel=1e-6)
+    (found,) = findings(run).values()
+    for name in ("bound", "elbo", "kl", "log_likelihood"):
+        assert found["numbers"][name]["value"] == pytest.approx(first[f"test/{name}"], rel=1e-6)
+    command(evaluate.main, [*arguments, "batch_size=7", "out=a.json"], folder)
+    (other,) = findings(folder, folder / "a.json").values()
+    value = found["numbers"]["log_likelihood"]["value"]
+    assert other["numbers"]["log_likelihood"]["value"] == pytest.approx(value, rel=1e-6)
+
+
+def test_evaluate_writes_the_value_of_every_datum(folder, run):
+    """Their means are the numbers. Caught: rows in the order of the repeats."""
+    arguments = ["evaluation=importance_sampling", "evaluation.num_samples=20", "split=val"]
+    command(evaluate.main, ["run=run", *arguments, "limit=9", "out=c.json"], folder)
+    numbers = findings(folder, folder / "c.json")["importance sampling on val"]["numbers"]
+    columns = np.load(folder / "c.npz")
+    assert columns["index"].tolist() == sorted(columns["index"].tolist())
+    for name in ("elbo", "kl", "log_likelihood"):
+        assert columns[name].shape == (9,)
+        assert columns[name].mean() == pytest.approx(numbers[name]["value"], rel=1e-9)
+
+
+def test_a_run_has_a_report_with_its_pictures(folder, run):
+    text = (run / "report.md").read_text()
+    assert "## training" in text
+    for name in re.findall(r"\]\((.*?)\)", text):
+        assert (run / name).is_file()
 
 
 def test_evaluate_other_splits(folder, run):
-    command(evaluate.main, ["run=run", "split=val", "limit=5", "out=b.json"], folder)
-    assert json.loads((folder / "b.json").read_text())["val/count"] == 5
+    arguments = ["run=run", "split=val", "limit=5", "out=b.json"]
+    command(evaluate.main, [*arguments, "evaluation=importance_sampling"], folder)
+    (found,) = findings(folder, folder / "b.json").values()
+    assert found["facts"]["count"] == 5
     with pytest.raises(SystemExit) as ended:
         command(evaluate.main, ["run=run", "split=validation"], folder)
     assert ended.value.code == 2

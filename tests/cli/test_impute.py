@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from vi.cli import evaluate, impute, train
+from vi.files.findings import findings
 
 OPTIONS = [
     "trainer.max_epochs=2",
@@ -74,11 +75,13 @@ def test_other_splits_are_filled_in_too(folder):
 
 
 def test_the_run_is_evaluated_on_what_it_sees(folder):
-    command(evaluate.main, ["run=run", "evaluation.num_samples=5"], folder)
+    arguments = ["evaluation=importance_sampling", "evaluation.num_samples=5"]
+    command(evaluate.main, ["run=run", *arguments], folder)
     first = json.loads((folder / "run" / "metrics.json").read_text())
-    again = json.loads((folder / "run" / "evaluation.json").read_text())
-    for name in ("test/elbo", "test/log_likelihood"):
-        assert again[name] == pytest.approx(first[name], rel=1e-6)
+    (again,) = findings(folder / "run").values()
+    for name in ("elbo", "log_likelihood"):
+        value = again["numbers"][name]["value"]
+        assert value == pytest.approx(first[f"test/{name}"], rel=1e-6)
 
 
 def test_a_table_with_empty_cells_is_completed(tmp_path):

@@ -1,11 +1,15 @@
 """Measure a finished run: bound, terms and log p(x)."""
 
-import json
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, Literal
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
-from vi.cli.runs import open_run, start
+from vi.cli.runs import open_run, start, write_arrays
+
+if TYPE_CHECKING:
+    from vi.evaluation.base import Evaluation
+    from vi.evaluation.over_split import Measured
+    from vi.files.findings import Finding
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -26,32 +30,62 @@ def evaluate_run(
     evaluation_samples: int,
     evaluation: dict[str, Any],
 ) -> None:
-    """Measure a finished run and write evaluation.json beside its metrics."""
+    """Measure a finished run: evaluation.json and report.md beside its metrics.
+
+    evaluation.npz has the value of every datum.
+    """
+    import numpy as np
+
     from vi.config.build import build
-    from vi.evaluation.over_split import evaluate
-    from vi.evaluation.reliability import stated, why_not
-    from vi.files.atomic import write_atomically
+    from vi.evaluation.over_split import measure
     from vi.training.progress_bar import progress_bar
 
     opened = open_run(run, device=device, data_dir=data_dir, plugins=plugins)
     seed = opened.seed if seed is None else seed
+    made = build("evaluation", evaluation, plugins=plugins)
     with progress_bar(f"measuring {split}"):
-        numbers = evaluate(
+        measured = measure(
             opened.model,
             opened.split(split),
             opened.bound,
-            build("evaluation", evaluation, plugins=plugins),
+            made,
             seed=seed,
             batch_size=batch_size,
             limit=limit,
         )
-    result = {f"{split}/{k}": v for k, v in numbers.items()} | {"seed": seed} | opened.data.facts
-    path = Path(out) if out else opened.directory / "evaluation.json"
-    write_atomically(path, (json.dumps(result, indent=2) + "\n").encode())
-    for name, value in result.items():
-        print(f"{name:36} {value:.4f}" if isinstance(value, float) else f"{name:36} {value}")
-    if "log_likelihood" in numbers:
-        print(f"{f'log p(x) of {split}':36} {stated(numbers)} nats per datum")
-        if (reason := why_not(numbers)) is not None:
-            print(reason)
+    _print(measured.numbers, split)
+    finding = _finding(made, measured, split, seed, opened.data.facts)
+    for sentence in finding.said:
+        print(sentence)
+    path = opened.record(finding, out)
+    arrays = {name: column.numpy() for name, column in measured.columns.items()}
+    arrays |= {"index": measured.index.numpy(), "title": np.array(finding.title)}
+    write_arrays(path.with_suffix(".npz"), arrays | {"seed": np.array(seed)})
     print(f"written to {path}")
+
+
+def _print(numbers: dict[str, float], split: str) -> None:
+    for name, value in numbers.items():
+        text = f"{value:.4f}" if isinstance(value, float) else str(value)
+        print(f"{f'{split}/{name}':36} {text}")
+
+
+def _finding(
+    evaluation: "Evaluation",
+    measured: "Measured",
+    split: str,
+    seed: int,
+    facts: Mapping[str, Any],
+) -> "Finding":
+    from vi.evaluation.reliability import stated, why_not
+    from vi.files.findings import Finding
+    from vi.files.numbers import quoted
+
+    numbers, said = measured.numbers, []
+    if "log_likelihood" in numbers:
+        said = [f"log p(x) of {split}: {stated(numbers)} nats per datum"]
+        said += [reason for reason in [why_not(numbers)] if reason is not None]
+    of = {"split": split, "count": numbers["count"], "repeats": numbers["repeats"], "seed": seed}
+    words = re.findall("[A-Z]+[a-z]*", type(evaluation).__name__)
+    title = f"{' '.join(words).lower()} on {split}"
+    return Finding(title, of | dict(facts), quoted(numbers, evaluation.units), said)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from vi.bounds.base import Bound
     from vi.data.base import LoadedData, Split
+    from vi.files.findings import Finding
     from vi.models.base import LatentVariableModel
     from vi.training.devices import DeviceName
 
@@ -53,6 +54,7 @@ class Run:
         data: The data, in the shape and precision of the model.
         seed: The seed of the run.
         directory: The run directory.
+        steps: The optimiser steps of its training.
     """
 
     model: "LatentVariableModel"
@@ -60,6 +62,26 @@ class Run:
     data: "LoadedData"
     seed: int
     directory: Path
+    steps: int = 0
+
+    def record(self, finding: "Finding", out: str | None = None) -> Path:
+        """Add a finding to evaluation.json and report.md of the run, and to its TensorBoard.
+
+        Args:
+            finding: What was found.
+            out: Another JSON file, which has this finding beside what is there; the run directory
+                then stays as it is.
+
+        Returns:
+            The path of the JSON file.
+        """
+        from vi.files.findings import add_finding
+        from vi.training.loggers.findings import show_finding
+
+        path = add_finding(self.directory, finding, Path(out) if out else None)
+        if out is None:
+            show_finding(self.directory, finding, self.steps)
+        return path
 
     def split(self, name: str) -> "Split":
         """Return the train, val or test split.
@@ -111,7 +133,8 @@ def open_run(
     require_same_data(config["facts"], data.facts)
     model = load(directory, device=chosen_device(device), plugins=plugins)
     bound = built("bound", config, directory, plugins)
-    return Run(model, bound, _placed(data, model), seed, Path(run))
+    steps = config["facts"].get("train/steps", 0)
+    return Run(model, bound, _placed(data, model), seed, Path(run), steps)
 
 
 def _placed(data: "LoadedData", model: "LatentVariableModel") -> "LoadedData":

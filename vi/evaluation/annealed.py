@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -40,6 +41,8 @@ class AnnealedImportanceSampling(Evaluation):
 
     Reference: Wu, Burda, Salakhutdinov and Grosse, 2017, https://arxiv.org/abs/1611.04273
     """
+
+    units: ClassVar = {"acceptance": "share of proposals"}
 
     def __init__(
         self,

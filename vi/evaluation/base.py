@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from jaxtyping import Float, Int64
 from torch import Tensor
@@ -45,6 +45,9 @@ class Evaluation(Configurable, ABC):
 
     num_samples: int = 1
     """Number of draws for each datum, by which progress is reported."""
+
+    units: ClassVar[Mapping[str, str]] = {}
+    """Units, by name, of the numbers that are not in nats per datum."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

@@ -38,6 +38,28 @@ class Columns:
         """Return the mean of every column."""
         return {name: self.column(name).mean().item() for name in self.columns}
 
+    def by_datum(self, repeats: int = 1) -> dict[str, Tensor]:
+        """Return the columns (N,) with one row for each datum.
+
+        Args:
+            repeats: How many times in turn each batch was added; their mean is returned.
+
+        >>> means = Columns()
+        >>> for batch in ([1.0, 2.0], [3.0, 2.0], [5.0], [7.0]):
+        ...     means.add({"elbo": torch.tensor(batch)})
+        >>> means.by_datum(2)["elbo"].tolist()
+        [2.0, 2.0, 6.0]
+        """
+        return {
+            name: torch.cat(
+                [
+                    torch.stack(rows[i : i + repeats]).double().mean(0)
+                    for i in range(0, len(rows), repeats)
+                ]
+            ).cpu()
+            for name, rows in self.columns.items()
+        }
+
     def first_not_finite(self) -> int:
         """Return the number of the first batch with a NaN or an infinity; there must be one."""
         batches = zip(*self.columns.values(), strict=True)

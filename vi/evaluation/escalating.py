@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 from jaxtyping import Bool, Float
@@ -41,6 +42,11 @@ class Escalating(Evaluation):
     Reference: Li, Vehtari, Bürkner, Radev, Acerbi and Schmitt, 2024,
     https://arxiv.org/abs/2409.04332, escalate so for simulators.
     """
+
+    units: ClassVar = {
+        **ImportanceSampling.units,
+        **{f"rung_{name}": "share of data" for name in ("encoder", "refined", "annealed")},
+    }
 
     def __init__(
         self,

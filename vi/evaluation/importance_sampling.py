@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from typing import ClassVar
 
 from jaxtyping import Float
 from torch import Tensor
@@ -37,6 +38,8 @@ class ImportanceSampling(Evaluation):
     Raises:
         ConfigurationError: ``num_samples`` is not positive, or above ten million.
     """
+
+    units: ClassVar = {"effective_sample_size": "draws", "pareto_k": "shape"}
 
     def __init__(self, num_samples: int = 5000) -> None:
         require_samples(num_samples)

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import torch
+from jaxtyping import Float64, Int64
 from torch import Tensor, nn
 
 from vi.bounds.base import Bound
@@ -20,7 +22,22 @@ from vi.progress import watched
 _DRAWS = 10_000  # least number of values of the bound in a mean, even for few data
 
 
-@torch.no_grad()
+class Measured(NamedTuple):
+    """What was measured of a split.
+
+    Args:
+        numbers: Plain numbers of the data set by name, in nats per datum unless the name says
+            otherwise.
+        columns: The value of each datum by name: the bound and its terms (the mean of the
+            repeats), the columns of the evaluation, and ``log_evidence`` of an exact model.
+        index: The row of each datum in its split.
+    """
+
+    numbers: dict[str, float]
+    columns: dict[str, Float64[Tensor, " N"]]
+    index: Int64[Tensor, " N"]
+
+
 def evaluate(
     model: LatentVariableModel,
     split: Split,
@@ -33,6 +50,35 @@ def evaluate(
     repeats: int | None = None,
 ) -> dict[str, float]:
     """Return the means of a bound and its terms over a split, and the numbers of an evaluation.
+
+    These are the numbers of ``measure``, which takes the same arguments and returns the value of
+    each datum too.
+    """
+    return measure(
+        model,
+        split,
+        bound,
+        evaluation,
+        seed=seed,
+        batch_size=batch_size,
+        limit=limit,
+        repeats=repeats,
+    ).numbers
+
+
+@torch.no_grad()
+def measure(
+    model: LatentVariableModel,
+    split: Split,
+    bound: Bound,
+    evaluation: Evaluation | None = None,
+    *,
+    seed: int = 0,
+    batch_size: int = 500,
+    limit: int | None = None,
+    repeats: int | None = None,
+) -> Measured:
+    """Measure a bound, its terms and an evaluation on the data of a split.
 
     If the model has an exact log p(x), its mean is returned as ``log_evidence``. The noise of a
     datum is a function of the seed and the datum, so the numbers do not depend on the batch size.
@@ -49,7 +95,7 @@ def evaluate(
             least 10 000 values, even for few data.
 
     Returns:
-        Plain numbers by name, in nats per datum unless the name says otherwise.
+        The numbers of the data set, and the value of each datum.
 
     Raises:
         ConfigurationError: ``batch_size`` or ``limit`` is not positive.
@@ -80,7 +126,9 @@ def evaluate(
         if evaluation is not None:
             whole = _escalated(evaluation, whole, model, split, split.spread(n), seed, batch_size)
     summary = evaluation.summarize(whole) if evaluation is not None else {}
-    return {**bounds.mean(), **summary, **exact.mean(), "count": n, "repeats": repeats}
+    numbers = {**bounds.mean(), **summary, **exact.mean(), "count": n, "repeats": repeats}
+    columns = bounds.by_datum(repeats) | whole | exact.by_datum()
+    return Measured(numbers, columns, split.spread(n).cpu())
 
 
 def _escalated(

@@ -136,6 +136,11 @@ def _places(name: str) -> list[tuple[str, str]]:
     return [("", name), (split, f"{group}/{term}")]
 
 
+def new_writer(folder: Path) -> SummaryWriter:
+    """Return a writer of a new file in this folder, without a thread."""
+    return _Writer(_new(folder))
+
+
 def _new(folder: Path) -> Path:
     """Return an unused name for a file of events."""
     base = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}"

@@ -47,6 +47,7 @@ def print_report(
     )
     for picture in pictures:
         console.print(f"picture  {picture}", soft_wrap=True)
+    console.print(f"report   {run_dir / 'report.md'}", soft_wrap=True)
     console.print(f"run      {run_dir}\n\nnext:", soft_wrap=True)
     for command in next_commands(run_dir, plugins, saved=saved):
         console.print(f"  {command}", soft_wrap=True)

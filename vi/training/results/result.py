@@ -14,6 +14,7 @@ import torch
 import vi
 from vi.figures.pictures import save_pictures
 from vi.files.atomic import write_atomically
+from vi.files.findings import write_report
 from vi.files.model_files import finite
 from vi.models.base import LatentVariableModel
 from vi.options import Configurable
@@ -73,11 +74,12 @@ def show(
     drawn: bool,
     saved: bool,
 ) -> None:
-    """Draw pictures, and print the closing table."""
+    """Draw pictures, write report.md, and print the closing table."""
     model, data, shape, seed = module.inferred, module.data, module.shape, module.seed
     pictures = save_pictures(model, data, shape, run_dir, seed) if drawn else []
     of_training = (run_dir / name for name in ("curves.png", "ledger.png"))
     pictures += [path for path in of_training if path.is_file()]
+    write_report(run_dir)
     if module.settings.progress_bar:
         if module.ended_before:
             print(f"nothing to train: the run had ended by {', '.join(module.ended_before)}")
