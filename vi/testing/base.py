@@ -22,14 +22,16 @@ class Laws:
     They run in double precision, from seed 0.
     """
 
-    def setup_method(self) -> None:
+    def setup_method(self, method: object = None) -> None:
         """Set precision and seed before each law."""
+        del method  # which pytest gives
         self._before = torch.get_default_dtype()
         torch.set_default_dtype(torch.float64)
         torch.manual_seed(0)
 
-    def teardown_method(self) -> None:
+    def teardown_method(self, method: object = None) -> None:
         """Restore the precision after each law."""
+        del method
         torch.set_default_dtype(self._before)
 
 
@@ -48,9 +50,9 @@ def vae(**parts: Any) -> VAE:
     return VAE(**parts)
 
 
-def data(n: int = 60) -> Tensor:
-    """Return real data (n, 6) near a plane."""
-    return torch.randn(n, Z) @ torch.randn(Z, D) + 0.3 * torch.randn(n, D)
+def data(n: int = 60, d: int = D) -> Tensor:
+    """Return real data (n, d) near a plane."""
+    return torch.randn(n, Z) @ torch.randn(Z, d) + 0.3 * torch.randn(n, d)
 
 
 def plugins_of(part: object) -> list[str]:

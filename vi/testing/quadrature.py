@@ -48,9 +48,24 @@ def expectation(
     x, weight = _SUPPORTS.get(kind(support), _transformed)(p, support)
     total = torch.zeros(p.batch_shape)
     for points, weights in zip(x.split(_CHUNK), weight.split(_CHUNK), strict=True):
+        points, weights = _where_it_lives(p, points, weights)
         values = 1.0 if f is None else f(points)
         total = total + (weights * p.log_prob(points).exp() * values).sum(0)
     return total
+
+
+@torch.no_grad()
+def _where_it_lives(p: Distribution, points: Tensor, weights: Tensor) -> Points:
+    """Return the points, those of density 0 replaced by another one with weight 0.
+
+    In the far tails a density underflows, and its gradient may be 0 times infinity.
+    """
+    alive = p.log_prob(points).exp() > 0
+    if alive.all():
+        return points, weights
+    first = alive.int().argmax(0).expand(1, *p.batch_shape)[..., None]
+    other = points.gather(0, first.expand(1, *points.shape[1:]))
+    return points.where(alive[..., None], other), weights.expand(alive.shape).where(alive, 0.0)
 
 
 def _panels(edges: Tensor, num: int = _NODES) -> tuple[Tensor, Tensor]:
