@@ -257,6 +257,9 @@ def test_a_directory_without_a_model_says_so(tmp_path):
         vi.load(tmp_path)
     with pytest.raises(CheckpointError, match="no model in"):
         vi.load(tmp_path / "missing")
+    (tmp_path / "metrics.json").write_text("{}")
+    with pytest.raises(CheckpointError, match="a part of its model has no option name"):
+        vi.load(tmp_path)
 
 
 def test_a_missing_checkpoint_ends_with_4(folder, capsys):

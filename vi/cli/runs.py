@@ -116,7 +116,8 @@ def open_run(
         CheckpointError: The run did not finish, or its data are not an option of the command line.
         DataError: The data are missing, damaged or changed.
     """
-    from vi.files.model_files import built, load, model_directory, read_config
+    from vi.files.model_directory import model_directory
+    from vi.files.model_files import built, load, read_config
     from vi.files.same_data import require_same_data
     from vi.training.devices import chosen_device
 

@@ -24,7 +24,8 @@ def sample_run(run: str, count: int, seed: int, out: str | None, plugins: list[s
     from vi.fast import session
     from vi.figures.pictures import samples_figure
     from vi.figures.save import save_figure
-    from vi.files.model_files import load, model_directory, read_config
+    from vi.files.model_directory import model_directory
+    from vi.files.model_files import load, read_config
 
     if count < 1:
         raise ConfigurationError(f"count must be at least 1, got {count}", hint="count=64")

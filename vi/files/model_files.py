@@ -19,6 +19,7 @@ from vi.config.conversion import from_config, to_config
 from vi.config.registry import require_named
 from vi.errors import CheckpointError, ConfigurationError
 from vi.files.atomic import write_atomically
+from vi.files.model_directory import CONFIG, model_directory
 from vi.files.older_versions import present_weights
 from vi.files.plain_files import Unreadable, read_json
 from vi.files.sound import follow_precision, require_sound_config, require_sound_weights
@@ -27,12 +28,7 @@ from vi.models.base import LatentVariableModel
 __all__ = ["load", "save"]
 
 FORMAT = 1
-_CONFIG, _WEIGHTS, _CARD, _MANIFEST = (
-    "config.json",
-    "model.safetensors",
-    "README.md",
-    "manifest.json",
-)
+_WEIGHTS, _CARD, _MANIFEST = "model.safetensors", "README.md", "manifest.json"
 
 
 def save(
@@ -70,10 +66,10 @@ def save(
     }
     directory.mkdir(parents=True, exist_ok=True)
     weights = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
-    write_atomically(directory / _CONFIG, _json(config))
+    write_atomically(directory / CONFIG, _json(config))
     write_atomically(directory / _WEIGHTS, to_bytes(weights))
     write_atomically(directory / _CARD, _card(config).encode())
-    digests = {name: _sha256(directory / name) for name in (_CONFIG, _WEIGHTS, _CARD)}
+    digests = {name: _sha256(directory / name) for name in (CONFIG, _WEIGHTS, _CARD)}
     write_atomically(directory / _MANIFEST, _json({"sha256": digests}))
     return directory
 
@@ -132,16 +128,16 @@ def read_config(directory: Path) -> dict[str, Any]:
     """Return the verified ``config.json`` of a model directory."""
     _verify(directory)
     try:
-        config = read_json(directory / _CONFIG, constant=float)
+        config = read_json(directory / CONFIG, constant=float)
         if not isinstance(config, dict) or config.get("format") != FORMAT:
             raise Unreadable("has another format")
-        config = _with_finite_facts(config, directory / _CONFIG)
+        config = _with_finite_facts(config, directory / CONFIG)
     except Unreadable as error:
         raise CheckpointError(
-            f"{directory / _CONFIG} is not a configuration of format {FORMAT}: it {error}",
+            f"{directory / CONFIG} is not a configuration of format {FORMAT}: it {error}",
             hint=f"it was not written by vi {vi.__version__}; save the model again",
         ) from error
-    require_sound_config(config, directory / _CONFIG)
+    require_sound_config(config, directory / CONFIG)
     return config
 
 
@@ -178,7 +174,7 @@ def built(
         if own:
             raise
         raise CheckpointError(
-            f"{directory / _CONFIG}: {error}", hint="save the model again, or copy it again"
+            f"{directory / CONFIG}: {error}", hint="save the model again, or copy it again"
         ) from error
 
 
@@ -191,41 +187,10 @@ def finite(facts: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value if known(value) else None for name, value in facts.items()}
 
 
-def model_directory(source: str | Path) -> Path:
-    """Return the model directory in a run directory, itself, or from a name on the hub."""
-    path = Path(source)
-    for candidate in (path / "model", path):
-        if (candidate / _CONFIG).is_file():
-            return candidate
-    if not path.exists() and str(source).count("/") == 1 and not str(source).startswith("."):
-        return _from_hub(str(source))
-    raise CheckpointError(
-        f"no model in {source}: there is no {_CONFIG}",
-        hint="give a run directory that finished (with model/ inside) or a model directory",
-    )
-
-
-def _from_hub(name: str) -> Path:
-    try:
-        from huggingface_hub import snapshot_download  # pyright: ignore[reportMissingImports]
-    except ImportError:
-        raise CheckpointError(
-            f"there is no directory {name}, and the hub client is not installed",
-            hint="check the path, or install huggingface_hub to load from the hub",
-        ) from None
-    try:
-        return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors", "*.md"]))
-    except Exception as error:  # the client raises a dozen unrelated types of errors
-        raise CheckpointError(
-            f"there is no directory {name}, and the download from the hub failed: {error}",
-            hint="check the path or the name, and the network",
-        ) from error
-
-
 def _verify(directory: Path) -> None:
     try:
         digests = read_json(directory / _MANIFEST)["sha256"]
-        wanted = {name: digests[name] for name in (_CONFIG, _WEIGHTS)}
+        wanted = {name: digests[name] for name in (CONFIG, _WEIGHTS)}
     except (Unreadable, KeyError, TypeError) as error:
         raise CheckpointError(
             f"{directory / _MANIFEST} is missing or damaged ({error})",
