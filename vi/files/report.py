@@ -52,7 +52,13 @@ def _order(name: str) -> tuple[int, str]:
 
 
 def _sentence(facts: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in facts.items() if "sha256" not in name)
+    """Return the facts in one line, without those that are the same for all findings of a run."""
+    own = {k.removeprefix("data/"): v for k, v in facts.items() if _is_shown(k)}
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in own.items())
+
+
+def _is_shown(fact: str) -> bool:
+    return fact == "data/binarize" or not fact.startswith(("data/", "sha256"))
 
 
 def _table(numbers: Mapping[str, Mapping[str, Any]]) -> list[str]:
