@@ -134,3 +134,13 @@ def require_positive(name: str, value: float, least: float = 0.0) -> None:
         raise ConfigurationError(
             f"{name} must be greater than {least:g}, got {value:g}", hint=f"raise {name}"
         )
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Return whether memory ran out; torch raises a RuntimeError with a text for that.
+
+    >>> out_of_memory(MemoryError()), out_of_memory(RuntimeError("shapes differ"))
+    (True, False)
+    """
+    told = str(error)
+    return isinstance(error, MemoryError) or "out of memory" in told or "allocate memory" in told

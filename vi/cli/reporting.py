@@ -9,7 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
-from vi.errors import Interrupted, NumericsError, RunDirectoryError, ViError
+from vi.errors import (
+    Interrupted,
+    NumericsError,
+    RunDirectoryError,
+    ViError,
+    out_of_memory,
+)
 
 _BY_SIGNAL = 128  # exit codes from here on
 
@@ -34,18 +40,12 @@ def reporting() -> Iterator[None]:
             hint = "choose another folder, or free space or grant write permission there"
             _end(error, hint, RunDirectoryError.exit_code)
         except (MemoryError, RuntimeError) as error:
-            if not _of_memory(error):
+            if not out_of_memory(error):
                 raise
             told = f"the memory ran out: {str(error).splitlines()[0]}"
             _end(told, "lower the batch size or the number of samples", NumericsError.exit_code)
         except KeyboardInterrupt:
             _end("stopped by SIGINT", "start again", 128 + signal.SIGINT)
-
-
-def _of_memory(error: Exception) -> bool:
-    """Return whether memory ran out; torch raises a RuntimeError with a text for that."""
-    told = str(error)
-    return isinstance(error, MemoryError) or "out of memory" in told or "allocate memory" in told
 
 
 def _end(error: Exception | str, hint: str, exit_code: int) -> NoReturn:
