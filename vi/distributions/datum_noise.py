@@ -83,6 +83,22 @@ def groups_of_rows(n: int, size: int) -> Iterator[slice]:
             noise.draws = group.draws
 
 
+def skip_draws(count: int) -> None:
+    """Count draws that are not made, so that the noise of later ones does not depend on that.
+
+    An estimate that stops where it is good enough skips the rest of its draws.
+    """
+    noise = _current.get()
+    if noise is not None:
+        noise.draws += count
+
+
+def item(row: int) -> int:
+    """Return the number of a row's datum in its data set, or the row outside ``datum_noise``."""
+    noise = _current.get()
+    return row if noise is None else noise.index[row]
+
+
 def keyed_draw(num_samples: int, batch_shape: torch.Size) -> Any:
     """Return the context in which one draw takes its noise from the data.
 

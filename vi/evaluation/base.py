@@ -77,6 +77,11 @@ class Evaluation(Configurable, ABC):
         del columns
         return None
 
+    def of_all(self, columns: Mapping[str, Float[Tensor, " N"]]) -> dict[str, Float[Tensor, " N"]]:
+        """Return further columns of each datum, which depend on all data."""
+        del columns
+        return {}
+
     @abstractmethod
     def summarize(self, columns: Mapping[str, Float[Tensor, " N"]]) -> dict[str, float]:
         """Reduce the columns (N,) of all data to the numbers of the data set, by name."""

@@ -4,9 +4,12 @@ import math
 from collections.abc import Mapping
 from typing import ClassVar
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from vi.distributions.widened import require_factor
+from vi.errors import NumericsError, require_positive
 from vi.evaluation.base import Evaluation, require_samples
 from vi.evaluation.log_likelihood import log_likelihood
 from vi.evaluation.reliability import mean_interval, reliable
@@ -33,53 +36,102 @@ class ImportanceSampling(Evaluation):
     else both are left out, and m is to be read as "log p(x) >= m".
 
     Args:
-        num_samples: K, the number of draws for each datum.
+        num_samples: K, the number of draws for each datum; the largest with ``target_se``.
+        target_se: Draw for a datum only until its own standard error is at most this, in nats; it
+            is looked at when K doubles, from 2 000. The mean over N data is then known to
+            target_se / sqrt(N), and its bias, which does not average out, is at most about
+            target_se^2 / 2. None draws K times for every datum.
+        widen: Stretch one half of the draws by this factor about the mean of q; None stretches
+            none.
 
     Raises:
-        ConfigurationError: ``num_samples`` is not positive, or above ten million.
+        ConfigurationError: ``num_samples`` is not positive or above ten million, ``target_se`` is
+            not positive, or ``widen`` is not above 1.
     """
 
     units: ClassVar = {"effective_sample_size": "draws", "pareto_k": "shape"}
 
-    def __init__(self, num_samples: int = 5000) -> None:
+    def __init__(
+        self,
+        num_samples: int = 5000,
+        target_se: float | None = None,
+        widen: float | None = None,
+    ) -> None:
         require_samples(num_samples)
-        self.num_samples = num_samples
+        if target_se is not None:
+            require_positive("target_se", target_se)
+        if widen is not None:
+            require_factor(widen)
+        self.num_samples, self.target_se, self.widen = num_samples, target_se, widen
 
     def __call__(
         self, model: LatentVariableModel, x: Tensor, **given: Tensor
     ) -> dict[str, Float[Tensor, " B"]]:
         """The value of each datum, its error and what tells whether to trust it."""
-        found = log_likelihood(model, x, self.num_samples, **given)
+        found = log_likelihood(
+            model,
+            x,
+            self.num_samples,
+            target_se=self.target_se,
+            widen=self.widen,
+            **given,
+        )
         return {
             "log_likelihood": found.value,
             "standard_error": found.standard_error,
             "effective_sample_size": found.effective_sample_size,
             "pareto_k": found.pareto_k,
+            "num_samples": found.num_samples.double(),
         }
 
+    def of_all(self, columns: Mapping[str, Float[Tensor, " N"]]) -> dict[str, Float[Tensor, " N"]]:
+        """Return ``reliable``, 1 or 0, which pools all data."""
+        return {"reliable": reliable(columns["pareto_k"], self._drawn(columns)).double()}
+
     def summarize(self, columns: Mapping[str, Float[Tensor, " N"]]) -> dict[str, float]:
-        """The mean, its errors, and an interval where it is earned."""
-        value, k = columns["log_likelihood"], columns["pareto_k"]
+        """The mean, its errors, and an interval where it is earned.
+
+        Raises:
+            NumericsError: All weights of a datum are 0, so that nothing is known of its log p(x).
+        """
+        value, k, drawn = columns["log_likelihood"], columns["pareto_k"], self._drawn(columns)
+        _require_weights(value)
         numbers = {"log_likelihood": value.mean().item()}
         if self.num_samples > 1:
-            numbers |= self._interval(value, columns["standard_error"], k)
+            share = reliable(k, drawn).double().mean().item()
+            numbers |= _interval(value, columns["standard_error"], share)
         if len(value) > 1:
             numbers["log_likelihood_data_se"] = value.std().item() / math.sqrt(len(value))
         numbers |= {
-            "log_likelihood_samples": self.num_samples,
+            "log_likelihood_samples": round(drawn.mean().item()),
             "effective_sample_size": columns["effective_sample_size"].median().item(),
         }
         return numbers | (
             {} if k.isnan().any() or k.isinf().all() else {"pareto_k": k.median().item()}
         )
 
-    def _interval(self, value: Tensor, error: Tensor, k: Tensor) -> dict[str, float]:
-        share = reliable(k, self.num_samples).double().mean().item()
-        numbers = {
-            "log_likelihood_se": error.square().sum().sqrt().item() / len(value),
-            "log_likelihood_reliable": share,
-        }
-        if share < LEAST_SHARE:
-            return numbers
-        lower, upper = mean_interval(value, error)
-        return numbers | {"log_likelihood_lower": lower, "log_likelihood_upper": upper}
+    def _drawn(self, columns: Mapping[str, Tensor]) -> Tensor:
+        """K of each datum."""
+        same = torch.full_like(columns["pareto_k"], self.num_samples)
+        return columns.get("num_samples", same)
+
+
+def _interval(value: Tensor, error: Tensor, share: float) -> dict[str, float]:
+    numbers = {
+        "log_likelihood_se": error.square().sum().sqrt().item() / len(value),
+        "log_likelihood_reliable": share,
+    }
+    if share < LEAST_SHARE:
+        return numbers
+    lower, upper = mean_interval(value, error)
+    return numbers | {"log_likelihood_lower": lower, "log_likelihood_upper": upper}
+
+
+def _require_weights(value: Tensor) -> None:
+    none = value == -math.inf
+    if none.any():
+        raise NumericsError(
+            f"no draw of z gives {int(none.sum())} of {len(value)} data a positive p(x, z) "
+            f"(first: number {int(none.nonzero()[0, 0])} of those measured)",
+            hint="raise the number of samples, or evaluation.widen=2 if q(z|x) is too narrow",
+        )

@@ -1,18 +1,22 @@
 """log p(x) by importance sampling from q(z|x), with its standard error."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
+from torch.distributions import Distribution
 
-from vi.distributions.datum_noise import groups_of_rows
+from vi.distributions.datum_noise import groups_of_rows, item, skip_draws
 from vi.distributions.draw import draw
-from vi.errors import require_positive
-from vi.evaluation.pareto import pareto_k, tail_size
-from vi.evaluation.reliability import reliable
+from vi.distributions.widened import Widened
+from vi.errors import ConfigurationError, NumericsError, out_of_memory, require_positive
+from vi.evaluation.log_weights import LogWeights
+from vi.evaluation.reliability import LEAST_SAMPLES, reliable
 from vi.fast import session
 from vi.inputs import admitting
 from vi.models.base import LatentVariableModel
@@ -25,7 +29,6 @@ __all__ = ["LogLikelihood"]
 # that the noise of a datum does not depend on the batch that contains it.
 DATA_AT_ONCE = 16
 _SAMPLES = {"cpu": 128, "cuda": 4096}
-_ROUNDINGS = 32  # of log p(x, z), within which log-weights are equal
 _ENTRIES = {"cpu": 1 << 21, "cuda": 1 << 26}
 
 
@@ -36,7 +39,8 @@ class LogLikelihood(NamedTuple):
     Where ``reliable``, value +- 2 standard errors is a 95 % interval. Elsewhere q missed what
     matters of the posterior: read "log p(x) >= value". By Markov's inequality log p(x) is above
     value - 3 with a probability of 95 %, whatever q is. ``pareto_k`` is -inf where all weights are
-    equal up to rounding: the value is exact.
+    equal up to rounding: the value is exact. Where all weights are 0 the value is -inf.
+    ``num_samples`` is K, which differs between data only if a standard error was asked for.
     """
 
     value: Float[Tensor, " B"]
@@ -44,6 +48,7 @@ class LogLikelihood(NamedTuple):
     effective_sample_size: Float[Tensor, " B"]
     pareto_k: Float[Tensor, " B"]
     reliable: Bool[Tensor, " B"]
+    num_samples: Int64[Tensor, " B"]
 
 
 def chunks(num_samples: int, x: Tensor) -> Iterator[int]:
@@ -64,7 +69,13 @@ def chunks(num_samples: int, x: Tensor) -> Iterator[int]:
 @admitting
 @torch.no_grad()
 def log_likelihood(
-    model: LatentVariableModel, x: Tensor, num_samples: int = 5000, **given: Tensor
+    model: LatentVariableModel,
+    x: Tensor,
+    num_samples: int = 5000,
+    *,
+    target_se: float | None = None,
+    widen: float | None = None,
+    **given: Tensor,
 ) -> LogLikelihood:
     """log (1/K) sum_k w_k with w_k = p(x, z_k) / q(z_k|x), z_k ~ q(z|x).
 
@@ -76,15 +87,24 @@ def log_likelihood(
     Args:
         model: Gives p(x, z) and q(z|x).
         x: Data (B, *event).
-        num_samples: K; for an ensemble of encoders, K draws from each.
+        num_samples: K; for an ensemble of encoders, K draws from each. The largest K with
+            ``target_se``.
+        target_se: A datum gets no more draws once its own standard error, in nats, is at most
+            this; its bias, about se^2 / 2, is then small too. It is looked at only at K = 2 000,
+            4 000, 8 000, .., because an estimate that may stop at any time stops where it happens
+            to miss the tail of the weights.
+        widen: Take one half of the draws from q with its deviations from the mean multiplied by
+            this, and weight all of them by the mixture of both; see ``Widened``.
         **given: What the model conditions on.
 
     Returns:
         Tensors (B,), at least in the precision of the log-weights.
 
     Raises:
-        ConfigurationError: ``num_samples`` is not positive.
+        ConfigurationError: ``num_samples`` or ``target_se`` is not positive, q has no density, or
+            q cannot be widened.
         DataError: There are no data, or the model cannot take them.
+        NumericsError: A log-weight is NaN or +inf, or the memory ran out.
 
     Reference: Burda, Grosse and Salakhutdinov, 2016, https://arxiv.org/abs/1509.00519, section 4
 
@@ -99,69 +119,116 @@ def log_likelihood(
     True
     """
     require_positive("num_samples", num_samples)
+    if target_se is not None:
+        require_positive("target_se", target_se)
+    looks = [num_samples] if target_se is None else looks_of(num_samples)
+    target = 0.0 if target_se is None else target_se
     groups = []
-    with session(None, model):
+    with session(None, model), _within_memory():
         for rows in groups_of_rows(len(x), DATA_AT_ONCE):
             group = {k: v[rows] for k, v in given.items()}
-            groups.append(_log_likelihood(model, x[rows], num_samples, **group))
-    value, error, ess, k = (torch.cat(parts) for parts in zip(*groups, strict=True))
-    return LogLikelihood(value, error, ess, k, reliable(k, num_samples))
+            q = model.posterior(x[rows], **group)
+            q = q if widen is None else Widened(q, widen)
+            groups.append(_by_looks(model, x[rows], q, looks, target, group))
+    value, error, ess, k, drawn = torch.cat(groups, -1)
+    _require_numbers(value)
+    return LogLikelihood(value, error, ess, k, reliable(k, drawn), drawn.long())
 
 
-def _log_likelihood(
-    model: LatentVariableModel, x: Tensor, num_samples: int, **given: Tensor
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    q = model.posterior(x, **given)
-    seen = _Weights(tail_size(num_samples) + 1)
-    for size in watched(list(chunks(num_samples, x))):
-        at = draw(q, size)
-        seen.add(model.log_joint(x, at.z, **given), at.log_q)
-    return seen.estimate()
+def looks_of(num_samples: int) -> list[int]:
+    """The K at which an estimate may stop: 2 000, doubled until the largest K.
 
-
-class _Weights:
-    """What is kept of log-weights (K, B) that come in blocks: sums, extremes, and the tail.
-
-    Args:
-        num_largest: How many of the largest.
+    >>> looks_of(10_000), looks_of(500)
+    ([2000, 4000, 8000, 10000], [500])
     """
+    looks = [LEAST_SAMPLES]
+    while looks[-1] < num_samples:
+        looks.append(2 * looks[-1])
+    return [*looks[:-1], num_samples]
 
-    def __init__(self, num_largest: int) -> None:
-        self.num_largest, self.drawn = num_largest, 0  # an ensemble draws K for each encoder
-        self.kept: tuple[Tensor, ...] | None = None
 
-    def add(self, log_joint: Float[Tensor, "K B"], log_q: Float[Tensor, "K B"]) -> None:
-        """Take in log p(x, z) and log q(z|x) of a block of draws."""
-        log_w = (log_joint - log_q).double()
-        self.drawn += len(log_w)
-        eps = _ROUNDINGS * torch.finfo(log_joint.dtype).eps
-        block = (
-            log_w.logsumexp(0),
-            (2 * log_w).logsumexp(0),
-            log_w.amin(0),
-            eps * log_joint.abs().amax(0).double(),
-            log_w.topk(min(self.num_largest, len(log_w)), 0).values,
+def _by_looks(
+    model: LatentVariableModel,
+    x: Tensor,
+    q: Distribution,
+    looks: Sequence[int],
+    target_se: float,
+    given: Mapping[str, Tensor],
+) -> Float64[Tensor, "5 B"]:
+    """Draw for every datum until its error is small enough; return its estimates and its K."""
+    seen, found = LogWeights(looks[-1]), x.new_empty((5, len(x)), dtype=torch.float64)
+    rows = torch.arange(len(x), device=x.device)  # that want more draws
+    for before, upto in watched(list(pairwise([0, *looks]))):
+        sizes = list(chunks(upto - before, x))
+        if not len(rows):
+            skip_draws(len(sizes))
+            continue
+        _weigh(model, x, q, sizes, rows, seen, given)
+        found[:4, rows] = torch.stack(seen.estimates(upto))
+        found[4, rows] = upto
+        if upto < looks[-1]:
+            wanting = ~(found[1, rows] <= target_se)
+            rows = rows[wanting]
+            seen.keep(wanting)
+    return found
+
+
+def _weigh(
+    model: LatentVariableModel,
+    x: Tensor,
+    q: Distribution,
+    sizes: Sequence[int],
+    rows: Tensor,
+    seen: LogWeights,
+    given: Mapping[str, Tensor],
+) -> None:
+    """Draw so many z of every datum at a time, and weigh those of some rows.
+
+    The noise of a datum must not depend on which others want more; drawing it costs little beside
+    the decoder.
+    """
+    at = slice(None) if len(rows) == len(x) else rows
+    given = {name: value[at] for name, value in given.items()}
+    for size in watched(sizes):
+        z, log_q = _scored(q, size)
+        seen.add(model.log_joint(x[at], z[:, at], **given), log_q[:, at])
+
+
+def _scored(q: Distribution, size: int) -> tuple[Tensor, Tensor]:
+    """Return draws of q with their log-density."""
+    try:
+        at = draw(q, size)
+        return at.z, at.log_q
+    except NotImplementedError:
+        raise ConfigurationError(
+            f"{type(q).__name__} cannot be drawn and scored, as importance sampling needs",
+            hint="give q(z|x) rsample or sample, and log_prob; the ELBO may need neither",
+        ) from None
+
+
+def _require_numbers(value: Tensor) -> None:
+    """Refuse estimates of log-weights that are NaN or +inf; all weights may be 0."""
+    bad = value.isnan() | (value == math.inf)
+    if bad.any():
+        first = item(int(bad.nonzero()[0, 0]))
+        raise NumericsError(
+            f"log p(x, z) - log q(z|x) is NaN or infinite for {int(bad.sum())} of {len(bad)} data "
+            f"(first: item {first})",
+            hint="look at the model's log_joint and at q(z|x) there; model.double() may help",
         )
-        self.kept = block if self.kept is None else self._merged(self.kept, block)
 
-    def _merged(self, a: tuple[Tensor, ...], b: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        largest = torch.cat([a[4], b[4]])
-        return (
-            a[0].logaddexp(b[0]),
-            a[1].logaddexp(b[1]),
-            a[2].minimum(b[2]),
-            a[3].maximum(b[3]),
-            largest.topk(min(self.num_largest, len(largest)), 0).values,
-        )
 
-    def estimate(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """log p(x), its standard error, the effective sample size and k, (B,) each."""
-        assert self.kept is not None  # there is at least one block
-        log_sum, log_sum_squares, least, rounding, largest = self.kept
-        ess = (2 * log_sum - log_sum_squares).exp()
-        error = (1 / ess - 1 / self.drawn).clamp_min(0).sqrt()
-        vary = largest[0] - least > rounding
-        error, k = error.where(vary, 0.0), pareto_k(largest).where(vary, -math.inf)
-        if self.drawn == 1:
-            error, k = torch.full_like(error, math.nan), torch.full_like(k, math.nan)
-        return log_sum - math.log(self.drawn), error, ess, k
+@contextmanager
+def _within_memory() -> Iterator[None]:
+    """Say in one line that the memory ran out."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        raise NumericsError(
+            f"the memory ran out while {DATA_AT_ONCE} data were weighed: "
+            f"{(str(error) or 'MemoryError').splitlines()[0]}",
+            hint="free memory, or use another device (device=cpu); K and the batch size, however "
+            "small, do not change how much is needed",
+        ) from error

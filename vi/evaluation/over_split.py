@@ -125,6 +125,7 @@ def measure(
         whole = {name: columns.column(name) for name in columns.columns}
         if evaluation is not None:
             whole = _escalated(evaluation, whole, model, split, split.spread(n), seed, batch_size)
+            whole |= evaluation.of_all(whole)
     summary = evaluation.summarize(whole) if evaluation is not None else {}
     numbers = {**bounds.mean(), **summary, **exact.mean(), "count": n, "repeats": repeats}
     columns = bounds.by_datum(repeats) | whole | exact.by_datum()

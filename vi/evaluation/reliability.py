@@ -4,10 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Num
 from torch import Tensor
-
-from vi.evaluation.pareto import tail_size
 
 LEAST_SAMPLES = 2000
 """Draws of z below which no interval is stated: the tail that shows k has too few weights."""
@@ -15,7 +13,7 @@ LEAST_SAMPLES = 2000
 _GREATEST_K, _FEW_DATA = 0.5, 20
 
 
-def reliable(k: Float[Tensor, " N"], num_samples: int) -> Bool[Tensor, " N"]:
+def reliable(k: Float[Tensor, " N"], num_samples: int | Num[Tensor, " N"]) -> Bool[Tensor, " N"]:
     """Whether value +- 2 standard errors covers log p(x), for each datum of an evaluation.
 
     One k is a noisy witness: a sample that missed the tail of the weights shows a small k and too
@@ -30,16 +28,16 @@ def reliable(k: Float[Tensor, " N"], num_samples: int) -> Bool[Tensor, " N"]:
 
     Args:
         k: The shape of the tail of the weights of each datum; see ``pareto_k``.
-        num_samples: K, the draws of z for each datum.
+        num_samples: K, the draws of z for each datum; one number, or one of each datum.
 
     >>> reliable(torch.tensor([-torch.inf, 0.9]), 5000).tolist()
     [True, False]
     """
-    exact = k == -torch.inf
-    if num_samples < LEAST_SAMPLES:
-        return exact
-    s = (1 + k.clamp_min(0)) / tail_size(num_samples) ** 0.5
-    return exact | (_pooled(k, s, ~exact) < _GREATEST_K)
+    draws = torch.as_tensor(num_samples, device=k.device).expand(k.shape).double()
+    tail = torch.minimum(draws / 5, 3 * draws.sqrt()).floor()  # as tail_size
+    s = (1 + k.clamp_min(0)) / tail.sqrt()
+    seen = (draws >= LEAST_SAMPLES) & (_pooled(k, s, k.isfinite()) < _GREATEST_K)
+    return seen | (k == -torch.inf)
 
 
 def mean_interval(
@@ -62,7 +60,8 @@ def stated(numbers: Mapping[str, Any]) -> str:
     """Return the mean log p(x) as it may be quoted, in nats per datum.
 
     Args:
-        numbers: ``log_likelihood``; ``log_likelihood_se`` and an interval where it is earned.
+        numbers: ``log_likelihood``; ``log_likelihood_se`` and an interval where it is earned;
+            ``log_evidence`` if the model has a closed form, which is then what is quoted.
 
     >>> stated({"log_likelihood": -22.54, "log_likelihood_se": 0.004})
     '≥ -22.540'
@@ -72,7 +71,11 @@ def stated(numbers: Mapping[str, Any]) -> str:
     >>> ends = {"log_likelihood_lower": -4.1, "log_likelihood_upper": -4.1}
     >>> stated({"log_likelihood": -4.1, **ends})
     '-4.100 (exact)'
+    >>> stated({"log_likelihood": -4.2, "log_evidence": -4.1})
+    '-4.100 (exact)'
     """
+    if (evidence := numbers.get("log_evidence")) is not None:
+        return f"{evidence:.3f} (exact)"
     value = f"{numbers['log_likelihood']:.3f}"
     lower, upper = (numbers.get(f"log_likelihood_{end}") for end in ("lower", "upper"))
     if lower is None or upper is None:
@@ -90,7 +93,7 @@ def why_not(numbers: Mapping[str, Any]) -> str | None:
     '≥: q misses a part of the posterior of 75 % of the data (heavy-tailed weights)'
     """
     share = numbers.get("log_likelihood_reliable")
-    if share is None or "log_likelihood_lower" in numbers:
+    if share is None or {"log_likelihood_lower", "log_evidence"} & numbers.keys():
         return None
     if (draws := numbers["log_likelihood_samples"]) < LEAST_SAMPLES:
         more = f"evaluation_samples={LEAST_SAMPLES} or more"
