@@ -41,18 +41,24 @@ def reliable(k: Float[Tensor, " N"], num_samples: int | Num[Tensor, " N"]) -> Bo
 
 
 def mean_interval(
-    value: Float[Tensor, " N"], standard_error: Float[Tensor, " N"]
+    value: Float[Tensor, " N"], standard_error: Float[Tensor, " N"], stopping: float = 0.0
 ) -> tuple[float, float]:
     """A 95 % interval of mean_n log p(x_n) from estimates of each datum.
 
     [m - 2 se, m + 2 se + 2 mean(se_n^2)], with se = sqrt(sum_n se_n^2) / N: errors average out and
     the bias of the logarithm, about -se_n^2 / 2, does not.
 
+    Args:
+        value: Estimates of log p(x_n).
+        standard_error: se_n.
+        stopping: Bias in units of se_n, of either sign, by which both ends are moved outwards.
+
     >>> mean_interval(torch.zeros(4), torch.full((4,), 0.5))
     (-0.5, 1.0)
     """
     mean = value.mean().item()
     error = 2 * standard_error.square().sum().sqrt().item() / len(value)
+    error += stopping * standard_error.mean().item()
     return mean - error, mean + error + 2 * standard_error.square().mean().item()
 
 
