@@ -30,10 +30,20 @@ def _read(group: str, option: str) -> dict[str, Any]:
     """What stands in a yaml, with the files that it names for parts of its own."""
     path = options(group)[option]
     content: Any = OmegaConf.to_container(OmegaConf.load(path))
-    chosen = [pair for default in content.pop("defaults", []) for pair in default.items()]
+    chosen = [pair for default in content.pop("defaults", []) for pair in _pairs(default, group)]
     here = content[group] if "@package _global_" in path.read_text() else content
     for key, inner in chosen:
         inner_group, _, where = key.removeprefix("/").partition("@")
         if not key.startswith("override "):
-            here[where.removeprefix(f"{group}.")] = _read(inner_group, inner)
+            name = where.removeprefix(f"{group}.")
+            parts = OmegaConf.create(_read(inner_group, inner)), here.get(name, {})
+            here[name] = OmegaConf.to_container(OmegaConf.merge(*parts))
     return here
+
+
+def _pairs(default: Any, group: str) -> list[tuple[str, str]]:
+    """Group and option of an entry; ``option@key`` names a sibling that becomes a part."""
+    if not isinstance(default, str):
+        return list(default.items())
+    option, _, key = default.partition("@")
+    return [(f"/{group}@{key}", option)] if key else []
