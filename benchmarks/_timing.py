@@ -14,13 +14,15 @@ _WARM = 100  # steps
 Work = Callable[[], object]
 
 
-def interleaved(*works: Work, turns: int = 9) -> list[float]:
+def interleaved(
+    *works: Work, turns: int = 9, clock: Callable[[], float] = time.perf_counter
+) -> list[float]:
     """Seconds per call of each, the median over turns."""
     calls = [_calls(work) for work in works]
     times = [[] for _ in works]
     for _ in range(turns):
         for work, number, taken in zip(works, calls, times, strict=True):
-            taken.append(_seconds(work, number) / number)
+            taken.append(_seconds(work, number, clock) / number)
     return [statistics.median(taken) for taken in times]
 
 
@@ -33,11 +35,11 @@ def _calls(work: Work) -> int:
     return number
 
 
-def _seconds(work: Work, number: int) -> float:
-    start = time.perf_counter()
+def _seconds(work: Work, number: int, clock: Callable[[], float] = time.perf_counter) -> float:
+    start = clock()
     for _ in range(number):
         work()
-    return time.perf_counter() - start
+    return clock() - start
 
 
 class Steps:
