@@ -77,12 +77,12 @@ def _finding(
     seed: int,
     facts: Mapping[str, Any],
 ) -> "Finding":
-    from vi.evaluation.reliability import stated, why_not
+    from vi.evaluation.reliability import stated, states_evidence, why_not
     from vi.files.findings import Finding
     from vi.files.numbers import quoted
 
     numbers, said = measured.numbers, []
-    if "log_likelihood" in numbers:
+    if states_evidence(numbers):
         said = [f"log p(x) of {split}: {stated(numbers)} nats per datum"]
         said += [reason for reason in [why_not(numbers)] if reason is not None]
     of = {"split": split, "count": numbers["count"], "repeats": numbers["repeats"], "seed": seed}

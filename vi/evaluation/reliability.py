@@ -62,6 +62,11 @@ def mean_interval(
     return mean - error, mean + error + 2 * standard_error.square().mean().item()
 
 
+def states_evidence(numbers: Mapping[str, Any]) -> bool:
+    """Return whether there is a log p(x) among these numbers, estimated or in closed form."""
+    return "log_likelihood" in numbers or "log_evidence" in numbers
+
+
 def stated(numbers: Mapping[str, Any]) -> str:
     """Return the mean log p(x) as it may be quoted, in nats per datum.
 

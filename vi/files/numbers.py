@@ -48,6 +48,7 @@ _OF_A_NUMBER = {
     "reliable": "reliability",
 }
 _FACTS = {"count", "repeats"}
+_CLOSED_FORMS = {"log_evidence"}
 
 
 def quoted(numbers: Mapping[str, Any], units: Mapping[str, str]) -> list[Number]:
@@ -82,7 +83,8 @@ def _owner(name: str, numbers: Iterable[str]) -> str | None:
 def _quoted(name: str, numbers: Mapping[str, Any], unit: str, about: Iterable[str]) -> Number:
     found = {_OF_A_NUMBER[other.removeprefix(f"{name}_")]: numbers[other] for other in about}
     share = found.pop("reliability", None)
-    return Number(name, numbers[name], unit, **found, reliability=_trust(found, share))
+    trust = EXACT if name in _CLOSED_FORMS else _trust(found, share)
+    return Number(name, numbers[name], unit, **found, reliability=trust)
 
 
 def _trust(found: Mapping[str, Any], share: float | None) -> str | None:

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from vi.bounds.base import Bound
 from vi.config.typed import option, plugins_option, python
-from vi.evaluation.reliability import stated, why_not
+from vi.evaluation.reliability import stated, states_evidence, why_not
 from vi.training.results.collapse import told_use
 
 _DEBUG = "a debug run only checks that everything works: its numbers mean nothing"
@@ -82,10 +82,11 @@ def _table(metrics: Mapping[str, Any], bound: Bound) -> Table:
 
 def _log_likelihood(metrics: Mapping[str, Any]) -> str:
     """Return log p(x) with its standard error and number of samples, or - if not measured."""
-    if "test/log_likelihood" not in metrics:
+    numbers = _test(metrics)
+    if not states_evidence(numbers):
         return "-"
-    count = metrics.get("test/log_likelihood_samples")
-    return stated(_test(metrics)) + ("" if count is None else f" (K={count})")
+    count = None if "log_evidence" in numbers else numbers.get("log_likelihood_samples")
+    return stated(numbers) + ("" if count is None else f" (K={count})")
 
 
 def _test(metrics: Mapping[str, Any]) -> dict[str, Any]:
