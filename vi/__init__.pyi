@@ -72,7 +72,12 @@ from vi.errors import NumericsError as NumericsError
 from vi.errors import RunDirectoryError as RunDirectoryError
 from vi.errors import SupportMismatch as SupportMismatch
 from vi.errors import ViError as ViError
-from vi.evaluation.annealed import AnnealedImportanceSampling as AnnealedImportanceSampling
+from vi.evaluation.annealing.annealed_importance_sampling import (
+    AnnealedImportanceSampling as AnnealedImportanceSampling,
+)
+from vi.evaluation.annealing.temperatures import Geometric as Geometric
+from vi.evaluation.annealing.temperatures import Sigmoidal as Sigmoidal
+from vi.evaluation.annealing.temperatures import Temperatures as Temperatures
 from vi.evaluation.base import Evaluation as Evaluation
 from vi.evaluation.escalating import Escalating as Escalating
 from vi.evaluation.importance_sampling import ImportanceSampling as ImportanceSampling
@@ -81,9 +86,6 @@ from vi.evaluation.imputation import impute as impute
 from vi.evaluation.inference_gaps import InferenceGaps as InferenceGaps
 from vi.evaluation.log_likelihood import LogLikelihood as LogLikelihood
 from vi.evaluation.log_likelihood import log_likelihood as log_likelihood
-from vi.evaluation.temperatures import Geometric as Geometric
-from vi.evaluation.temperatures import Sigmoidal as Sigmoidal
-from vi.evaluation.temperatures import Temperatures as Temperatures
 from vi.files.model_files import load as load
 from vi.files.model_files import save as save
 from vi.inference.amortized import Amortized as Amortized

@@ -7,8 +7,9 @@ from torch.distributions import MultivariateNormal
 import vi
 from tests.support.oracles import LinearGaussian
 from vi.distributions.datum_noise import datum_noise
-from vi.evaluation.annealing import Annealing
-from vi.evaluation.hamiltonian import Hamiltonian, Path
+from vi.evaluation.annealing.chains import Annealing
+from vi.evaluation.annealing.hamiltonian import Hamiltonian
+from vi.evaluation.annealing.transition import Path
 from vi.math import log_mean_exp
 
 N, CHAINS = 60, 16
@@ -69,11 +70,10 @@ def test_a_transition_leaves_its_density_invariant():
     start = MultivariateNormal(torch.zeros(1, 2), torch.eye(2))
     cov = torch.tensor([[1.0, 0.8], [0.8, 1.0]])
     target = MultivariateNormal(torch.ones(1, 2), cov)
-    move = Hamiltonian(Path(start.log_prob, target.log_prob), torch.ones(1, 2), 3)
-    state = move.path.at(target.sample((20_000,)))
+    move = Hamiltonian(Path(start.log_prob, target.log_prob), 3, torch.ones(1, 2))
+    state = move.begin(target.sample((20_000,)))
     for _ in range(5):
-        noise = torch.randn_like(state.z), torch.rand_like(state.log_start)
-        state, acceptance = move(state, 1.0, torch.tensor([0.5]), *noise)
+        state, acceptance = move(state, 1.0, torch.tensor([0.5]), torch.randn(20_000, 1, 3))
     assert 0.5 < acceptance.item() < 0.99
     z = state.z[:, 0]
     assert (z.mean(0) - 1).abs().max() <= 4 / 20_000**0.5
@@ -96,10 +96,9 @@ def test_a_datum_does_not_depend_on_its_company(small_vae, options):
     assert (whole[18:] - two).abs().max() <= 1e-9
 
 
-def test_discrete_latents_are_refused():
+def test_latents_on_a_sphere_are_refused():
     """With what takes them. Caught: an error of torch."""
-    x = torch.rand(4, 6).round()
-    parts = (vi.BernoulliPosterior(3), vi.BernoulliPrior(3), vi.Bernoulli())
+    parts = (vi.VonMisesFisher(3), vi.UniformSphere(3), vi.Bernoulli())
     model = vi.VAE((6,), vi.MLP([8]), vi.MLP([8]), *parts)
-    with pytest.raises(vi.ConfigurationError, match="real vectors"):
-        evaluation()(model, x)
+    with pytest.raises(vi.ConfigurationError, match="moves real vectors, bits and one-hot"):
+        evaluation()(model, torch.rand(4, 6).round())

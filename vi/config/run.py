@@ -75,7 +75,7 @@ ROLES: dict[str, str] = {name: group["role"] for name, group in _GROUPS.items()}
     # groups of parts inside other parts
     "activation": "torch.nn.Module",
     "flow": "vi.distributions.flow.FlowRecipe",
-    "temperatures": "vi.evaluation.temperatures.Temperatures",
+    "temperatures": "vi.evaluation.annealing.temperatures.Temperatures",
     "normalization": "vi.networks.normalization.Normalization",
 }
 """The base class of every option, by group."""

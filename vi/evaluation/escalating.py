@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from vi.errors import require_positive
-from vi.evaluation.annealed import AnnealedImportanceSampling
+from vi.evaluation.annealing.annealed_importance_sampling import AnnealedImportanceSampling
 from vi.evaluation.base import Evaluation, Further
 from vi.evaluation.importance_sampling import LEAST_SHARE, ImportanceSampling
 from vi.evaluation.reliability import reliable

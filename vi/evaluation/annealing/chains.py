@@ -6,11 +6,12 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.distributions import Distribution, Independent, Normal, constraints
+from torch.distributions import Distribution, Independent, Normal
 
 from vi.distributions.draw import draw
-from vi.errors import ConfigurationError
-from vi.evaluation.hamiltonian import Hamiltonian, Path, State, adapted
+from vi.evaluation.annealing.choice import transition
+from vi.evaluation.annealing.hamiltonian import adapted
+from vi.evaluation.annealing.transition import Path, State
 from vi.models.base import LatentVariableModel
 
 _BLOCK = 32  # temperatures whose noise is drawn at once
@@ -37,13 +38,13 @@ class Annealing:
     Args:
         model: Gives p(x, z).
         x: Data (B, *event).
-        start: q(z), batch_shape (B,), of real z.
+        start: q(z), batch_shape (B,).
         given: What the model conditions on.
         betas: Inverse temperatures, from 0 to 1.
-        num_steps: Leapfrog steps of a transition.
+        num_steps: Evaluations of a transition: leapfrog steps of real z, proposals of discrete z.
 
     Raises:
-        ConfigurationError: z is not a real vector.
+        ConfigurationError: z is neither a real vector nor discrete.
 
     Reference: Neal, 2001, https://doi.org/10.1023/A:1008923215028; Grosse, Ghahramani and Adams,
     2015, https://arxiv.org/abs/1511.02543
@@ -58,38 +59,41 @@ class Annealing:
         betas: Float[Tensor, " T"],
         num_steps: int,
     ) -> None:
-        require_real(start)
         self.x, self.start, self.betas = x, start, betas.tolist()
         path = Path(start.log_prob, lambda z: model.log_joint(x, z, **given))
-        self.transition = Hamiltonian(path, spread_of(start), num_steps)
-        self.steps = torch.full((len(betas), len(x)), start.event_shape[0] ** -0.25)
-        self.steps = self.steps.to(self.transition.scale)
+        self.transition = transition(path, start, num_steps)
+        first = start.event_shape.numel() ** -0.25
+        self.steps = torch.full((len(betas), len(x)), first, device=x.device)
 
     def adapt(self, num_chains: int, betas: Float[Tensor, " T"]) -> None:
-        """Find the step size of every temperature in a pilot run over others, and keep it."""
-        z = draw(self.start, num_chains).z
-        state, step, found = self.transition.path.at(z), self.steps[0], [self.steps[0]]
-        for beta, (momentum, uniform) in self._moves(betas.tolist()[1:], z):
-            state, acceptance = self.transition(state, beta, step, momentum, uniform)
-            step = adapted(step, acceptance)
-            found.append(step)
-        self.steps = _interpolated(torch.stack(found), betas, torch.tensor(self.betas))
+        """Find the step size of every temperature in a pilot run over others, and keep it.
+
+        Nothing happens if the transition has no step size.
+        """
+        if not self.transition.adapts:
+            return
+        z = draw(self.start, num_chains).z.detach()
+        state, found = self.transition.begin(z), [self.steps[0].to(z)]
+        for beta, noise in self._moves(betas.tolist()[1:], z):
+            state, acceptance = self.transition(state, beta, found[-1], noise)
+            found.append(adapted(found[-1], acceptance))
+        self.steps = _interpolated(torch.stack(found), betas, betas.new_tensor(self.betas))
 
     def forward(self, num_chains: int) -> Annealed:
         """Anneal from q to the posterior; log mean exp(log_w) is a lower bound on average."""
-        z = draw(self.start, num_chains).z
+        z = draw(self.start, num_chains).z.detach()
         return self._annealed(z, range(1, len(self.betas)))
 
-    def reverse(self, z: Float[Tensor, "C B Z"]) -> Annealed:
+    def reverse(self, z: Float[Tensor, "C B *Z"]) -> Annealed:
         """Anneal from exact draws of p(z|x) to q.
 
         -log mean exp(-log_w) is an upper bound of log p(x) on average.
         """
         return self._annealed(z, range(len(self.betas) - 1, 0, -1))
 
-    def _annealed(self, z: Float[Tensor, "C B Z"], order: range) -> Annealed:
+    def _annealed(self, z: Float[Tensor, "C B *Z"], order: range) -> Annealed:
         """Between the temperatures t - 1 and t, for t in this order, f_beta changes."""
-        state = self.transition.path.at(z)
+        state = self.transition.begin(z)
         log_w = torch.zeros_like(state.log_start, dtype=torch.float64)
         accepted = torch.zeros_like(log_w[0])
         after = [t if order.step > 0 else t - 1 for t in order]
@@ -97,23 +101,21 @@ class Annealing:
         for number, t in enumerate(order):
             log_w += (self.betas[t] - self.betas[t - 1]) * _log_ratio(state)
             if number < len(order) - 1:
-                beta, (momentum, uniform) = next(moves)
-                step = self.steps[after[number]]
-                state, acceptance = self.transition(state, beta, step, momentum, uniform)
+                beta, noise = next(moves)
+                state, acceptance = self.transition(state, beta, self.steps[after[number]], noise)
                 accepted += acceptance
         return Annealed(log_w, accepted / max(len(order) - 1, 1))
 
     def _moves(
-        self, betas: list[float], z: Float[Tensor, "C B Z"]
-    ) -> Iterator[tuple[float, tuple[Tensor, Tensor]]]:
+        self, betas: list[float], z: Float[Tensor, "C B *Z"]
+    ) -> Iterator[tuple[float, Tensor]]:
         """Each inverse temperature, and the noise of its transition by datum."""
-        chains, batch, dim = z.shape
-        noise = Independent(Normal(z.new_zeros(batch, dim + 1), 1.0), 1)
+        chains, batch, dim = *z.shape[:2], self.transition.noise_dim
+        noise = Independent(Normal(z.new_zeros(batch, dim), 1.0), 1)
         for first in range(0, len(betas), _BLOCK):
             block = betas[first : first + _BLOCK]
-            drawn = draw(noise, len(block) * chains).z.view(len(block), chains, batch, dim + 1)
-            for beta, row in zip(block, drawn, strict=True):
-                yield beta, (row[..., 1:], torch.special.ndtr(row[..., 0]))
+            drawn = draw(noise, len(block) * chains).z
+            yield from zip(block, drawn.unflatten(0, (len(block), chains)), strict=True)
 
 
 def _log_ratio(state: State) -> Float[Tensor, "C B"]:
@@ -125,27 +127,3 @@ def _interpolated(steps: Tensor, at: Tensor, to: Tensor) -> Tensor:
     right = torch.searchsorted(at, to).clamp(1, len(at) - 1)
     share = ((to - at[right - 1]) / (at[right] - at[right - 1])).to(steps)[:, None]
     return steps[right - 1].lerp(steps[right], share.clamp(0, 1))
-
-
-def spread_of(q: Distribution) -> Float[Tensor, "B Z"]:
-    """A standard deviation of every dimension of z: that of q, or of draws where q has none."""
-    try:
-        return q.stddev.detach()
-    except NotImplementedError:
-        return draw(q, 256).z.detach().std(0)
-
-
-def require_real(q: Distribution) -> None:
-    """Refuse what Hamiltonian Monte Carlo cannot move.
-
-    Raises:
-        ConfigurationError: z is discrete, on a sphere, or has no density with a gradient.
-    """
-    support = q.support
-    support = getattr(support, "base_constraint", support)
-    if support is not constraints.real or len(q.event_shape) != 1:
-        raise ConfigurationError(
-            f"annealed importance sampling moves real vectors z, and {type(q).__name__} gives "
-            f"others (support {support})",
-            hint="evaluation=importance_sampling takes any z",
-        )

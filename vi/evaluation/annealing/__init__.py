@@ -1,0 +1,1 @@
+"""Annealed importance sampling: chains from q(z) to the posterior, and back."""

@@ -1,0 +1,108 @@
+"""Evaluations that anneal from q(z|x) to the posterior."""
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.distributions import Distribution
+
+from vi.distributions.datum_noise import groups_of_rows
+from vi.errors import require_positive
+from vi.evaluation.annealing.chains import Annealing
+from vi.evaluation.annealing.choice import refined
+from vi.evaluation.annealing.temperatures import Temperatures
+from vi.evaluation.base import Evaluation, require_samples
+from vi.fast import session
+from vi.models.base import LatentVariableModel
+from vi.refinement.base import Refinement
+
+_PILOT = 50  # temperatures of the run that finds the step sizes
+_DATA_AT_ONCE = {"cpu": 16, "cuda": 512}
+
+
+class ByAnnealing(Evaluation):
+    """An evaluation by chains from a start q(z) to p(x, z), many of many data at once.
+
+    An implementer writes ``anneal`` and ``summarize``. The step sizes are found in a pilot run
+    and then held, so that the weights are unbiased.
+
+    Args:
+        temperatures: How the inverse temperatures are spread.
+        num_samples: C, chains for each datum.
+        num_temperatures: T.
+        num_leapfrog_steps: Gradients of a transition; of discrete z, proposals.
+        refinement: Moves q first, if it is given: an encoder's narrow q is a poor start. A q that
+            has no gradient to follow stays as it is.
+        from_prior: Start at p(z) instead.
+    """
+
+    units: ClassVar[Mapping[str, str]] = {"acceptance": "share of proposals"}
+
+    def __init__(
+        self,
+        temperatures: Temperatures,
+        num_samples: int = 16,
+        num_temperatures: int = 1000,
+        num_leapfrog_steps: int = 5,
+        refinement: Refinement | None = None,
+        *,
+        from_prior: bool = False,
+    ) -> None:
+        require_samples(num_samples)
+        require_positive("num_temperatures", num_temperatures)
+        require_positive("num_leapfrog_steps", num_leapfrog_steps)
+        self.temperatures, self.num_samples = temperatures, num_samples
+        self.num_temperatures, self.num_leapfrog_steps = num_temperatures, num_leapfrog_steps
+        self.refinement, self.from_prior = refinement, from_prior
+
+    @property
+    def cost(self) -> int:
+        """Rows that one datum sends through the decoder."""
+        pilot = min(_PILOT, self.num_temperatures)
+        chains = self.num_samples * self.num_leapfrog_steps * (self.num_temperatures + pilot)
+        return chains + rows_of(self.refinement)
+
+    @torch.no_grad()
+    def __call__(
+        self, model: LatentVariableModel, x: Tensor, **given: Tensor
+    ) -> dict[str, Float[Tensor, " B"]]:
+        """The columns of ``anneal``, group by group."""
+        groups = []
+        with session(None, model):
+            for rows in groups_of_rows(len(x), _DATA_AT_ONCE.get(x.device.type, 16)):
+                groups.append(self.anneal(model, x[rows], {k: v[rows] for k, v in given.items()}))
+        return {name: torch.cat([group[name] for group in groups]) for name in groups[0]}
+
+    @abstractmethod
+    def anneal(
+        self, model: LatentVariableModel, x: Tensor, given: dict[str, Tensor]
+    ) -> dict[str, Float[Tensor, " B"]]:
+        """Measure each datum of a group."""
+
+    def path(self, model: LatentVariableModel, x: Tensor, given: dict[str, Tensor]) -> Annealing:
+        """Return the path of a group, with step sizes."""
+        betas = self.temperatures(self.num_temperatures)
+        start = self._start(model, x, given)
+        path = Annealing(model, x, start, given, betas, self.num_leapfrog_steps)
+        path.adapt(self.num_samples, self.temperatures(min(_PILOT, self.num_temperatures)))
+        return path
+
+    def _start(
+        self, model: LatentVariableModel, x: Tensor, given: dict[str, Tensor]
+    ) -> Distribution:
+        if self.from_prior:
+            return expanded(model.prior(**given), len(x))
+        return refined(model, self.refinement).posterior(x, **given)
+
+
+def rows_of(refinement: Refinement | None) -> int:
+    """Return how many rows the refinement of a datum sends through the decoder."""
+    return refinement.num_steps * refinement.num_draws if refinement is not None else 0
+
+
+def expanded(p: Distribution, n: int) -> Distribution:
+    """Return a prior with batch_shape (n,)."""
+    return p if p.batch_shape else p.expand((n,))
