@@ -79,7 +79,7 @@ from vi.evaluation.annealing.temperatures import Geometric as Geometric
 from vi.evaluation.annealing.temperatures import Sigmoidal as Sigmoidal
 from vi.evaluation.annealing.temperatures import Temperatures as Temperatures
 from vi.evaluation.base import Evaluation as Evaluation
-from vi.evaluation.escalating import Escalating as Escalating
+from vi.evaluation.escalation.escalating import Escalating as Escalating
 from vi.evaluation.importance_sampling import ImportanceSampling as ImportanceSampling
 from vi.evaluation.imputation import Imputed as Imputed
 from vi.evaluation.imputation import impute as impute

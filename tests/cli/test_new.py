@@ -17,6 +17,10 @@ from vi.config.run import Run
 from vi.errors import ConfigurationError
 from vi.training.signals import Signals
 
+FEW = {
+    "evaluate": ["evaluation=importance_sampling", "evaluation_samples=5"],
+    "sample": [],
+}  # after what is printed
 # What is wrong, and the law that says so.
 FAULTS = {
     "posterior": ("distribution", " - self.scale.log()", "", "density_integrates_to_one"),
@@ -154,7 +158,7 @@ def test_the_printed_commands_go_on(folder, monkeypatch, capsys):
         assert [words[0] for words in commands] == ["evaluate", "sample"]
         for words in commands:
             main = {"evaluate": evaluate.main, "sample": sample.main}[words[0]]
-            command(main, [w.replace("5000", "5") for w in words[1:]], ".")
+            command(main, [*words[1:], *FEW[words[0]]], ".")
     assert (folder / "run" / "evaluation.json").is_file()
     assert (folder / "run" / "sample" / "samples.npz").is_file()
     _without_the_plugin(capsys)

@@ -35,9 +35,15 @@ class Near(Parametric):
 
 
 class Model(LinearGaussian):
-    """With q as a part."""
+    """With q as a part, and a log p(x) that only the test knows."""
 
     posterior = LatentVariableModel.posterior
+
+    def log_evidence(self, x: Tensor) -> None:
+        return None
+
+    def exact(self, x: Tensor) -> Tensor:
+        return LinearGaussian.log_evidence(self, x)
 
 
 def escalating(**options) -> vi.Escalating:
@@ -65,7 +71,7 @@ def measured(case: tuple[float, float], n: int, **options) -> tuple[dict[str, fl
     model.infer_with(Near(*case))
     x = model.sample(n)
     numbers = evaluate(model, Values(x), vi.ELBO(), escalating(**options), repeats=1)
-    return numbers, model.log_evidence(x).mean().item()
+    return numbers, model.exact(x).mean().item()
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -101,7 +107,7 @@ def correlated(n: int, budget: int | None) -> tuple[dict[str, float], Tensor]:
     model.infer_with(Diagonal(0.5, 0))
     x = model.sample(n)
     evaluation = escalating(num_samples=2000, budget=budget)
-    return evaluate(model, Values(x), vi.ELBO(), evaluation, repeats=1), model.log_evidence(x)
+    return evaluate(model, Values(x), vi.ELBO(), evaluation, repeats=1), model.exact(x)
 
 
 def test_annealing_is_the_last_rung():
@@ -116,6 +122,6 @@ def test_annealing_is_the_last_rung():
 
 def test_a_budget_anneals_a_random_part_and_corrects_the_whole():
     """10 of 60 data: within 4 standard errors. Caught: the mean of the annealed data alone."""
-    numbers, exact = correlated(60, 10 * escalating().annealing.cost)
+    numbers, exact = correlated(60, 10 * (escalating().annealing.cost + 3000))
     assert numbers["rung_annealed"] == pytest.approx(10 / 60)
     assert abs(numbers["log_likelihood"] - exact.mean()) <= 4 * numbers["log_likelihood_se"] + 0.05

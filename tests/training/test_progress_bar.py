@@ -215,10 +215,13 @@ def folder(tmp_path_factory):
     return folder
 
 
+FEW = ["evaluation=importance_sampling", "evaluation.num_samples=2"]
+
+
 @pytest.mark.parametrize(
     ("main", "options", "title"),
     [
-        (evaluate.main, ["evaluation.num_samples=2", "limit=20"], "measuring test"),
+        (evaluate.main, [*FEW, "limit=20"], "measuring test"),
         (impute.main, ["evaluation.num_samples=2", "limit=20"], "imputing test"),
         (encode.main, [], "encoding test"),
     ],

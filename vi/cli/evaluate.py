@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from vi.evaluation.base import Evaluation
     from vi.evaluation.over_split import Measured
     from vi.files.findings import Finding
+    from vi.models.base import LatentVariableModel
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -54,7 +55,7 @@ def evaluate_run(
             limit=limit,
         )
     _print(measured.numbers, split)
-    finding = _finding(made, measured, split, seed, opened.data.facts)
+    finding = _finding(made, opened.model, measured, split, seed, opened.data.facts)
     for sentence in finding.said:
         print(sentence)
     path = opened.record(finding, out)
@@ -72,6 +73,7 @@ def _print(numbers: dict[str, float], split: str) -> None:
 
 def _finding(
     evaluation: "Evaluation",
+    model: "LatentVariableModel",
     measured: "Measured",
     split: str,
     seed: int,
@@ -85,6 +87,7 @@ def _finding(
     if states_evidence(numbers):
         said = [f"log p(x) of {split}: {stated(numbers)} nats per datum"]
         said += [reason for reason in [why_not(numbers)] if reason is not None]
+    said += evaluation.said(model, numbers)
     of = {"split": split, "count": numbers["count"], "repeats": numbers["repeats"], "seed": seed}
     words = re.findall("[A-Z]+[a-z]*", type(evaluation).__name__)
     title = f"{' '.join(words).lower()} on {split}"

@@ -55,14 +55,17 @@ class Discrete(Independent):
         """
         if not self.has_enumerate_support:
             raise NotImplementedError(f"{self.num_states} states are too many to list")
+        batch = self.batch_shape if expand else [1] * len(self.batch_shape)
+        return self.states().expand(-1, *batch, *self.event_shape)
+
+    def states(self) -> Tensor:
+        """Return all joint states, however many, (S, *1, *event)."""
         values = self.base_dist.enumerate_support(expand=False)
         values = values.reshape(-1, *self.base_dist.event_shape)
         place = torch.arange(self._num_variables - 1, -1, -1, device=values.device)
         state = torch.arange(self.num_states, device=values.device)
         digits = state[:, None] // self._num_values**place % self._num_values
-        batch = self.batch_shape if expand else [1] * len(self.batch_shape)
-        z = values[digits].reshape(-1, *[1] * len(self.batch_shape), *self.event_shape)
-        return z.expand(-1, *batch, *self.event_shape)
+        return values[digits].reshape(-1, *[1] * len(self.batch_shape), *self.event_shape)
 
     @property
     def _num_values(self) -> int:
@@ -71,6 +74,26 @@ class Discrete(Independent):
     @property
     def _num_variables(self) -> int:
         return math.prod(self.event_shape[: self.reinterpreted_batch_ndims])
+
+
+def joint_states(p: Distribution, most: int) -> Tensor | None:
+    """Return all states of a discrete variable, (S, 1, *event).
+
+    Args:
+        p: Its distribution, with batch_shape () or (B,).
+        most: The largest number of states to list; None is returned if there are more, or if p
+            cannot list its states.
+
+    >>> joint_states(bits(torch.zeros(3)), most=10).shape, joint_states(bits(torch.zeros(9)), 10)
+    (torch.Size([8, 1, 3]), None)
+    """
+    if isinstance(p, Discrete):
+        states = p.states() if p.num_states <= most else None
+    else:
+        states = p.enumerate_support(expand=False) if p.has_enumerate_support else None
+    if states is None or len(states) > most:
+        return None
+    return states.reshape(-1, 1, *p.event_shape)
 
 
 def bits(logits: Tensor) -> Discrete:

@@ -16,10 +16,14 @@ _MOST_SAMPLES = 10_000_000  # at a microsecond each, three hours for a thousand 
 
 
 class Further(NamedTuple):
-    """An evaluation of some of the data, whose columns take the place of the first ones there."""
+    """An evaluation of some of the data, whose columns take the place of the first ones there.
+
+    ``share`` is the part of the remaining time that it is expected to take, for the progress bar.
+    """
 
     evaluation: "Evaluation"
     rows: Int64[Tensor, " M"]
+    share: float = 1.0
 
 
 class Evaluation(Configurable, ABC):
@@ -69,18 +73,30 @@ class Evaluation(Configurable, ABC):
             Columns (B,) by name, in nats unless the name says otherwise.
         """
 
-    def further(self, columns: Mapping[str, Float[Tensor, " N"]]) -> Further | None:
+    def further(
+        self, model: LatentVariableModel, columns: Mapping[str, Float[Tensor, " N"]]
+    ) -> Further | None:
         """Say what to measure next, once all data are measured; None if nothing.
 
         It is asked again after each such pass, with the columns as they are then.
         """
-        del columns
+        del model, columns
         return None
 
     def of_all(self, columns: Mapping[str, Float[Tensor, " N"]]) -> dict[str, Float[Tensor, " N"]]:
         """Return further columns of each datum, which depend on all data."""
         del columns
         return {}
+
+    def share(self, model: LatentVariableModel, n: int) -> float:
+        """Return which part of the time the first pass over n data takes, if others follow."""
+        del model, n
+        return 1.0
+
+    def said(self, model: LatentVariableModel, numbers: Mapping[str, float]) -> list[str]:
+        """Return sentences about the numbers, for the screen and the report."""
+        del model, numbers
+        return []
 
     @abstractmethod
     def summarize(self, columns: Mapping[str, Float[Tensor, " N"]]) -> dict[str, float]:

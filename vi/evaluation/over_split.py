@@ -109,7 +109,8 @@ def measure(
     split = split.frozen(seed)
     bounds, columns, exact = Columns(), Columns(), Columns()
     with session(None, model, bound), _evaluating(model, bound), as_it_is():
-        for index in watched(split.spread(n).split(batch_size)):
+        first = 1.0 if evaluation is None else evaluation.share(model, n)
+        for index in watched(split.spread(n).split(batch_size), first):
             batch = split.batch(index)
             given = admitted(model, batch.x, **batch.given)
             x = given.pop("x")
@@ -143,9 +144,10 @@ def _escalated(
 ) -> dict[str, Tensor]:
     """Measure again what the evaluation wants to know better, pass after pass."""
     passes = 1
-    while (more := evaluation.further(whole)) is not None:
+    while (more := evaluation.further(model, whole)) is not None:
         columns, passes = Columns(), passes + 1
-        for rows in watched(index[more.rows.to(index.device)].split(batch_size)):
+        part = index[more.rows.to(index.device)].split(batch_size)
+        for rows in watched(part, more.share):
             batch = split.batch(rows)
             given = admitted(model, batch.x, **batch.given)
             with datum_noise(seed + passes, rows):

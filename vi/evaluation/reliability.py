@@ -110,9 +110,18 @@ def why_not(numbers: Mapping[str, Any]) -> str | None:
         more = f"evaluation_samples={LEAST_SAMPLES} or more"
         return f"≥: {draws} draws show too little of the tail of the weights; {more}"
     if numbers.get("rung_annealed"):
-        return "≥: an annealed estimate is a lower bound on average"
-    missed = f"{1 - share:.0%}".replace("%", " %")
+        return f"≥: the error of {percent(1 - share)} of the data is not known after annealing"
+    missed = percent(1 - share)
     return f"≥: q misses a part of the posterior of {missed} of the data (heavy-tailed weights)"
+
+
+def percent(share: float) -> str:
+    """Return a share in percent.
+
+    >>> percent(0.25)
+    '25 %'
+    """
+    return f"{share:.0%}".replace("%", " %")
 
 
 def _pooled(

@@ -61,7 +61,7 @@ def next_commands(run_dir: Path, plugins: Sequence[str] = (), *, saved: bool) ->
     program, run = python(), shlex.quote(str(run_dir))
     typed = " ".join([option("run", run_dir), *plugins_option(plugins)])
     after = [
-        f"{program} -m vi evaluate {typed} evaluation.num_samples=5000",
+        f"{program} -m vi evaluate {typed}",
         f"{program} -m vi sample {typed} count=64",
     ]
     return [f"{program} -m tensorboard.main --logdir {run}", *(after if saved else [])]

@@ -1,0 +1,1 @@
+"""log p(x) by the cheapest method that can be trusted, within a budget."""
