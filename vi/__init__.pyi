@@ -75,6 +75,9 @@ from vi.errors import ViError as ViError
 from vi.evaluation.annealing.annealed_importance_sampling import (
     AnnealedImportanceSampling as AnnealedImportanceSampling,
 )
+from vi.evaluation.annealing.bidirectional_monte_carlo import (
+    BidirectionalMonteCarlo as BidirectionalMonteCarlo,
+)
 from vi.evaluation.annealing.temperatures import Geometric as Geometric
 from vi.evaluation.annealing.temperatures import Sigmoidal as Sigmoidal
 from vi.evaluation.annealing.temperatures import Temperatures as Temperatures

@@ -47,7 +47,7 @@ class Model(LinearGaussian):
 
 
 def escalating(**options) -> vi.Escalating:
-    annealing = vi.AnnealedImportanceSampling(vi.Sigmoidal(), num_samples=8, num_temperatures=100)
+    annealing = vi.AnnealedImportanceSampling(vi.Sigmoidal(), num_samples=8, num_temperatures=60)
     return vi.Escalating(vi.AdamAscent(100, lr=0.03, num_draws=10), annealing, **options)
 
 

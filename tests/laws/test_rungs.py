@@ -121,7 +121,7 @@ def test_a_q_without_variational_parameters_is_not_refined():
     assert "rung_refined" not in numbers
     assert numbers["rung_annealed"] > 0.9
     exact = LinearGaussian.log_evidence(model, x).mean().item()
-    assert abs(numbers["log_likelihood"] - exact) <= 0.1
+    assert abs(numbers["log_likelihood"] - exact) <= 4 * numbers["log_likelihood_se"] + 0.05
 
 
 def ridge(n: int) -> tuple[Model, Tensor]:
@@ -135,16 +135,16 @@ A_DATUM = 2000 + 100 * 10 + escalating().annealing.cost
 
 
 def test_the_same_data_climb_for_every_batch_size():
-    """A quarter of 80. Caught: a subset of each batch."""
-    model, x = ridge(80)
+    """A quarter of 60. Caught: a subset of each batch."""
+    model, x = ridge(60)
     chosen, values = [], []
-    for batch_size in (80, 30):
-        evaluation = escalating(num_samples=2000, budget=20 * A_DATUM)
+    for batch_size in (60, 25):
+        evaluation = escalating(num_samples=2000, budget=15 * A_DATUM)
         got = measure(model, Values(x), vi.ELBO(), evaluation, repeats=1, batch_size=batch_size)
         chosen.append((got.columns["rung"] > 2).nonzero()[:, 0].tolist())
         values.append(got.numbers["log_likelihood"])
     assert chosen[0] == chosen[1]
-    assert 20 <= len(chosen[0]) < 80
+    assert 15 <= len(chosen[0]) < 60
     assert values[0] == pytest.approx(values[1], abs=1e-9)
 
 
@@ -171,12 +171,14 @@ def test_what_is_left_of_a_budget_is_used():
 
 
 def test_seconds_are_rows_at_a_measured_rate():
-    """More than the pilot, within the time and a pilot more; and the rows are told."""
-    model, x = ridge(1200)
+    """Those of the pilot or more; and they are told, as an option that can be typed."""
+    model, x = ridge(400)
     evaluation = escalating(num_samples=2000, budget_seconds=0.5)
     numbers = found(model, x, evaluation)
-    assert 16 / 1200 <= numbers["rung_refined"] < 1
-    assert 0 < numbers["escalated_seconds"] < 5
+    climbed = numbers["rung_refined"] + numbers.get("rung_annealed", 0.0)
+    assert climbed == pytest.approx(1 - numbers["rung_encoder"])
+    assert numbers["escalated_rows"] >= 16 * 3000
+    assert numbers["escalated_seconds"] > 0
     said = evaluation.said(model, numbers)[-1]
     assert f"evaluation.budget={numbers['escalated_rows']:.0f}" in said
 
