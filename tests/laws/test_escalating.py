@@ -46,8 +46,8 @@ class Model(LinearGaussian):
         return LinearGaussian.log_evidence(self, x)
 
 
-def escalating(**options) -> vi.Escalating:
-    annealing = vi.AnnealedImportanceSampling(vi.Sigmoidal(), num_samples=8, num_temperatures=60)
+def escalating(num_temperatures: int = 60, **options) -> vi.Escalating:
+    annealing = vi.AnnealedImportanceSampling(vi.Sigmoidal(), 8, num_temperatures)
     return vi.Escalating(vi.AdamAscent(100, lr=0.03, num_draws=10), annealing, **options)
 
 
@@ -106,7 +106,7 @@ def correlated(n: int, budget: int | None) -> tuple[dict[str, float], Tensor]:
     model = Model(weight, torch.zeros(6), 0.3)
     model.infer_with(Diagonal(0.5, 0))
     x = model.sample(n)
-    evaluation = escalating(num_samples=2000, budget=budget)
+    evaluation = escalating(300, num_samples=2000, budget=budget)
     return evaluate(model, Values(x), vi.ELBO(), evaluation, repeats=1), model.exact(x)
 
 
@@ -115,13 +115,13 @@ def test_annealing_is_the_last_rung():
 
     Caught: values of importance sampling kept beside those of annealing.
     """
-    numbers, exact = correlated(40, None)
+    numbers, exact = correlated(24, None)
     assert numbers["rung_annealed"] >= 0.9
     assert abs(numbers["log_likelihood"] - exact.mean()) <= 0.05 + 4 * numbers["log_likelihood_se"]
 
 
 def test_a_budget_anneals_a_random_part_and_corrects_the_whole():
-    """10 of 60 data: within 4 standard errors. Caught: the mean of the annealed data alone."""
-    numbers, exact = correlated(60, 10 * (escalating().annealing.cost + 3000))
-    assert numbers["rung_annealed"] == pytest.approx(10 / 60)
+    """20 of 60 data: within 4 standard errors. Caught: the mean of the annealed data alone."""
+    numbers, exact = correlated(60, 20 * (escalating(300).annealing.cost + 4000))
+    assert numbers["rung_annealed"] == pytest.approx(20 / 60)
     assert abs(numbers["log_likelihood"] - exact.mean()) <= 4 * numbers["log_likelihood_se"] + 0.05

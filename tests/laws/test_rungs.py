@@ -131,7 +131,7 @@ def ridge(n: int) -> tuple[Model, Tensor]:
     return model, model.sample(n)
 
 
-A_DATUM = 2000 + 100 * 10 + escalating().annealing.cost
+A_DATUM = 2000 + 2 * 100 * 10 + escalating().annealing.cost
 
 
 def test_the_same_data_climb_for_every_batch_size():
@@ -139,12 +139,12 @@ def test_the_same_data_climb_for_every_batch_size():
     model, x = ridge(60)
     chosen, values = [], []
     for batch_size in (60, 25):
-        evaluation = escalating(num_samples=2000, budget=15 * A_DATUM)
+        evaluation = escalating(num_samples=2000, budget=20 * A_DATUM)
         got = measure(model, Values(x), vi.ELBO(), evaluation, repeats=1, batch_size=batch_size)
         chosen.append((got.columns["rung"] > 2).nonzero()[:, 0].tolist())
         values.append(got.numbers["log_likelihood"])
     assert chosen[0] == chosen[1]
-    assert 15 <= len(chosen[0]) < 60
+    assert 20 <= len(chosen[0]) < 60
     assert values[0] == pytest.approx(values[1], abs=1e-9)
 
 
@@ -177,7 +177,7 @@ def test_seconds_are_rows_at_a_measured_rate():
     numbers = found(model, x, evaluation)
     climbed = numbers["rung_refined"] + numbers.get("rung_annealed", 0.0)
     assert climbed == pytest.approx(1 - numbers["rung_encoder"])
-    assert numbers["escalated_rows"] >= 16 * 3000
+    assert numbers["escalated_rows"] >= 20 * 3000
     assert numbers["escalated_seconds"] > 0
     said = evaluation.said(model, numbers)[-1]
     assert f"evaluation.budget={numbers['escalated_rows']:.0f}" in said

@@ -71,8 +71,9 @@ def stated(numbers: Mapping[str, Any]) -> str:
     """Return the mean log p(x) as it may be quoted, in nats per datum.
 
     Args:
-        numbers: ``log_likelihood``; ``log_likelihood_se`` and an interval where it is earned;
-            ``log_evidence`` if the model has a closed form, which is then what is quoted.
+        numbers: ``log_likelihood``; ``log_likelihood_se`` and an interval where it is earned, or
+            its lower end alone; ``log_evidence`` if the model has a closed form, which is then
+            what is quoted.
 
     >>> stated({"log_likelihood": -22.54, "log_likelihood_se": 0.004})
     '≥ -22.540'
@@ -84,13 +85,15 @@ def stated(numbers: Mapping[str, Any]) -> str:
     '-4.100 (exact)'
     >>> stated({"log_likelihood": -4.2, "log_evidence": -4.1})
     '-4.100 (exact)'
+    >>> stated({"log_likelihood": -4.1, "log_likelihood_lower": -4.3})
+    '≥ -4.300'
     """
     if (evidence := numbers.get("log_evidence")) is not None:
         return f"{evidence:.3f} (exact)"
     value = f"{numbers['log_likelihood']:.3f}"
     lower, upper = (numbers.get(f"log_likelihood_{end}") for end in ("lower", "upper"))
     if lower is None or upper is None:
-        return f"≥ {value}"
+        return f"≥ {value if lower is None else f'{lower:.3f}'}"
     exact = lower == upper
     return f"{value} (exact)" if exact else f"{value} ± {numbers['log_likelihood_se']:.3f}"
 
@@ -104,7 +107,7 @@ def why_not(numbers: Mapping[str, Any]) -> str | None:
     '≥: q misses a part of the posterior of 75 % of the data (heavy-tailed weights)'
     """
     share = numbers.get("log_likelihood_reliable")
-    if share is None or {"log_likelihood_lower", "log_evidence"} & numbers.keys():
+    if share is None or {"log_likelihood_upper", "log_evidence"} & numbers.keys():
         return None
     if (draws := numbers["log_likelihood_samples"]) < LEAST_SAMPLES:
         more = f"evaluation_samples={LEAST_SAMPLES} or more"

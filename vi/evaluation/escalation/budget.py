@@ -8,7 +8,7 @@ from torch import Tensor
 
 from vi.evaluation.escalation.progress import Reached
 
-_PILOT = 16  # data whose time is measured first
+_FEWEST = 20  # data of a random part, whose spread is known; the time of these is measured first
 _LEAST_MORE = 0.05  # of the data that have climbed; fewer are not worth another pass
 
 
@@ -51,13 +51,13 @@ class Budget:
             return left
         more = int((min(rows) - reached.spent("rows")) // self.a_datum)
         if not climbed:
-            return max(2, more)
+            return max(_FEWEST, more)
         return more if more >= max(1, _LEAST_MORE * climbed) else 0
 
     def _rows_of_seconds(self, reached: Reached) -> float | None:
-        """Rows in that time, at the rate so far; those of the pilot before it."""
+        """Rows in that time, at the rate so far; before anything is measured, those of a few."""
         if self.seconds is None:
             return None
         seconds = reached.spent("seconds")
         rate = reached.spent("rows") / seconds if seconds else 0.0
-        return rate * self.seconds if rate else float(_PILOT * self.a_datum)
+        return rate * self.seconds if rate else float(_FEWEST * self.a_datum)

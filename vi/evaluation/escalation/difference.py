@@ -9,8 +9,6 @@ from torch import Tensor
 from vi.evaluation.escalation.progress import Reached
 from vi.evaluation.importance_sampling import LEAST_SHARE
 
-_FEWEST = 20  # of a random part of the data, for an interval
-
 
 def difference_estimate(
     columns: Mapping[str, Float[Tensor, " N"]], reached: Reached
@@ -21,7 +19,8 @@ def difference_estimate(
     does not fit, S a random part of them, and w their last estimates. Without U, m = mean_n(v_n).
     The interval is [m - 2 se, m + 2 se + 2 b], with b the mean squared error of the estimates by
     the same formula, which makes room for the bias of a logarithm. It is stated if 95 % of the
-    data are trusted, those of S in the place of U, and S has 20 data or is all of U.
+    data are trusted, those of S in the place of U. Else m is a lower bound on average, and if S is
+    not all of U, its lower end is stated alone: m itself may then lie above log p(x) by chance.
 
     Args:
         columns: Of the escalation, (N,) each.
@@ -54,8 +53,8 @@ def difference_estimate(
     }
     if waiting:
         numbers["rung_waiting"] = waiting / n
-    if trusted < LEAST_SHARE or (waiting and len(climbed) < _FEWEST):
-        return numbers
-    bias = 2 * mean(squares)
-    ends = {"lower": estimate - 2 * error, "upper": estimate + 2 * error + bias}
-    return numbers | {f"log_likelihood_{end}": at for end, at in ends.items()}
+    if trusted >= LEAST_SHARE or (waiting and len(climbed)):
+        numbers["log_likelihood_lower"] = estimate - 2 * error
+    if trusted >= LEAST_SHARE:
+        numbers["log_likelihood_upper"] = estimate + 2 * error + 2 * mean(squares)
+    return numbers

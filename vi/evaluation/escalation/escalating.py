@@ -33,8 +33,8 @@ class Escalating(Evaluation):
     1. importance sampling from the encoder's q(z|x);
     2. where that is not ``reliable``, q of the datum is refined on its ELBO, and K fresh draws are
        weighted. A q without variational parameters, or of a discrete z, skips this;
-    3. where that is not reliable either, annealed importance sampling. A z that it cannot move, as
-       on a sphere, stays on the rung before.
+    3. where that is not reliable either, annealed importance sampling from the refined q. A z that
+       it cannot move, as on a sphere, stays on the rung before.
 
     Within a budget, a random subset S of the data U that the encoder's q does not fit climbs rungs
     2 and 3, and the mean difference corrects the mean over all N data,
@@ -47,10 +47,11 @@ class Escalating(Evaluation):
 
     Args:
         refinement: Moves q to the posterior of a datum.
-        evaluation: The last rung.
+        evaluation: The last rung; its own refinement, if it has one, takes the place of this.
         num_samples: K, draws of z for each datum on the first two rungs.
         budget: Rows that rungs 2 and 3 may send through the decoder; no limit if not given.
-        budget_seconds: Seconds that they may take. The rate is measured on the first 16 data.
+        budget_seconds: Seconds that they may take. At least
+            20 data climb, by which the rate is measured.
 
     Raises:
         ConfigurationError: K is below 2 000, where no estimate could be trusted.
@@ -112,12 +113,12 @@ class Escalating(Evaluation):
             return None
         waiting = reached.waiting()
         if budget.annealing and len(waiting):
-            return Further(Annealed(self.annealing), waiting, self._annealing_share(budget))
+            return Further(self._annealed, waiting, self._annealing_share(budget))
         rows = budget.next(reached)
         if not len(rows):
             return None
         if not budget.refining:
-            return Further(Annealed(self.annealing), rows)
+            return Further(self._annealed, rows)
         share = budget.refining / budget.a_datum
         return Further(self._from_refined, rows, share)
 
@@ -130,13 +131,17 @@ class Escalating(Evaluation):
     def _from_refined(self) -> FromRefined:
         return FromRefined(self.importance, self.refinement)
 
+    @property
+    def _annealed(self) -> Annealed:
+        return Annealed(self.annealing, self.refinement)
+
     def _annealing_share(self, budget: Budget) -> float:
         """Under a budget that leaves rows, more data climb after these."""
         return 1.0 if budget.rows is None and budget.seconds is None else 0.8
 
     def _budget(self, model: LatentVariableModel) -> Budget:
         refining = self._from_refined.rows if is_refinable(model) else 0
-        annealing = 0 if immovable(model.latent()) else self.annealing.cost
+        annealing = 0 if immovable(model.latent()) else self._annealed.rows
         return Budget(refining, annealing, self.budget, self.budget_seconds)
 
     def summarize(self, columns: Mapping[str, Float[Tensor, " N"]]) -> dict[str, float]:

@@ -75,21 +75,28 @@ class FromRefined(Evaluation):
 
 
 class Annealed(Evaluation):
-    """The last rung.
+    """The last rung: chains from the refined q of each datum, or from where they start themselves.
 
     Args:
         annealing: With its chains.
+        refinement: Moves q, unless the annealing has a refinement of its own.
     """
 
-    def __init__(self, annealing: AnnealedImportanceSampling) -> None:
-        self.annealing = annealing
+    def __init__(self, annealing: AnnealedImportanceSampling, refinement: Refinement) -> None:
+        own = annealing.from_prior or annealing.refinement is not None
+        self.annealing, self.refinement = annealing, None if own else refinement
+
+    @property
+    def rows(self) -> int:
+        """Rows that a datum sends through the decoder."""
+        return self.annealing.cost + rows_of(self.refinement)
 
     def __call__(self, model: LatentVariableModel, x: Tensor, **given: Tensor) -> Columns:
         """The columns of annealed importance sampling, ``chains``, and what they took."""
         start = time.perf_counter()
-        found = self.annealing(model, x, **given)
+        found = self.annealing(refined(model, self.refinement), x, **given)
         chains = torch.full_like(found["log_likelihood"], self.annealing.num_samples)
-        spent = _spent("annealed", found, self.annealing.cost, start)
+        spent = _spent("annealed", found, self.rows, start)
         return on(Rung.ANNEALED, found) | spent | {"chains": chains}
 
     def summarize(self, columns: Mapping[str, Float[Tensor, " N"]]) -> dict[str, float]:
