@@ -111,7 +111,7 @@ def _frozen(model: LatentVariableModel) -> Iterator[None]:
     """Compute no gradient of a parameter inside the ``with`` block, which takes a tenth longer."""
     learned = [p for p in model.parameters() if p.requires_grad]
     for parameter in learned:
-        parameter.requires_grad_(requires_grad=False)
+        parameter.requires_grad_(False)  # noqa: FBT003
     try:
         yield
     finally:

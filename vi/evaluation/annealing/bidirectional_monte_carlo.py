@@ -106,7 +106,7 @@ class BidirectionalMonteCarlo(ByAnnealing):
 
 def simulated(
     model: LatentVariableModel, like: Tensor, given: dict[str, Tensor]
-) -> tuple[Float[Tensor, "B *Z"], Float[Tensor, "B *event"]]:
+) -> tuple[Float[Tensor, " B *Z"], Float[Tensor, " B *event"]]:
     """Return z ~ p(z) and x ~ p(x|z) for each datum, with its noise.
 
     Args:
