@@ -184,6 +184,7 @@ from vi.schemes.wake_sleep import ReweightedWakeSleep as ReweightedWakeSleep
 from vi.schemes.wake_sleep import WakeSleep as WakeSleep
 from vi.training.callbacks.diagnostics import LatentDiagnostics as LatentDiagnostics
 from vi.training.callbacks.early_stopping import EarlyStopping as EarlyStopping
+from vi.training.callbacks.gaps import GapCurves as GapCurves
 from vi.training.callbacks.ledger import EMLedger as EMLedger
 from vi.training.callbacks.pictures import Pictures as Pictures
 from vi.training.fit import fit as fit

@@ -1,23 +1,33 @@
 """The gap log p(x) - ELBO(q), split between the family of q and the encoder."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import ClassVar, NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.distributions import Distribution
 
 from vi.bounds.elbo import LogWeightELBO
 from vi.distributions.datum_noise import groups_of_rows
 from vi.distributions.draw import draw
-from vi.errors import require_positive
+from vi.distributions.protocols import OnePass
+from vi.errors import ConfigurationError, NumericsError, require_positive
 from vi.evaluation.base import Evaluation, require_samples
-from vi.evaluation.log_likelihood import DATA_AT_ONCE, chunks
+from vi.evaluation.gap_advice import advice
+from vi.evaluation.importance_sampling import ImportanceSampling
+from vi.evaluation.log_likelihood import DATA_AT_ONCE, _Weights, chunks
+from vi.evaluation.pareto import tail_size
+from vi.evaluation.reliability import mean_interval
 from vi.inference.base import require_parametric
+from vi.inference.exact import Exact
 from vi.inference.given import with_q
 from vi.models.base import LatentVariableModel
 from vi.progress import watched
 from vi.refinement.base import Refinement
+
+_GAPS = {"amortization_gap": "amortization_error", "approximation_gap": "approximation_error"}
 
 
 class InferenceGaps(Evaluation):
@@ -28,12 +38,17 @@ class InferenceGaps(Evaluation):
         log p(x) - ELBO(q) = [log p(x) - ELBO(q*)] + [ELBO(q*) - ELBO(q)].
 
     The first term is the approximation gap, which a richer family of q closes. The second is the
-    amortization gap, which a better encoder or longer training closes. log p(x) is estimated by
-    importance sampling from q*.
+    amortization gap, which a better encoder or longer training closes. A refinement that has not
+    converged counts what it lacks as approximation.
+
+    log p(x) is exact where the model knows it, or where q enumerates the states of z. Elsewhere it
+    is estimated by importance sampling from q*, and ``pareto_k`` tells how far to trust it (see
+    ``reliable``). Where it is not reliable, the approximation gap is at least the number given. An
+    exact posterior has no gaps.
 
     Args:
         refinement: Finds q*; it needs enough steps to converge.
-        num_samples: K, the number of draws in each of the three means for each datum.
+        num_samples: K, the number of draws from each of q and q* for each datum.
         num_draws: Number of draws for each gradient of the refinement.
 
     Raises:
@@ -43,6 +58,8 @@ class InferenceGaps(Evaluation):
     Reference: Cremer, Li and Duvenaud, 2018, https://arxiv.org/abs/1801.03558
     """
 
+    units: ClassVar = ImportanceSampling.units
+
     def __init__(
         self, refinement: Refinement, num_samples: int = 1000, num_draws: int = 10
     ) -> None:
@@ -50,67 +67,229 @@ class InferenceGaps(Evaluation):
         require_positive("num_draws", num_draws)
         self.refinement, self.num_samples = refinement, num_samples
         self.bound = LogWeightELBO(num_draws)
+        self.log_likelihood = ImportanceSampling(num_samples)
 
     @torch.no_grad()
     def __call__(
         self, model: LatentVariableModel, x: Tensor, **given: Tensor
     ) -> dict[str, Float[Tensor, " B"]]:
-        """Return log p(x), ELBO(q*) and both gaps in nats, each (B,).
+        """Return log p(x), ELBO(q*), both gaps and their errors in nats, each (B,).
+
+        The errors are Monte-Carlo standard errors, NaN for one sample.
 
         Raises:
-            ConfigurationError: q(z|x) has no variational parameters to refine.
+            ConfigurationError: q(z|x) has no variational parameters to refine, or its ELBO has no
+                gradient in them.
+            NumericsError: An ELBO or log p(x) is not finite.
         """
         groups = []
         for rows in groups_of_rows(len(x), DATA_AT_ONCE):
             group = {k: v[rows] for k, v in given.items()}
             groups.append(self._measured(model, x[rows], group))
-        elbo, refined_elbo, log_likelihood = torch.cat(groups, -1)
-        return {
-            "log_likelihood": log_likelihood,
-            "refined_elbo": refined_elbo,
-            "approximation_gap": log_likelihood - refined_elbo,
-            "amortization_gap": refined_elbo - elbo,
-        }
+        names = groups[0].keys()
+        columns = {name: torch.cat([group[name] for group in groups]) for name in names}
+        _require_finite(columns)
+        return columns
 
-    def _measured(
-        self, model: LatentVariableModel, x: Tensor, given: Mapping[str, Tensor]
-    ) -> Float[Tensor, "3 B"]:
-        """Return ELBO(q), ELBO(q*) and log p(x), (3, B)."""
+    def climbed(
+        self, model: LatentVariableModel, x: Tensor, **given: Tensor
+    ) -> tuple[Callable[[Tensor], Tensor], Tensor]:
+        """Return the objective of the refinement, lambda (B, *P) -> (B,), and its start lambda(x).
+
+        Raises:
+            ConfigurationError: q(z|x) has no variational parameters to refine, or its ELBO has no
+                gradient in them.
+        """
         inference = require_parametric(model.inference, type(self).__name__)
         said = inference.parameters_of(model, x, **given)
+        _require_gradient(inference.at(model, said))
 
-        def climbed(parameters: Tensor) -> Tensor:
+        def objective(parameters: Tensor) -> Tensor:
             q = inference.at(model, parameters)
             return self.bound(with_q(model, q), x, **given).surrogate
 
-        best = self.refinement(climbed, said)
-        at = watched((said, best))
-        (elbo, _), refined = (self._means(model, parameters, x, given) for parameters in at)
-        return torch.stack([elbo, *refined])
+        return objective, said
 
-    def _means(
+    def _measured(
+        self, model: LatentVariableModel, x: Tensor, given: Mapping[str, Tensor]
+    ) -> dict[str, Float[Tensor, " B"]]:
+        evidence = model.log_evidence(x, **given)
+        if isinstance(model.inference, Exact) and evidence is not None:
+            return _without_gap(evidence, self.num_samples)
+        objective, said = self.climbed(model, x, **given)
+        best = self.refinement(objective, said)
+        at = watched((said, best))
+        first, last = (self._weighed(model, parameters, x, given) for parameters in at)
+        last = last if evidence is None else last.knowing(evidence.double())
+        return {
+            "log_likelihood": last.log_likelihood,
+            "standard_error": last.error,
+            "effective_sample_size": last.effective_sample_size,
+            "pareto_k": last.pareto_k,
+            "refined_elbo": last.elbo,
+            "approximation_gap": last.log_likelihood - last.elbo,
+            "approximation_error": last.gap_error,
+            "amortization_gap": last.elbo - first.elbo,
+            "amortization_error": first.elbo_error.hypot(last.elbo_error),
+        }
+
+    def _weighed(
         self,
         model: LatentVariableModel,
         parameters: Tensor,
         x: Tensor,
         given: Mapping[str, Tensor],
-    ) -> tuple[Tensor, Tensor]:
-        """Return the mean of log w and the log of the mean of w = p(x, z) / q(z), (B,) each."""
+    ) -> "_Weighed":
+        """Weigh draws of q, w = p(x, z) / q(z|x), or all states of z if q enumerates them."""
         inference = require_parametric(model.inference, type(self).__name__)
-        q, sums, log_sums, drawn = inference.at(model, parameters), [], [], 0
+        q = inference.at(model, parameters)
+        if q.has_enumerate_support:
+            at = draw(q, 1, enumerate_support=True)
+            log_joint = model.log_joint(x, at.z, **given).double()
+            none = torch.zeros_like(log_joint[0])
+            elbo = _mean_of_states(at.log_q.double(), log_joint)
+            found = _Weighed(elbo, none, none, none, none + self.num_samples, none, none)
+            return found.knowing(log_joint.logsumexp(0))
+        weights, logs = _Weights(tail_size(self.num_samples) + 1), _Logs()
         for size in watched(list(chunks(self.num_samples, x))):
             at = draw(q, size)
-            log_w = (model.log_joint(x, at.z, **given) - at.log_q).double()
-            drawn += len(log_w)
-            sums.append(log_w.sum(0))
-            log_sums.append(log_w.logsumexp(0))
-        log_mean = torch.stack(log_sums).logsumexp(0) - math.log(drawn)
-        return torch.stack(sums).sum(0) / drawn, log_mean
+            log_joint, log_q = model.log_joint(x, at.z, **given), at.log_q
+            weights.add(log_joint, log_q)
+            logs.add((log_joint - log_q).double())
+        return logs.beside(*weights.estimate())
 
     def summarize(self, columns: Mapping[str, Float[Tensor, " N"]]) -> dict[str, float]:
-        """Return the mean of each column in nats per datum, and its standard error over data."""
-        numbers = {name: column.mean().item() for name, column in columns.items()}
-        for name, column in columns.items():
-            if len(column) > 1:
-                numbers[f"{name}_data_se"] = column.std().item() / math.sqrt(len(column))
+        """Return the mean of each column in nats per datum, with its errors.
+
+        ``_se`` is the Monte-Carlo error of a mean over these data, and ``_data_se`` the standard
+        error over data, which contains it. A gap has a 95 % interval, except the approximation gap
+        where log p(x) is only a lower bound.
+        """
+        numbers = self.log_likelihood.summarize(columns)
+        numbers |= _of_mean("refined_elbo", columns["refined_elbo"])
+        for name, error in _GAPS.items():
+            numbers |= _of_mean(name, columns[name])
+            if self.num_samples > 1:
+                numbers |= _with_error(name, columns[name], columns[error])
+        if self.num_samples < 2:
+            return numbers
+        numbers["approximation_gap_reliable"] = numbers["log_likelihood_reliable"]
+        if "log_likelihood_lower" not in numbers:
+            del numbers["approximation_gap_lower"], numbers["approximation_gap_upper"]
+        else:  # the bias of a logarithm
+            bias = mean_interval(columns["log_likelihood"], columns["standard_error"])[1]
+            bias -= numbers["log_likelihood"] + 2 * numbers["log_likelihood_se"]
+            numbers["approximation_gap_upper"] += bias
         return numbers
+
+    def said(self, model: LatentVariableModel, numbers: Mapping[str, float]) -> list[str]:
+        """Return which part of the gap is whose, and which options would win how much."""
+        return advice(model, numbers)
+
+
+class _Weighed(NamedTuple):
+    """What the log-weights of one q say of each datum, (B,) each."""
+
+    elbo: Tensor
+    elbo_error: Tensor
+    log_likelihood: Tensor
+    error: Tensor
+    effective_sample_size: Tensor
+    pareto_k: Tensor
+    gap_error: Tensor
+    """Standard error of log p(x) - ELBO, both from the same draws."""
+
+    def knowing(self, evidence: Tensor) -> "_Weighed":
+        """Return the same with log p(x) in closed form."""
+        none = torch.zeros_like(evidence)
+        return self._replace(
+            log_likelihood=evidence,
+            error=none,
+            pareto_k=none - math.inf,
+            gap_error=self.elbo_error,
+        )
+
+
+class _Logs:
+    """Mean and variance of l = log w, and its covariance with w, of blocks (K, B)."""
+
+    def __init__(self) -> None:
+        self.drawn = 0
+        self.blocks: list[Tensor] = []
+
+    def add(self, log_w: Float[Tensor, "K B"]) -> None:
+        """Take in the log-weights of a block of draws."""
+        self.drawn += len(log_w)
+        whole = log_w.logsumexp(0)
+        tilted = ((log_w - whole).exp() * log_w).sum(0)
+        sums = log_w.sum(0), log_w.square().sum(0)
+        self.blocks.append(torch.stack([*sums, whole, tilted]))
+
+    def beside(self, value: Tensor, error: Tensor, ess: Tensor, k: Tensor) -> _Weighed:
+        """Return all that is known of the log-weights, of which the others are given.
+
+        With w of mean 1, the error of log(mean w) - mean l is by the delta method
+
+            sqrt((var w + var l - 2 cov(w, l)) / K),   cov(w, l) = E[w l] - E[l].
+        """
+        sums, squares, whole, tilted = torch.stack(self.blocks, 1)
+        mean = sums.sum(0) / self.drawn
+        variance = (squares.sum(0) / self.drawn - mean.square()).clamp_min(0) / self.drawn
+        covariance = ((whole.softmax(0) * tilted).sum(0) - mean) / self.drawn
+        elbo_error = variance.sqrt() if self.drawn > 1 else torch.full_like(mean, math.nan)
+        gap_error = (error.square() + variance - 2 * covariance).clamp_min(0).sqrt()
+        return _Weighed(mean, elbo_error, value, error, ess, k, gap_error)
+
+
+def _require_gradient(q: Distribution) -> None:
+    if q.has_rsample or q.has_enumerate_support or isinstance(q, OnePass):
+        return
+    raise ConfigurationError(
+        f"the gap needs the best q(z|x) of each datum, and the ELBO has no gradient in a "
+        f"{type(q).__name__} of so many states",
+        hint="latent_dim=10 bits or fewer are summed over; evaluation=importance_sampling needs "
+        "no gradient",
+    )
+
+
+def _mean_of_states(log_q: Tensor, log_joint: Tensor) -> Tensor:
+    """E_q[log p(x, z) - log q(z|x)] over all states, (B,)."""
+    terms = log_q.exp() * (log_joint - log_q)
+    return terms.where(log_q > -math.inf, 0.0).sum(0)
+
+
+def _without_gap(evidence: Tensor, num_samples: int) -> dict[str, Tensor]:
+    """Return the columns of data whose q is the posterior."""
+    evidence = evidence.double()
+    none = torch.zeros_like(evidence)
+    return {
+        "log_likelihood": evidence,
+        "standard_error": none,
+        "effective_sample_size": none + num_samples,
+        "pareto_k": none - math.inf,
+        "refined_elbo": evidence,
+        **{name: none for pair in _GAPS.items() for name in pair},
+    }
+
+
+def _require_finite(columns: Mapping[str, Tensor]) -> None:
+    whole = columns["log_likelihood"] + columns["refined_elbo"] + columns["amortization_gap"]
+    lost = ~whole.isfinite()
+    if lost.any():
+        raise NumericsError(
+            f"the ELBO or log p(x) of {int(lost.sum())} of {len(lost)} data is not finite",
+            hint="look at the model's log_joint and at q(z|x) there; a refinement with a smaller "
+            "lr takes shorter steps",
+        )
+
+
+def _of_mean(name: str, column: Float[Tensor, " N"]) -> dict[str, float]:
+    numbers = {name: column.mean().item()}
+    if len(column) > 1:
+        numbers[f"{name}_data_se"] = column.std().item() / math.sqrt(len(column))
+    return numbers
+
+
+def _with_error(name: str, column: Tensor, error: Tensor) -> dict[str, float]:
+    se, mean = error.square().sum().sqrt().item() / len(column), column.mean().item()
+    return {f"{name}_se": se, f"{name}_lower": mean - 2 * se, f"{name}_upper": mean + 2 * se}

@@ -26,6 +26,7 @@ from vi.schemes.base import Scheme
 from vi.schemes.joint import Joint
 from vi.training.board import show_results
 from vi.training.callbacks.diagnostics import LatentDiagnostics
+from vi.training.callbacks.gaps import GapCurves
 from vi.training.callbacks.hyperparameters import Hyperparameters
 from vi.training.callbacks.ledger import EMLedger
 from vi.training.callbacks.pictures import Pictures
@@ -196,7 +197,7 @@ def _watching(callbacks: Sequence[pl.Callback] | None, run: _Run) -> list[pl.Cal
     values = {k: values_of(part) for k, part in parts.items()}
     if callbacks is None:
         callbacks = [LatentDiagnostics(), Pictures(), EMLedger()]
-    looking = () if run.is_first else (LatentDiagnostics, Pictures, EMLedger)
+    looking = () if run.is_first else (LatentDiagnostics, Pictures, EMLedger, GapCurves)
     taking_part = [c for c in callbacks if not isinstance(c, looking)]
     return [*taking_part, Hyperparameters(values | {"seed": module.seed, "data": name})]
 

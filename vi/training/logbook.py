@@ -25,6 +25,7 @@ class Logbook:
         self.train_means = Columns()
         self.val_means = Columns()
         self.latest: dict[str, float] = {}
+        self.said: list[str] = []  # by callbacks, for the closing report
         self.evaluations = Evaluations()
         self.started: float | None = None
         self.seconds_before = 0.0  # of the run that this one goes on from

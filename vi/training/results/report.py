@@ -22,6 +22,7 @@ def print_report(
     pictures: Sequence[Path],
     bound: Bound,
     plugins: Sequence[str] = (),
+    said: Sequence[str] = (),
     *,
     saved: bool,
 ) -> None:
@@ -33,11 +34,12 @@ def print_report(
         pictures: Paths of the pictures that were written.
         bound: The trained bound, which has its own column if it is not the ELBO.
         plugins: Packages that the run needs.
+        said: Sentences of callbacks.
         saved: Whether the model and its data are saved by name, so that commands can load them.
     """
     console = Console(highlight=False, markup=False)  # [..] in a path is not markup
     console.print(_table(metrics, bound))
-    told = [why_not(_test(metrics)), told_use(metrics, bound)]
+    told = [why_not(_test(metrics)), told_use(metrics, bound), *said]
     for note in filter(None, [_DEBUG] if metrics.get("debug") else told):
         console.print(f"note     {note}", soft_wrap=True)
     console.print(

@@ -77,13 +77,14 @@ def show(
     """Draw pictures, write report.md, and print the closing table."""
     model, data, shape, seed = module.inferred, module.data, module.shape, module.seed
     pictures = save_pictures(model, data, shape, run_dir, seed) if drawn else []
-    of_training = (run_dir / name for name in ("curves.png", "ledger.png"))
+    of_training = (run_dir / name for name in ("curves.png", "ledger.png", "gaps.png"))
     pictures += [path for path in of_training if path.is_file()]
     write_report(run_dir)
     if module.settings.progress_bar:
         if module.ended_before:
             print(f"nothing to train: the run had ended by {', '.join(module.ended_before)}")
-        print_report(metrics, run_dir, pictures, module.bound, plugins, saved=saved)
+        said = module.book.said
+        print_report(metrics, run_dir, pictures, module.bound, plugins, said, saved=saved)
 
 
 def values_of(part: Any) -> dict[str, Any]:
