@@ -125,12 +125,12 @@ class GapCurves(pl.Callback):
         self, trainer: pl.Trainer, pl_module: TrainingModule, *_: object
     ) -> None:
         """Measure within a long epoch; its end is left to ``on_train_epoch_end``."""
-        if not pl_module.is_open() and self._is_due(pl_module):
+        if not pl_module.is_open() and self._fits(pl_module.book.seconds()):
             self._measure(trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: TrainingModule) -> None:
         """Measure if the share of the time allows it."""
-        if self._is_due(pl_module):
+        if self._fits(pl_module.book.seconds()):
             self._measure(trainer, pl_module)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: TrainingModule) -> None:
@@ -149,9 +149,9 @@ class GapCurves(pl.Callback):
         with suppress(ViError):
             self._draw(trainer)
 
-    def _is_due(self, module: TrainingModule) -> bool:
-        """Return whether one more measurement stays within the share of the time."""
-        return self.seconds + self.latest <= self.share * (module.book.seconds() + self.latest)
+    def _fits(self, elapsed: float) -> bool:
+        """Return whether one more measurement after so many seconds stays within the share."""
+        return self.seconds + self.latest <= self.share * (elapsed + self.latest)
 
     def _measure(self, trainer: pl.Trainer, module: TrainingModule) -> None:
         """Add a row and log it; a gap that is not finite is a warning."""
