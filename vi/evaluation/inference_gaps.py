@@ -27,6 +27,7 @@ from vi.models.base import LatentVariableModel
 from vi.progress import watched
 from vi.refinement.base import Refinement
 
+_REFINED_AT_ONCE = 4 * DATA_AT_ONCE  # a gradient of a small model takes as long for few data
 _GAPS = {"amortization_gap": "amortization_error", "approximation_gap": "approximation_error"}
 
 
@@ -83,7 +84,7 @@ class InferenceGaps(Evaluation):
             NumericsError: An ELBO or log p(x) is not finite.
         """
         groups = []
-        for rows in groups_of_rows(len(x), DATA_AT_ONCE):
+        for rows in groups_of_rows(len(x), _REFINED_AT_ONCE):
             group = {k: v[rows] for k, v in given.items()}
             groups.append(self._measured(model, x[rows], group))
         names = groups[0].keys()
@@ -119,7 +120,7 @@ class InferenceGaps(Evaluation):
         objective, said = self.climbed(model, x, **given)
         best = self.refinement(objective, said)
         at = watched((said, best))
-        first, last = (self._weighed(model, parameters, x, given) for parameters in at)
+        first, last = (self._weighed(model, q, x, given) for q in at)
         last = last if evidence is None else last.knowing(evidence.double())
         return {
             "log_likelihood": last.log_likelihood,
@@ -140,16 +141,22 @@ class InferenceGaps(Evaluation):
         x: Tensor,
         given: Mapping[str, Tensor],
     ) -> "_Weighed":
+        """Weigh the q of each datum, with as many data at once as ``log_likelihood`` has."""
+        inference, groups = require_parametric(model.inference, type(self).__name__), []
+        for rows in groups_of_rows(len(x), DATA_AT_ONCE):
+            q, group = (
+                inference.at(model, parameters[rows]),
+                {k: v[rows] for k, v in given.items()},
+            )
+            groups.append(self._weights(model, q, x[rows], group))
+        return _Weighed(*map(torch.cat, zip(*groups, strict=True)))
+
+    def _weights(
+        self, model: LatentVariableModel, q: Distribution, x: Tensor, given: Mapping[str, Tensor]
+    ) -> "_Weighed":
         """Weigh draws of q, w = p(x, z) / q(z|x), or all states of z if q enumerates them."""
-        inference = require_parametric(model.inference, type(self).__name__)
-        q = inference.at(model, parameters)
         if q.has_enumerate_support:
-            at = draw(q, 1, enumerate_support=True)
-            log_joint = model.log_joint(x, at.z, **given).double()
-            none = torch.zeros_like(log_joint[0])
-            elbo = _mean_of_states(at.log_q.double(), log_joint)
-            found = _Weighed(elbo, none, none, none, none + self.num_samples, none, none)
-            return found.knowing(log_joint.logsumexp(0))
+            return _of_states(model, q, x, given, self.num_samples)
         weights, logs = _Weights(tail_size(self.num_samples) + 1), _Logs()
         for size in watched(list(chunks(self.num_samples, x))):
             at = draw(q, size)
@@ -252,10 +259,21 @@ def _require_gradient(q: Distribution) -> None:
     )
 
 
-def _mean_of_states(log_q: Tensor, log_joint: Tensor) -> Tensor:
-    """E_q[log p(x, z) - log q(z|x)] over all states, (B,)."""
+def _of_states(
+    model: LatentVariableModel,
+    q: Distribution,
+    x: Tensor,
+    given: Mapping[str, Tensor],
+    num_samples: int,
+) -> _Weighed:
+    """Sum over all states of z, which leaves no error; a state that q excludes adds nothing."""
+    at = draw(q, 1, enumerate_support=True)
+    log_joint, log_q = model.log_joint(x, at.z, **given).double(), at.log_q.double()
     terms = log_q.exp() * (log_joint - log_q)
-    return terms.where(log_q > -math.inf, 0.0).sum(0)
+    elbo = terms.where(log_q > -math.inf, 0.0).sum(0)
+    none = torch.zeros_like(elbo)
+    evidence = log_joint.logsumexp(0)
+    return _Weighed(elbo, none, evidence, none, none + num_samples, none - math.inf, none)
 
 
 def _without_gap(evidence: Tensor, num_samples: int) -> dict[str, Tensor]:

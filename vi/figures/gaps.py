@@ -60,6 +60,8 @@ def _stack(axes: Axes, rows: Sequence[Mapping[str, float]], floor: Sequence[floa
             axes.fill_between(steps, floor, top, color=colour, label=label, linewidth=0)
         else:
             axes.bar(steps, [top[0] - floor[0]], 1.0, floor, color=colour, label=label)
+            axes.set_xlim(steps[0] - 2, steps[0] + 2)
+            axes.ticklabel_format(axis="x", useOffset=False)
         floor = top
 
 

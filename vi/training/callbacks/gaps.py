@@ -78,9 +78,7 @@ class GapCurves(pl.Callback):
     )
     """Possible forms of the state, against which a checkpoint is checked."""
 
-    def __init__(
-        self, evaluation: InferenceGaps, num_data: int = 100, share: float = 0.05
-    ) -> None:
+    def __init__(self, evaluation: InferenceGaps, num_data: int = 50, share: float = 0.05) -> None:
         require_positive("num_data", num_data)
         if not 0 < share < 1:
             raise ConfigurationError(
