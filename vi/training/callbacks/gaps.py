@@ -42,7 +42,7 @@ COLUMNS = (
     "approximation_error",
     "is_known",
 )
-_TRIED = 16  # data whose gradient is timed before training
+_TRIED = 64  # data whose gradient is timed before training
 _DRAWS_FOR_A_GRADIENT = 3  # the time of a gradient, in evaluations of the decoder
 _LOGGED = ("elbo", "log_likelihood", "amortization", "approximation")
 _TITLE, PICTURE = "inference gaps while training", "gaps.png"
@@ -54,7 +54,8 @@ class GapCurves(pl.Callback):
     The data are a fixed, evenly spaced part of the validation data, or of the test data without
     a validation split, and the noise of a datum is a function of the seed and the datum, so that
     the points of the curves can be compared. ``val_gaps/elbo`` and ``val_gaps/log_likelihood``
-    are of the same data. Training is the same, bit by bit, with and without this callback.
+    are of the same data; ``spent/share_of_gaps`` is the share of the time that was used. Training
+    is the same, bit by bit, with and without this callback.
 
     A measurement waits until all of them, itself included, take at most the ``share`` of the
     seconds of training so far. The gap is always measured when training ends: its seconds come on
@@ -164,6 +165,7 @@ class GapCurves(pl.Callback):
             module.book.record({f"val_gaps/{name}": row[name] for name in _LOGGED})
         self.latest = time.perf_counter() - started
         self.seconds += self.latest
+        module.book.record({"spent/share_of_gaps": self.seconds / module.book.seconds()})
 
     def _numbers(self, module: TrainingModule) -> dict[str, float]:
         """Return the numbers of the evaluation on the probe data."""
