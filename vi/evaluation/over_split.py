@@ -108,7 +108,7 @@ def measure(
     draws = repeats + (evaluation.num_samples if evaluation is not None else 0)
     split = split.frozen(seed)
     bounds, columns, exact = Columns(), Columns(), Columns()
-    with session(None, model, bound), _evaluating(model, bound), as_it_is():
+    with session(None, model, bound), evaluating(model, bound), as_it_is():
         first = 1.0 if evaluation is None else evaluation.share(model, n)
         for index in watched(split.spread(n).split(batch_size), first):
             batch = split.batch(index)
@@ -158,7 +158,7 @@ def _escalated(
 
 
 @contextmanager
-def _evaluating(*modules: nn.Module) -> Iterator[None]:
+def evaluating(*modules: nn.Module) -> Iterator[None]:
     """Put modules in evaluation mode inside the ``with`` block; restore all modes after it."""
     modes = {part: part.training for module in modules for part in module.modules()}
     for module in modules:
