@@ -1,8 +1,11 @@
 """The interface of checks: a model with its data in, a verdict out."""
 
+import math
 from abc import ABC, abstractmethod
 from enum import Enum
 from typing import ClassVar, NamedTuple
+
+from torch import Tensor
 
 from vi.auditing.subject import Subject
 
@@ -41,6 +44,16 @@ def judged(number: float, tolerance: float, said: str, unit: str = "nats") -> Ve
     """
     outcome = Outcome.PASSED if number <= tolerance else Outcome.FAILED
     return Verdict(outcome, said, number, tolerance, unit)
+
+
+def distance(a: Tensor, b: Tensor) -> float:
+    """Return the largest |a - b|, where two infinities or two NaN are equal.
+
+    >>> distance(torch.tensor([1.0, torch.inf]), torch.tensor([1.5, torch.inf]))
+    0.5
+    """
+    same = (a == b) | (a.isnan() & b.isnan())
+    return (a - b).abs().where(~same, 0.0).nan_to_num(nan=math.inf).max().item()
 
 
 def not_applicable(said: str) -> Verdict:

@@ -116,6 +116,7 @@ def open_run(
         CheckpointError: The run did not finish, or its data are not an option of the command line.
         DataError: The data are missing, damaged or changed.
     """
+    from vi.data.loading import loaded
     from vi.files.model_directory import model_directory
     from vi.files.model_files import built, load, read_config
     from vi.files.same_data import require_same_data
@@ -130,7 +131,7 @@ def open_run(
         )
     place = {} if data_dir is None else {"dir": data_dir}
     seed = config["facts"].get("seed", 0)
-    data = built("data", config, directory, plugins, **place).load(seed)
+    data = loaded(built("data", config, directory, plugins, **place), seed)
     require_same_data(config["facts"], data.facts)
     model = load(directory, device=chosen_device(device), plugins=plugins)
     bound = built("bound", config, directory, plugins)

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from vi.auditing.check import Check, Verdict, judged, not_applicable
+from vi.auditing.check import Check, Verdict, distance, judged, not_applicable
 from vi.auditing.subject import Subject
 from vi.data.base import Batch
 from vi.distributions.datum_noise import datum_noise
@@ -35,7 +35,7 @@ class Company(Check):
             changed = others.clone()
             changed[place] = ours[place]
             found = _values(subject, subject.rows(changed))
-            moved = max(moved, _distance(found[:, place], values[:, place]))
+            moved = max(moved, distance(found[:, place], values[:, place]))
         said = f"with {n - 1} other neighbours log p(x) and the bound move by {moved:.2g} nats"
         return judged(moved, 0.0, said)
 
@@ -47,9 +47,3 @@ def _values(subject: Subject, batch: Batch) -> Tensor:
     with datum_noise(subject.seed, batch.index):
         bound = subject.bound(subject.model, batch.x, **batch.given).value
     return torch.stack([log_p, bound.double()])
-
-
-def _distance(a: Tensor, b: Tensor) -> float:
-    """Return the largest difference; 0 where both are equal, also if both are not finite."""
-    same = (a == b) | (a.isnan() & b.isnan())
-    return (a - b).abs().where(~same, torch.zeros_like(a)).max().item()

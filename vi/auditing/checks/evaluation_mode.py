@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from vi.auditing.check import Check, Verdict, judged
+from vi.auditing.check import Check, Verdict, distance, judged
 from vi.auditing.subject import Subject
 from vi.data.base import Batch
 
@@ -27,7 +27,7 @@ class EvaluationMode(Check):
         z = subject.draws(batch, _SAMPLES)
         before = {k: v.clone() for k, v in subject.model.state_dict().items()}
         one, other = (_log_weights(subject, batch, z, seed) for seed in (1, 2))
-        moved = (one - other).abs().nan_to_num().max().item()
+        moved = distance(one, other)
         training = [name or "the model" for name, m in _training(subject.model)]
         changed = [k for k, v in subject.model.state_dict().items() if not _same(v, before[k])]
         said = f"two evaluations at the same z differ by {moved:.2g} nats"

@@ -2,7 +2,7 @@
 
 import torch
 
-from vi.auditing.check import Check, Verdict, judged
+from vi.auditing.check import Check, Verdict, distance, judged
 from vi.auditing.subject import Subject
 
 _BATCH, _SAMPLES = 16, 4
@@ -29,7 +29,7 @@ class Joint(Check):
         log_joint = model.log_joint(batch.x, z, **batch.given)
         size = 1 + log_likelihood.abs() + log_prior.abs()
         eps = torch.finfo(log_joint.dtype).eps
-        off = (log_joint - log_likelihood - log_prior).abs()
-        worst = (off / size).nan_to_num().max().item()
-        said = f"log p(x, z) and log p(x|z) + log p(z) differ by {off.max().item():.2g} nats"
+        off = distance(log_joint, log_likelihood + log_prior)
+        worst = distance(log_joint / size, (log_likelihood + log_prior) / size)
+        said = f"log p(x, z) and log p(x|z) + log p(z) differ by {off:.2g} nats"
         return judged(worst, _ROUNDINGS * eps, said, "of their size")

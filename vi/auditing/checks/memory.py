@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from vi.auditing.check import Check, Verdict, judged, not_applicable
+from vi.auditing.check import Check, Verdict, distance, judged, not_applicable
 from vi.auditing.subject import Subject
 from vi.data.base import Batch
 
@@ -31,7 +31,7 @@ class Memory(Check):
         z = subject.draws(ours, _SAMPLES)
         after_ours = _after(subject, ours, ours, z)
         after_others = _after(subject, others, ours, z)
-        moved = (after_ours - after_others).abs().nan_to_num().max().item()
+        moved = distance(after_ours, after_others)
         said = f"log p(x, z) moves by {moved:.2g} nats when q(z|x') of other data comes before it"
         return judged(moved, 0.0, said)
 

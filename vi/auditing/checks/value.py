@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from vi.auditing.check import Check, Verdict, judged, not_applicable
+from vi.auditing.check import Check, Verdict, judged
 from vi.auditing.subject import Subject
 from vi.bounds.base import Bound, SampledBound
 from vi.data.base import Batch
@@ -44,8 +44,6 @@ class Value(Check):
             said.append(f"{name} is {off:+.2g} nats off its definition with K = {k}")
         if samples is None:
             said.append(f"{subject.bound.title} declares another objective than a bound")
-        if math.isnan(worst):
-            return not_applicable("a log-weight is not finite")
         return judged(worst, _SIGMAS, "; ".join(said), "standard errors")
 
 
