@@ -12,10 +12,10 @@ from vi.auditing import checks as folder
 from vi.auditing.check import Check, Outcome, Verdict, not_applicable
 from vi.auditing.subject import Claim, Subject
 from vi.bounds.base import Bound
-from vi.bounds.elbo import ELBO
+from vi.bounds.elbo import ELBO, LogWeightELBO
 from vi.data.base import DataSet, LoadedData
 from vi.data.loading import loaded
-from vi.errors import ViError, require_positive
+from vi.errors import ConfigurationError, ViError, require_positive
 from vi.evaluation.over_split import evaluating
 from vi.inputs import as_it_is
 from vi.models.base import LatentVariableModel
@@ -133,11 +133,11 @@ def audit(
     """
     require_positive("limit", limit)
     require_positive("evaluations", evaluations)
-    bound = bound or ELBO()
     whole = _seen(loaded(data, seed), model)
-    subject = Subject(model, whole, bound, split, seed, limit, evaluations, claims)
     checks = every_check() if checks is None else checks
-    with evaluating(model, bound), torch.random.fork_rng(), as_it_is():
+    with evaluating(model), torch.random.fork_rng(), as_it_is():
+        bound = (bound or _fitting(model, whole)).eval()
+        subject = Subject(model, whole, bound, split, seed, limit, evaluations, claims)
         verdicts = {check.title: _asked(check, subject) for check in watched(list(checks))}
     return Audit(verdicts, {check.title: check.proves for check in checks})
 
@@ -149,6 +149,24 @@ def _asked(check: Check, subject: Subject) -> Verdict:
         return check(subject)
     except (ViError, NotImplementedError) as error:
         return not_applicable(str(error) or type(error).__name__)
+    except (RuntimeError, ValueError) as error:
+        if "memory" in str(error):
+            raise
+        return not_applicable(f"it stopped with {type(error).__name__}: {_first_line(error)}")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]
+
+
+def _fitting(model: LatentVariableModel, data: LoadedData) -> Bound:
+    """Return the ELBO in the first form that the model has."""
+    batch = data.test.frozen(0).batch(data.test.spread(min(2, len(data.test))))
+    try:
+        ELBO()(model, batch.x, **batch.given)
+    except ConfigurationError:
+        return LogWeightELBO()
+    return ELBO()
 
 
 def _seen(data: LoadedData, model: LatentVariableModel) -> LoadedData:

@@ -52,29 +52,31 @@ def support_of(p: Distribution, known: Constraint | None) -> Constraint | None:
     return getattr(support, "base_constraint", support)
 
 
-class Single(Distribution):
-    """Distributions of single entries, each as an event with one axis of length 1.
+class Vectors(Distribution):
+    """The same distributions over events with one axis, which take values in any precision.
 
     Args:
-        entry: Distribution with event_shape ().
+        p: Distribution with event_shape () or (D,).
     """
 
     arg_constraints = {}  # pyright: ignore
 
-    def __init__(self, entry: Distribution) -> None:
-        super().__init__(entry.batch_shape, torch.Size([1]), validate_args=False)
-        self.entry = entry
+    def __init__(self, p: Distribution) -> None:
+        self.p, self.single = p, not p.event_shape
+        event = torch.Size([1]) if self.single else p.event_shape
+        super().__init__(p.batch_shape, event, validate_args=False)
 
     @property
     def mean(self) -> Tensor:
-        """Mean, (*batch, 1)."""
-        return self.entry.mean.unsqueeze(-1)
+        """Mean, (*batch, D)."""
+        return self.p.mean.unsqueeze(-1) if self.single else self.p.mean
 
     @property
     def variance(self) -> Tensor:
-        """Variance, (*batch, 1)."""
-        return self.entry.variance.unsqueeze(-1)
+        """Variance, (*batch, D)."""
+        return self.p.variance.unsqueeze(-1) if self.single else self.p.variance
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Return log p in nats, (*batch)."""
-        return self.entry.log_prob(value.squeeze(-1))
+        value = value.to(self.mean.dtype)
+        return self.p.log_prob(value.squeeze(-1) if self.single else value)

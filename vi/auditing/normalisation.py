@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.distributions import Distribution, Independent
 from torch.distributions.constraints import Constraint
 
-from vi.auditing.entries import Entries, Single, entries_of, support_of, unwrapped
+from vi.auditing.entries import Entries, Vectors, entries_of, support_of, unwrapped
 from vi.auditing.ratios import Total, mean_of_ratios
 from vi.distributions.chain import Chain
 from vi.distributions.flow import FlowDistribution
@@ -164,7 +164,7 @@ def _whole(p: Distribution, support: Constraint | None) -> Total:
         off = log_p.double().logsumexp(0).abs().max().item()
         return Total(off, _EXACT, f"sum over {len(states)} states")
     if support is not None and not p.event_shape:
-        return _integral(Single(p), support)
+        return _integral(p, support)
     size = p.event_shape.numel()
     known = support is not None and len(p.event_shape) == 1
     sphere = known and kind(support) == "Sphere"
@@ -176,7 +176,7 @@ def _whole(p: Distribution, support: Constraint | None) -> Total:
 def _integral(p: Distribution, support: Constraint) -> Total:
     """Integrate or sum the density over its support."""
     corners = isinstance(p, Piecewise) and p.piecewise
-    off = expectation(p, support).double().log().abs().max().item()
+    off = expectation(Vectors(p), support).double().log().abs().max().item()
     how = "sum over the values" if support.is_discrete else "quadrature"
     return Total(off, _CORNERS if corners else _EXACT, how)
 

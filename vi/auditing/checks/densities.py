@@ -15,8 +15,7 @@ from vi.distributions.protocols import StandIn
 from vi.errors import ConfigurationError
 
 _DATA, _SAMPLES = 4, 2
-_DRAWS = {True: 20_000, False: 500}  # of few entries, and of many
-_FEW = 64
+_DRAWS, _NUMBERS = 20_000, 2_000_000  # in all, and entries of them
 _SIGMAS = 5.0
 
 
@@ -129,7 +128,8 @@ def _data_support(subject: Subject) -> Constraint | None:
 def _balanced(p: Distribution, support: Constraint | None):  # noqa: ANN202
     p = unwrapped(p.discrete if isinstance(p, StandIn) else p)
     try:
-        z = p.sample((_DRAWS[p.event_shape.numel() <= _FEW],))
+        most = min(_DRAWS, _NUMBERS // p.event_shape.numel()) // p.batch_shape.numel()
+        z = p.sample((max(most, 100),))
     except NotImplementedError:
         return None
     return balance(p, support_of(p, support), z)

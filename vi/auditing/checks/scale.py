@@ -1,5 +1,7 @@
 """The data that are evaluated have the scale of the training data."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -8,6 +10,7 @@ from vi.auditing.subject import Subject
 
 _DATA = 1000
 _VALUES = 1000  # more distinct values than these are no grid
+_PARTS, _SIGMAS = 20, 5.0
 _EDGE, _TIMES, _LEAST = 0.01, 5.0, 1.3  # what a clipped entry looks like; ratio of the spreads
 
 
@@ -35,10 +38,13 @@ class Scale(Check):
         clipped = _clipped(ours, train)
         if clipped:
             return judged(float("inf"), _LEAST, clipped, "times")
-        a, b = ours.std().item(), train.std().item()
-        ratio = max(a, b) / max(min(a, b), 1e-300)
-        said = f"the spread is {a:.4g}, that of the training data {b:.4g}"
-        return judged(1.0 if a == b else ratio, _LEAST, said, "times")
+        centre = train.mean()
+        a, b = _spread(ours, centre), _spread(train, centre)
+        ratio = max(a.mean(), b.mean()) / max(min(a.mean(), b.mean()), 1e-300)
+        error = math.sqrt(a.var() / len(a) + b.var() / len(b))
+        sure = abs(a.mean() - b.mean()) > _SIGMAS * error
+        said = f"the spread is {a.mean():.4g}, that of the training data {b.mean():.4g}"
+        return judged(float(ratio) if sure else 1.0, _LEAST, said, "times, if sure")
 
 
 class Quantisation(Check):
@@ -68,6 +74,11 @@ class Quantisation(Check):
         above = (elbo + size * torch.log(torch.tensor(step, dtype=torch.float64))).mean().item()
         said = f"log p(x) + D log h is {above:.4g} nats, with steps h = {step:.3g}"
         return judged(above, 0.0, said)
+
+
+def _spread(x: Tensor, centre: Tensor) -> Tensor:
+    """Return the mean distance from the centre in parts of the data, (P,)."""
+    return torch.stack([part.mean() for part in (x - centre).abs().chunk(_PARTS)])
 
 
 def _known(split) -> Tensor:  # noqa: ANN001

@@ -11,7 +11,7 @@ from vi.data.base import DynamicBits, Split
 
 _MOST = 2000  # data that are searched for among the training data
 _AT_ONCE = 100
-_SIGMAS = 5.0
+_SIGMAS = 4.0
 _BLIND = 0.8  # share of training data with a twin, from which a twin says nothing
 
 
