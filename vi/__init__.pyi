@@ -19,6 +19,7 @@ it is first used, and so are the roles (``vi.Bound``), the errors, ``fit``, ``lo
 # ruff: noqa: I001
 # Written by `python -m tests.support.stubs`, which a new option asks for.
 
+from vi import auditing as auditing
 from vi import bounds as bounds
 from vi import cli as cli
 from vi import config as config
@@ -42,6 +43,8 @@ from vi import refinement as refinement
 from vi import schemes as schemes
 from vi import testing as testing
 from vi import training as training
+from vi.auditing.audit import Audit as Audit
+from vi.auditing.audit import audit as audit
 from vi.bounds.base import Bound as Bound
 from vi.bounds.base import Estimate as Estimate
 from vi.bounds.base import Need as Need

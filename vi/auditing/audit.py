@@ -58,7 +58,7 @@ class Audit(NamedTuple):
         ran = counts[0] + counts[1]
         if self.failed:
             unproved = "; ".join(f"not proved {self.proves[title]}" for title in self.failed)
-            return f"{counts[1]} of {ran} checks failed, do not compare its numbers: {unproved}"
+            return f"{counts[1]} of {ran} checks failed; do not compare its numbers: {unproved}"
         if not counts[0]:
             return "no check could be applied: nothing is proved"
         return f"all {ran} checks that apply have passed ({counts[2]} do not apply)"
@@ -104,11 +104,14 @@ def audit(
     split: str = "test",
     seed: int = 0,
     limit: int = 100,
-    evaluations: int = 1_000_000,
+    evaluations: int = 300_000,
     claims: Sequence[Claim] = (),
     checks: Sequence[Check] | None = None,
 ) -> Audit:
     """Prove that p(x) is a density and that its numbers are what they are called.
+
+    The numbers of a run are computed again where they are given as ``claims``; see
+    ``vi.auditing.claims.claims_of``.
 
     Args:
         model: Any model, also one of your own; put in evaluation mode while this runs.
@@ -129,7 +132,12 @@ def audit(
         DataError: The data cannot be loaded.
 
     >>> import vi
-    >>> data = vi.data.LinearGaussianData(n_train=20, n_test=20)
+    >>> from vi.auditing.checks.evidence import Evidence
+    >>> from vi.data.base import LoadedData, Values
+    >>> model = vi.PPCA((4,), latent_dim=2)
+    >>> data = LoadedData(Values(model.sample(20)), None, Values(model.sample(20)), (4,))
+    >>> vi.audit(model, data, checks=[Evidence()]).sentence()
+    'all 1 checks that apply have passed (0 do not apply)'
     """
     require_positive("limit", limit)
     require_positive("evaluations", evaluations)

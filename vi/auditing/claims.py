@@ -4,6 +4,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+from torch import Tensor
+
 from vi.auditing.subject import Claim
 from vi.errors import CheckpointError
 from vi.files.findings import findings
@@ -58,4 +62,17 @@ def _of_findings(directory: Path) -> Iterator[Claim]:
             numbers |= {f"{name}_samples": k for name, k in samples.items()}
         numbers |= _numbers(facts)
         seed = int(facts.get("seed", 0))
-        yield Claim(f"evaluation.json ({title})", split, numbers, seed, facts=facts)
+        columns = _columns(directory / "evaluation.npz", title)
+        yield Claim(f"evaluation.json ({title})", split, numbers, seed, columns, facts)
+
+
+def _columns(path: Path, title: str) -> dict[str, Tensor] | None:
+    """Return the value of every datum that ``evaluate`` wrote last, if it is this finding."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            if str(file["title"]) != title:
+                return None
+            names = [name for name in file.files if name not in ("title", "seed")]
+            return {name: torch.from_numpy(file[name]) for name in names}
+    except (OSError, KeyError, ValueError):
+        return None

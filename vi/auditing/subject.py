@@ -58,7 +58,7 @@ class Subject:
     name: str = "test"
     seed: int = 0
     limit: int = 100
-    evaluations: int = 1_000_000
+    evaluations: int = 300_000
     claims: Sequence[Claim] = ()
 
     @property

@@ -14,7 +14,7 @@ from vi.distributions.draw import draw
 from vi.distributions.protocols import StandIn
 from vi.math import log_mean_exp
 
-_DATA, _REPEATS = 32, 32
+_DATA, _REPEATS = 32, 100
 _SIGMAS = 5.0
 
 
