@@ -29,6 +29,7 @@ FLOORS = {
     "schemes": 4,
     "evaluation": 4,
     "figures": 4,
+    "diagnoses": 4.5,  # what evaluations and figures say together
     "training": 5,
     "testing": 5.5,  # laws, for tests of plugins and our own
     "auditing": 5.7,  # laws of one trained model

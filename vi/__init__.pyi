@@ -25,6 +25,7 @@ from vi import cli as cli
 from vi import config as config
 from vi import covariances as covariances
 from vi import data as data
+from vi import diagnoses as diagnoses
 from vi import diagnostics as diagnostics
 from vi import distributions as distributions
 from vi import evaluation as evaluation
@@ -58,6 +59,26 @@ from vi.covariances.base import Covariance as Covariance
 from vi.covariances.diagonal import Diagonal as Diagonal
 from vi.covariances.full import Full as Full
 from vi.covariances.spherical import Spherical as Spherical
+from vi.diagnoses.base import Diagnosis as Diagnosis
+from vi.diagnoses.base import Diagnostic as Diagnostic
+from vi.diagnoses.base import Subject as Subject
+from vi.diagnoses.calibration import Calibration as Calibration
+from vi.diagnoses.latent_use import LatentUse as LatentUse
+from vi.diagnoses.linear_probe import LinearProbe as LinearProbe
+from vi.diagnoses.predictive_checks import PredictiveChecks as PredictiveChecks
+from vi.diagnoses.statistics.base import Statistic as Statistic
+from vi.diagnoses.statistics.correlation import CorrelationStatistic as CorrelationStatistic
+from vi.diagnoses.statistics.fano_factor import FanoFactorStatistic as FanoFactorStatistic
+from vi.diagnoses.statistics.intensity_spread import (
+    IntensitySpreadStatistic as IntensitySpreadStatistic,
+)
+from vi.diagnoses.statistics.maximum import MaximumStatistic as MaximumStatistic
+from vi.diagnoses.statistics.mean import MeanStatistic as MeanStatistic
+from vi.diagnoses.statistics.quantiles import QuantilesStatistic as QuantilesStatistic
+from vi.diagnoses.statistics.standard_deviation import (
+    StandardDeviationStatistic as StandardDeviationStatistic,
+)
+from vi.diagnoses.statistics.zeros import ZerosStatistic as ZerosStatistic
 from vi.distributions.conditional import ConditionalDistribution as ConditionalDistribution
 from vi.distributions.draw import Points as Points
 from vi.distributions.flow import FlowRecipe as FlowRecipe

@@ -77,13 +77,16 @@ ROLES: dict[str, str] = {name: group["role"] for name, group in _GROUPS.items()}
     "flow": "vi.distributions.flow.FlowRecipe",
     "temperatures": "vi.evaluation.annealing.temperatures.Temperatures",
     "normalization": "vi.networks.normalization.Normalization",
+    "statistic": "vi.diagnoses.statistics.base.Statistic",
+    # of the command diagnose
+    "diagnostics": "vi.diagnoses.base.Diagnostic",
 }
 """The base class of every option, by group."""
 FINISHED = {name: group["finished"] for name, group in _GROUPS.items() if group["finished"]}
 """The class of the finished part that a plugin may give instead of a factory, by group."""
 OF_MODELS = frozenset(name for name, group in _GROUPS.items() if group["of_model"])
 """Groups of parts that a model may take, or for which it may have no place."""
-SETS = frozenset(name for name, group in _GROUPS.items() if group["several"])
-"""Groups of which a run may have any number of parts, each with a name."""
+SETS = frozenset(name for name, group in _GROUPS.items() if group["several"]) | {"diagnostics"}
+"""Groups of which a run or a command may have any number of parts, each with a name."""
 SUGGESTED = {f.name for f in fields(Run) if "suggested" in f.metadata}
 """Single values that data options set and other options refer to as ``${name}``."""

@@ -1,0 +1,1 @@
+"""Diagnoses of a trained model: numbers, a verdict in words, and pictures."""
