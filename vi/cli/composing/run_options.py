@@ -71,6 +71,26 @@ def write(run_dir: Path, texts: Iterable[str], searchpath: Sequence[str]) -> Non
     write_atomically(run_dir / FILE, (json.dumps(config, indent=2) + "\n").encode())
 
 
+def has_options(run_dir: Path, texts: Iterable[str]) -> bool:
+    """Return whether a run was trained with these options, apart from how it began and where.
+
+    Raises:
+        CheckpointError: The options of the run cannot be read.
+    """
+    path = run_dir / FILE
+    if not path.exists():
+        return False
+    ours = {_name(option): _entry(option).get("value") for option in parsed(texts)}
+    theirs = {option.name: option.text for option in _options(run_dir)}
+    named = {name: f"{name}={_written(value)}" for name, value in ours.items()}
+    return _of_the_parts(named) == _of_the_parts(theirs)
+
+
+def _of_the_parts(options: dict[str, str]) -> dict[str, str]:
+    """Return the options without those of Hydra and of a run's start."""
+    return {k: v for k, v in options.items() if k not in _OF_A_START and k[:6] != "hydra."}
+
+
 def continued(typed: Sequence[str], run_dir: Path) -> list[str]:
     """Return the command line of a resumed run: its own options, then those that are typed.
 
