@@ -110,11 +110,14 @@ def _check(jobs: dict[Path, list[str]]) -> None:
     from vi.cli.composing.run_options import has_options
     from vi.config.run import Run
 
+    written: dict[Path, list[str]] = {}
     with hydra_here():
-        for job in jobs.values():
-            checked(configuration("train", job), job, Run)
-    for place, job in jobs.items():
-        if place.exists() and any(place.iterdir()) and not has_options(place, job):
+        for place, job in jobs.items():
+            config = configuration("train", job)
+            checked(config, job, Run)
+            written[place] = list(config.hydra.overrides.task)
+    for place, texts in written.items():
+        if place.exists() and any(place.iterdir()) and not has_options(place, texts):
             raise ConfigurationError(
                 f"{place} is not a run with these options",
                 hint="give the options of the first command, or another dir",
@@ -129,15 +132,9 @@ def _trained(place: Path, job: Sequence[str]) -> int:
     if (place / "metrics.json").is_file() and (place / "model").is_dir():
         print("trained already")
         return 0
-    if checkpoint.is_file():
-        job = [
-            *(o for o in job if o.startswith("plugins=")),
-            f"ckpt_path={quoted(str(checkpoint))}",
-        ]
-    else:
-        job = [*job, f"hydra.run.dir={quoted(str(place))}"]
+    where = ("ckpt_path", checkpoint) if checkpoint.is_file() else ("hydra.run.dir", place)
     try:
-        train.main(job)
+        train.main([*job, f"{where[0]}={quoted(str(where[1]))}"])
     except SystemExit as end:
         return int(end.code or 0)
     return 0

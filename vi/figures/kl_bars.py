@@ -28,14 +28,16 @@ def kl_bars(parts: Sequence[tuple[str, float, bool | None]], unit: str) -> Figur
     figure.set_layout_engine("constrained")
     axes = figure.add_subplot()
     colours = [MODEL if used is False else DATA for _, _, used in ordered]
-    axes.bar(range(len(ordered)), [kl for _, kl, _ in ordered], color=colours)
+    place = range(1, len(ordered) + 1)
+    axes.bar(place, [kl for _, kl, _ in ordered], color=colours)
     order = ", largest first" if known else ""
     axes.set(ylabel="KL (nats per datum)", title=f"KL(q || p) of the {unit} of z{order}")
     axes.axhline(0, color="0.3", linewidth=0.8)
     if len(ordered) <= _TICKS:
         names = [f"$z_{{{name.removeprefix('z_')}}}$" for name, _, _ in ordered]
-        axes.set_xticks(range(len(ordered)), names)
+        axes.set_xticks(place, names)
     else:
+        axes.margins(x=0.01)
         axes.set(xlabel=f"rank among {len(ordered)} {unit}")
     idle = sum(used is False for _, _, used in parts)
     if idle:

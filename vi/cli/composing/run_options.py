@@ -72,23 +72,21 @@ def write(run_dir: Path, texts: Iterable[str], searchpath: Sequence[str]) -> Non
 
 
 def has_options(run_dir: Path, texts: Iterable[str]) -> bool:
-    """Return whether a run was trained with these options, apart from how it began and where.
+    """Return whether a run was trained with these options, apart from where and how it began.
 
     Raises:
         CheckpointError: The options of the run cannot be read.
     """
-    path = run_dir / FILE
-    if not path.exists():
+    if not (run_dir / FILE).exists():
         return False
-    ours = {_name(option): _entry(option).get("value") for option in parsed(texts)}
-    theirs = {option.name: option.text for option in _options(run_dir)}
-    named = {name: f"{name}={_written(value)}" for name, value in ours.items()}
-    return _of_the_parts(named) == _of_the_parts(theirs)
+    ours = map(_from_entry, map(_entry, parsed(texts)))
+    theirs = _options(run_dir)
+    one, other = ({o.name: o.text for o in found if _of_a_part(o)} for found in (ours, theirs))
+    return one == other
 
 
-def _of_the_parts(options: dict[str, str]) -> dict[str, str]:
-    """Return the options without those of Hydra and of a run's start."""
-    return {k: v for k, v in options.items() if k not in _OF_A_START and k[:6] != "hydra."}
+def _of_a_part(option: RunOption) -> bool:
+    return option.name not in _OF_A_START and not _IN_HYDRA.match(option.name)
 
 
 def continued(typed: Sequence[str], run_dir: Path) -> list[str]:
