@@ -1,14 +1,18 @@
 """Diagnose a finished run: use of z, calibration of q(z|x), predictive checks."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from vi.cli.runs import Run, open_run, start
-from vi.errors import ConfigurationError, DataError
+from vi.errors import ConfigurationError, DataError, ViError
 
 if TYPE_CHECKING:
     from vi.diagnoses.base import Diagnosis, Diagnostic, Subject
+
+
+_SMALL = 1e-3  # numbers below it are printed with an exponent
+_SHOWN = 16  # most numbers of a diagnosis on the terminal
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -43,14 +47,19 @@ def diagnose_run(
     seed = opened.seed if seed is None else seed
     subject = Subject(opened.model, opened.data, split, seed)
     with progress_bar(f"diagnosing {split}"):
-        found = list(_diagnoses(made, subject))
-    for diagnosis in found:
+        found = _diagnoses(made, subject)
+    for name, diagnosis in found.items():
+        if isinstance(diagnosis, ViError):
+            print(f"{name.replace('_', ' ')}\n  not measured: {diagnosis}")
+            continue
         _print(diagnosis)
         _record(opened, diagnosis, {"split": split, "seed": seed} | opened.data.facts, out)
 
 
-def _diagnoses(made: "Mapping[str, Diagnostic]", subject: "Subject") -> "Iterator[Diagnosis]":
-    """Iterate over the diagnoses; say which diagnostics are not defined for the model or data.
+def _diagnoses(
+    made: "Mapping[str, Diagnostic]", subject: "Subject"
+) -> "dict[str, Diagnosis | ViError]":
+    """Return each diagnosis, or why it is not defined for this model or these data.
 
     Raises:
         ConfigurationError: None is defined for it.
@@ -58,28 +67,33 @@ def _diagnoses(made: "Mapping[str, Diagnostic]", subject: "Subject") -> "Iterato
     """
     from vi.progress import watched
 
-    refused: list[ConfigurationError | DataError] = []
+    found: dict[str, Diagnosis | ViError] = {}
     for name, diagnostic in zip(made, watched(made.values()), strict=True):
         try:
-            yield diagnostic(subject)
+            found[name] = diagnostic(subject)
         except (ConfigurationError, DataError) as error:
-            print(f"{name.replace('_', ' ')}: not measured, since {error}")
-            refused.append(error)
-    if len(refused) == len(made):
-        raise refused[0]
+            found[name] = error
+    first = next(iter(found.values()))
+    if all(isinstance(one, ViError) for one in found.values()) and isinstance(first, ViError):
+        raise first
+    return found
 
 
 def _print(diagnosis: "Diagnosis") -> None:
     """Print the numbers of a diagnosis, then its sentences."""
-    print(f"{diagnosis.title}")
-    for number in diagnosis.numbers:
-        print(f"  {number.name:34} {_digits(number.value):>10}  {number.unit}")
+    print(diagnosis.title)
+    for number in diagnosis.numbers[:_SHOWN]:
+        print(f"  {number.name:44} {_digits(number.value):>10}  {number.unit}")
+    if len(diagnosis.numbers) > _SHOWN:
+        print(f"  and {len(diagnosis.numbers) - _SHOWN} more numbers in the report")
     for sentence in diagnosis.said:
         print(f"  {sentence}")
 
 
 def _digits(value: float) -> str:
-    return f"{value:.4g}" if isinstance(value, float) and abs(value) < 1e-3 else f"{value:.4f}"
+    if isinstance(value, int) or not value:
+        return f"{value:g}"
+    return f"{value:.4f}" if abs(value) >= _SMALL else f"{value:.2g}"
 
 
 def _record(opened: Run, diagnosis: "Diagnosis", facts: dict[str, Any], out: str | None) -> None:

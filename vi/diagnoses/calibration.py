@@ -9,7 +9,6 @@ from torch import Tensor
 
 from vi.data.base import Batch
 from vi.diagnoses.base import Diagnosis, Diagnostic, Subject, blocks
-from vi.distributions.draw import draw
 from vi.errors import ConfigurationError, require_positive, require_whole
 from vi.evaluation.log_likelihood import DATA_AT_ONCE
 from vi.figures.rank_histograms import rank_histograms
@@ -81,16 +80,17 @@ class Calibration(Diagnostic):
         """Simulate, rank and test."""
         found = self.ranks(subject)
         names, p = found.names, found.p_values.tolist()
+        of_all = Number("p_value", min(1.0, min(p) * len(p)), f"for all {len(p)} quantities")
         numbers = [Number(f"p_value {n}", v, "p-value") for n, v in zip(names, p, strict=True)]
-        least = min(1.0, min(p) * len(p))
-        numbers.insert(0, Number("least_p_value", least, f"p-value, {len(p)} quantities"))
         uniform = (found.ranks.double() + 0.5) / (self.num_draws + 1)
         figure = rank_histograms(found.ranks, names, p, self.num_bins, self.num_draws)
         facts = {"simulations": self.num_simulations, "draws of q": self.num_draws}
         said = [_verdict(names, p, uniform)]
         if subject.model.exact() is not None:
             said.append("q(z|x) is the exact posterior of this model")
-        return Diagnosis("calibration of q", numbers, said, {"calibration": figure}, facts)
+        return Diagnosis(
+            "calibration of q", [of_all, *numbers], said, {"calibration": figure}, facts
+        )
 
     def ranks(self, subject: Subject) -> Ranks:
         """Return the ranks of all simulations, and the test of each quantity.
@@ -104,11 +104,11 @@ class Calibration(Diagnostic):
         ranks = torch.cat([self._ranks(subject.model, part) for part in watched(parts)])
         counts = _counts(ranks, self.num_bins, self.num_draws)
         names = [f"z_{d}" for d in range(1, ranks.shape[1])]
-        return Ranks([*names, LOG_LIKELIHOOD], ranks, chi_square(counts))
+        return Ranks([LOG_LIKELIHOOD, *names], ranks, chi_square(counts))
 
     def _ranks(self, model: LatentVariableModel, batch: Batch) -> Tensor:
         truth, x = simulated(model, batch)
-        z = draw(model.posterior(x, **batch.given), self.num_draws).z
+        z = model.posterior(x, **batch.given).sample(torch.Size([self.num_draws]))
         true, drawn = (_quantities(model, x, at, batch.given) for at in (truth[None], z))
         return _rank(true[0], drawn)
 
@@ -145,10 +145,10 @@ def replicated(model: LatentVariableModel, z: Tensor, batch: Batch) -> Tensor:
 def _quantities(
     model: LatentVariableModel, x: Tensor, z: Tensor, given: dict[str, Tensor]
 ) -> Float[Tensor, "K B Q"]:
-    """Return the test quantities of draws z (K, B, *Z): every dimension, and log p(x|z)."""
+    """Return the test quantities of draws z (K, B, *Z): log p(x|z), and every dimension."""
     log_joint, log_prior = model.log_joint_and_prior(x, z, **given)
     dimensions = z.flatten(2) if z.ndim > 2 else z[..., None]
-    return torch.cat([dimensions.double(), (log_joint - log_prior).double()[..., None]], -1)
+    return torch.cat([(log_joint - log_prior).double()[..., None], dimensions.double()], -1)
 
 
 def _rank(true: Float[Tensor, "B Q"], drawn: Float[Tensor, "L B Q"]) -> Int[Tensor, "B Q"]:

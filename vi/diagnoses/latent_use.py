@@ -22,7 +22,7 @@ from vi.files.numbers import LOWER, Number
 _FEWEST = 2  # data with a variance
 _SATURATED = 0.5  # nats below log N within which a lower bound of I says little
 _LITTLE = 0.1  # nats of I or of KL that are almost none
-_NAMED = 12  # most dimensions that a sentence lists
+_NAMED = 100  # most dimensions that a sentence lists
 
 
 class Part(NamedTuple):
@@ -79,7 +79,7 @@ class LatentUse(Diagnostic):
         at = draw(q, draws)
         parts, unit = _parts(q, p, at, self.threshold)
         terms = _terms(q, p, at)
-        numbers = [*_of_parts(parts, unit), *_of_terms(terms)]
+        numbers = [*_active(parts, unit), *_of_terms(terms), *_of_parts(parts)]
         said = [*_on_use(parts, unit), *_on_information(terms, n), *_on_conditions(batch)]
         shown = [(part.name, part.kl, part.used) for part in parts if part.kl is not None]
         figures = {"latent_use": kl_bars(shown, unit)} if shown else {}
@@ -124,10 +124,13 @@ def _parts(
     return [Part(f"z_{d}", value, on) for d, (value, on) in enumerate(named, 1)], "dimensions"
 
 
-def _of_parts(parts: Sequence[Part], unit: str) -> list[Number]:
-    kl = [Number(f"kl_{p.name}", p.kl) for p in parts if p.kl is not None]
+def _active(parts: Sequence[Part], unit: str) -> list[Number]:
     used = [part.used for part in parts if part.used is not None]
-    return [*([Number("active_units", sum(used), f"of {len(used)} {unit}")] if used else []), *kl]
+    return [Number("active_units", sum(used), f"of {len(used)} {unit}")] if used else []
+
+
+def _of_parts(parts: Sequence[Part]) -> list[Number]:
+    return [Number(f"kl_{part.name}", part.kl) for part in parts if part.kl is not None]
 
 
 def _of_terms(terms: Terms) -> list[Number]:

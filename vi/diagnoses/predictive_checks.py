@@ -12,8 +12,7 @@ from vi.data.base import Batch
 from vi.diagnoses.base import Diagnosis, Diagnostic, Subject
 from vi.diagnoses.calibration import replicated, simulated
 from vi.diagnoses.statistics.base import Statistic
-from vi.distributions.draw import draw
-from vi.errors import ConfigurationError, DataError, require_positive
+from vi.errors import ConfigurationError, DataError, require_positive, require_whole
 from vi.figures.grid import is_image
 from vi.figures.names import axis_names
 from vi.figures.replicates import replicates_figure
@@ -22,7 +21,8 @@ from vi.math import Shape
 from vi.models.base import LatentVariableModel
 from vi.progress import watched
 
-_LEVEL = 0.01  # p-value below which a statistic is called wrong
+_LEVEL = 0.01  # p-value up to which a statistic is called wrong
+_LEAST = 99  # replicates with which a p-value can be as small
 _FEWEST = 2  # data with a spread
 _ROUNDING = 1e-9  # relative; deviations that differ by less are equal
 _MAKERS: dict[str, Callable[[LatentVariableModel, Batch], Tensor]] = {
@@ -75,11 +75,11 @@ class PredictiveChecks(Diagnostic):
 
     Args:
         statistics: Those that do not apply to the data are left out.
-        num_replicates: R.
+        num_replicates: R, at least 99.
         max_data: Largest number of data.
 
     Raises:
-        ConfigurationError: There is no statistic, or a number is not positive.
+        ConfigurationError: There is no statistic, or a number is too small.
 
     Reference: Rubin, 1984, https://doi.org/10.1214/aos/1176346785; Gelman, Meng and Stern, 1996,
     Statistica Sinica 6
@@ -90,7 +90,7 @@ class PredictiveChecks(Diagnostic):
     ) -> None:
         if not statistics:
             raise ConfigurationError("no statistic is chosen", hint="statistics=[mean]")
-        require_positive("num_replicates", num_replicates, 1)
+        require_whole("num_replicates", num_replicates, _LEAST)
         require_positive("max_data", max_data, _FEWEST - 1)
         self.statistics = list(statistics)
         self.num_replicates, self.max_data = num_replicates, max_data
@@ -133,8 +133,7 @@ class PredictiveChecks(Diagnostic):
 
 def _again(model: LatentVariableModel, batch: Batch) -> Tensor:
     """Draw x ~ p(x|z) with z ~ q(z|x_n)."""
-    z = draw(model.posterior(batch.x, **batch.given), 1).z[0]
-    return replicated(model, z, batch)
+    return replicated(model, model.posterior(batch.x, **batch.given).sample(), batch)
 
 
 def _shape(subject: Subject) -> Shape:
@@ -157,9 +156,9 @@ def _verdict(checks: Sequence[Check]) -> list[str]:
     said = []
     for of in _MAKERS:
         own = [check for check in checks if check.of == of]
-        wrong = sorted((c for c in own if c.p_value < _LEVEL), key=lambda check: check.p_value)
+        wrong = sorted((c for c in own if c.p_value <= _LEVEL), key=lambda check: check.p_value)
         told = "; ".join(map(_described, wrong))
-        fine = f"data from {of} have the statistics of the data (all p at least {_LEVEL})"
+        fine = f"data from {of} have the statistics of the data (all p above {_LEVEL})"
         said.append(f"data from {of} differ in {told}" if wrong else fine)
     return said
 
@@ -168,6 +167,6 @@ def _described(check: Check) -> str:
     """Return the number of a statistic that deviates most, with its values."""
     worst = int(check.deviations[0].abs().argmax())
     own, others = check.data[worst].item(), check.replicates[:, worst]
-    told = f"{own:.3g} in the data, {others.mean():.3g} ± {others.std():.2g} in replicates"
+    told = f"{own:.4g} in the data, {others.mean():.4g} ± {others.std():.2g} in replicates"
     of = f" of {check.parts[worst]}" if len(check.parts) > 1 else ""
     return f"{check.title}{of} ({told}, p = {check.p_value:.2g})"

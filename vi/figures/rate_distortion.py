@@ -1,6 +1,7 @@
 """Picture of models in the plane of rate and distortion."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -26,12 +27,12 @@ def rate_distortion_figure(points: Sequence[tuple[str, float, float]], split: st
     figure = Figure(figsize=(6.4, 5.2), layout="constrained")
     axes = figure.add_subplot()
     along = sorted(points, key=lambda point: point[1])
-    rate, distortion = ([point[place] for point in along] for place in (1, 2))
+    rate, distortion = [x for _, x, _ in along], [y for *_, y in along]
     axes.set(xlim=_around(rate), ylim=_around(distortion))
     _lines_of_equal_elbo(axes)
     axes.plot(rate, distortion, color=DATA, marker="o", linewidth=1)
     for label, x, y in along:
-        place = {"xytext": (6, 5), "textcoords": "offset points"}
+        place: dict[str, Any] = {"xytext": (6, 5), "textcoords": "offset points"}
         axes.annotate(label, (x, y), fontsize="small", **place)
     axes.set(
         xlabel="rate R = E KL(q(z|x) || p(z)) (nats per datum)",
@@ -55,6 +56,5 @@ def _lines_of_equal_elbo(axes: Axes) -> None:
         if ends[0] >= ends[1] or ends[0] > right or ends[1] < left:
             continue
         axes.plot(ends, level - ends, color="0.8", linewidth=0.8, zorder=0)
-        name = f"ELBO {-level:g}"
-        place = {"fontsize": "x-small", "color": "0.45", "ha": "right", "va": "bottom"}
-        axes.text(ends[1], level - ends[1], name, **place)
+        place: dict[str, Any] = {"ha": "right", "va": "bottom", "color": "0.45"}
+        axes.text(ends[1], level - ends[1], f"ELBO {-level:g}", fontsize="x-small", **place)

@@ -11,28 +11,33 @@ from torch import Tensor
 
 from vi.figures.style import DATA, MODEL
 
-_NAMED, _BINS = 8, 20  # most parts that are named, bins of a histogram
+_NAMED, _LEVEL, _BINS = 8, 2, 20  # most parts that are named, and without turning; bins
 _BAND = (2.5, 97.5)  # per cent of the replicates within a grey bar
 
 
 class Checked(Protocol):
     """A statistic of the data and of replicated data; see ``vi.diagnoses.predictive_checks``."""
 
-    title: str
-    of: str
-    parts: Sequence[str]
-    data: Float[Tensor, " S"]
-    replicates: Float[Tensor, "R S"]
+    @property
+    def title(self) -> str: ...
 
     @property
-    def deviations(self) -> Float[Tensor, "R1 S"]:
-        """All values in standard deviations, those of the data first."""
-        ...
+    def of(self) -> str: ...
 
     @property
-    def p_value(self) -> float:
-        """Of all numbers of the statistic at once."""
-        ...
+    def parts(self) -> Sequence[str]: ...
+
+    @property
+    def data(self) -> Float[Tensor, " S"]: ...
+
+    @property
+    def replicates(self) -> Float[Tensor, "R S"]: ...
+
+    @property
+    def deviations(self) -> Float[Tensor, "R1 S"]: ...
+
+    @property
+    def p_value(self) -> float: ...
 
 
 def replicates_figure(checks: Sequence[Checked]) -> Figure:
@@ -45,7 +50,7 @@ def replicates_figure(checks: Sequence[Checked]) -> Figure:
         checks: The statistics, in the order of their replicates.
     """
     titles, kinds = (
-        [*dict.fromkeys(of)] for of in zip(*((c.title, c.of) for c in checks), strict=True)
+        [*dict.fromkeys(names)] for names in ([c.title for c in checks], [c.of for c in checks])
     )
     size = 3.9 * len(kinds), 1.9 * len(titles) + 0.5
     figure = Figure(figsize=size, layout="constrained")
@@ -55,9 +60,10 @@ def replicates_figure(checks: Sequence[Checked]) -> Figure:
         (_histogram if len(check.parts) == 1 else _intervals)(axes, check)
         axes.set_title(f"{check.title}: p = {check.p_value:.2g}", fontsize="small")
         axes.tick_params(labelsize="x-small")
-    told = " and ".join(kinds)
-    figure.suptitle(f"data (orange) among replicates from {told}", fontsize="medium")
-    for axes, kind in zip(grid[-1], kinds, strict=True):
+    shown = [kind.replace("x_n", "$x_n$") for kind in kinds]
+    told = f"statistics of the data among those of replicates from {' and '.join(shown)}"
+    figure.suptitle(f"{told}\n(orange: the data, or those outside of 95 % of the replicates)")
+    for axes, kind in zip(grid[-1], shown, strict=True):
         axes.set_xlabel(f"replicates from {kind}", fontsize="small")
     return figure
 
@@ -75,12 +81,14 @@ def _intervals(axes: Axes, check: Checked) -> None:
     own, *others = check.deviations.numpy(force=True)
     low, high = np.percentile(np.array(others), _BAND, axis=0)
     place = np.arange(len(own))
+    axes.use_sticky_edges = False
     axes.bar(place, high - low, bottom=low, width=0.8, color="0.8")
     outside = (own < low) | (own > high)
     for inside, colour in ((outside, MODEL), (~outside, DATA)):
         axes.scatter(place[inside], own[inside], s=10, color=colour, zorder=2)
     axes.set_ylabel("deviation (sd)", fontsize="small")
     if len(own) <= _NAMED:
-        axes.set_xticks(place, check.parts, rotation=20 if len(own) > 2 else 0)
+        turned = {"rotation": 20, "ha": "right"} if len(own) > _LEVEL else {}
+        axes.set_xticks(place, list(check.parts), **turned)
     else:
         axes.set_xticks([])
