@@ -9,6 +9,7 @@ from torch import Tensor
 
 from vi.data.base import Batch
 from vi.diagnoses.base import Diagnosis, Diagnostic, Subject, blocks
+from vi.diagnoses.simulation import simulated
 from vi.errors import ConfigurationError, require_positive, require_whole
 from vi.evaluation.log_likelihood import DATA_AT_ONCE
 from vi.figures.rank_histograms import rank_histograms
@@ -111,35 +112,6 @@ class Calibration(Diagnostic):
         z = model.posterior(x, **batch.given).sample(torch.Size([self.num_draws]))
         true, drawn = (_quantities(model, x, at, batch.given) for at in (truth[None], z))
         return _rank(true[0], drawn)
-
-
-def simulated(model: LatentVariableModel, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Draw z ~ p(z) and x ~ p(x|z) for the conditions of a batch; 0 where x is missing.
-
-    Raises:
-        ConfigurationError: p(x|z) cannot be sampled.
-    """
-    p = model.prior(**batch.given)
-    z = p.sample(torch.Size(() if p.batch_shape else (len(batch.x),)))
-    return z, replicated(model, z, batch)
-
-
-def replicated(model: LatentVariableModel, z: Tensor, batch: Batch) -> Tensor:
-    """Draw x ~ p(x|z) for z (B, *Z) and the conditions of a batch; 0 where x is missing.
-
-    Raises:
-        ConfigurationError: p(x|z) cannot be sampled.
-    """
-    likelihood = model.likelihood(z, **batch.given)
-    try:
-        x = likelihood.sample()
-    except NotImplementedError:
-        raise ConfigurationError(
-            f"{type(likelihood).__name__} cannot be sampled, so data cannot be simulated",
-            hint="choose a likelihood with a sample method",
-        ) from None
-    observed = batch.given.get("observed")
-    return x if observed is None else x.where(observed, x.new_zeros(()))
 
 
 def _quantities(

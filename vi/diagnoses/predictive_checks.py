@@ -2,16 +2,15 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from vi.data.base import Batch
 from vi.diagnoses.base import Diagnosis, Diagnostic, Subject
-from vi.diagnoses.calibration import replicated, simulated
+from vi.diagnoses.simulation import replicated, simulated
 from vi.diagnoses.statistics.base import Statistic
+from vi.diagnostics.predictive_check import PredictiveCheck
 from vi.errors import ConfigurationError, DataError, require_positive, require_whole
 from vi.figures.grid import is_image
 from vi.figures.names import axis_names
@@ -24,45 +23,10 @@ from vi.progress import watched
 _LEVEL = 0.01  # p-value up to which a statistic is called wrong
 _LEAST = 99  # replicates with which a p-value can be as small
 _FEWEST = 2  # data with a spread
-_ROUNDING = 1e-9  # relative; deviations that differ by less are equal
 _MAKERS: dict[str, Callable[[LatentVariableModel, Batch], Tensor]] = {
     "p(x)": lambda model, batch: simulated(model, batch)[1],
     "p(x|x_n)": lambda model, batch: _again(model, batch),
 }
-
-
-class Check(NamedTuple):
-    """A statistic of the data, and of R replicated data sets.
-
-    Args:
-        title: The statistic.
-        of: Where the replicates come from: p(x), or p(x|x_n).
-        parts: Names of its S numbers.
-        data: Of the data, (S,).
-        replicates: Of the replicated data, (R, S).
-    """
-
-    title: str
-    of: str
-    parts: Sequence[str]
-    data: Float[Tensor, " S"]
-    replicates: Float[Tensor, "R S"]
-
-    @property
-    def deviations(self) -> Float[Tensor, "R1 S"]:
-        """All values in standard deviations from their mean, those of the data first."""
-        values = torch.cat([self.data[None], self.replicates]).double()
-        scale = values.std(0)
-        return (values - values.mean(0)) / torch.where(scale > 0, scale, torch.inf)
-
-    @property
-    def p_value(self) -> float:
-        """The share of all R + 1 data sets whose largest deviation is at least that of the data.
-
-        It is two-sided, counts all S numbers at once, and is at least 1 / (R + 1).
-        """
-        largest = self.deviations.abs().amax(1)
-        return (largest >= largest[0] * (1 - _ROUNDING)).double().mean().item()
 
 
 class PredictiveChecks(Diagnostic):
@@ -103,7 +67,7 @@ class PredictiveChecks(Diagnostic):
         facts = {"count": min(self.max_data, len(subject.rows)), "replicates": self.num_replicates}
         return Diagnosis("predictive checks", numbers, _verdict(checks), figures, facts)
 
-    def checks(self, subject: Subject) -> list[Check]:
+    def checks(self, subject: Subject) -> list[PredictiveCheck]:
         """Return every statistic that applies, with replicates from p(x) and from p(x|x_n).
 
         Raises:
@@ -127,7 +91,7 @@ class PredictiveChecks(Diagnostic):
             for number, statistic in enumerate(chosen):
                 parts = ["all pixels"] if is_image(shape) else statistic.parts(names)
                 each = torch.stack([values[number] for values in replicates])
-                checks.append(Check(statistic.title, of, parts, statistic(data), each))
+                checks.append(PredictiveCheck(statistic.title, of, parts, statistic(data), each))
         return checks
 
 
@@ -151,7 +115,7 @@ def _seen(x: Tensor, batch: Batch, shape: Shape) -> Tensor:
     return x.reshape(len(x), *shape)
 
 
-def _verdict(checks: Sequence[Check]) -> list[str]:
+def _verdict(checks: Sequence[PredictiveCheck]) -> list[str]:
     """Return a sentence on the replicates of each kind."""
     said = []
     for of in _MAKERS:
@@ -163,7 +127,7 @@ def _verdict(checks: Sequence[Check]) -> list[str]:
     return said
 
 
-def _described(check: Check) -> str:
+def _described(check: PredictiveCheck) -> str:
     """Return the number of a statistic that deviates most, with its values."""
     worst = int(check.deviations[0].abs().argmax())
     own, others = check.data[worst].item(), check.replicates[:, worst]

@@ -1,46 +1,19 @@
 """Picture of predictive checks: statistics of the data among those of replicated data."""
 
 from collections.abc import Sequence
-from typing import Protocol
 
 import numpy as np
-from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from torch import Tensor
 
+from vi.diagnostics.predictive_check import PredictiveCheck
 from vi.figures.style import DATA, MODEL
 
 _NAMED, _LEVEL, _BINS = 8, 2, 20  # most parts that are named, and without turning; bins
 _BAND = (2.5, 97.5)  # per cent of the replicates within a grey bar
 
 
-class Checked(Protocol):
-    """A statistic of the data and of replicated data; see ``vi.diagnoses.predictive_checks``."""
-
-    @property
-    def title(self) -> str: ...
-
-    @property
-    def of(self) -> str: ...
-
-    @property
-    def parts(self) -> Sequence[str]: ...
-
-    @property
-    def data(self) -> Float[Tensor, " S"]: ...
-
-    @property
-    def replicates(self) -> Float[Tensor, "R S"]: ...
-
-    @property
-    def deviations(self) -> Float[Tensor, "R1 S"]: ...
-
-    @property
-    def p_value(self) -> float: ...
-
-
-def replicates_figure(checks: Sequence[Checked]) -> Figure:
+def replicates_figure(checks: Sequence[PredictiveCheck]) -> Figure:
     """Draw each statistic in a row: replicates from p(x) on the left, from p(x|x_n) on the right.
 
     A single number has a histogram of its replicates with a line at the data. Several numbers have
@@ -68,7 +41,7 @@ def replicates_figure(checks: Sequence[Checked]) -> Figure:
     return figure
 
 
-def _histogram(axes: Axes, check: Checked) -> None:
+def _histogram(axes: Axes, check: PredictiveCheck) -> None:
     """Draw the replicates of a single number, and a line at the data."""
     values = check.replicates[:, 0].numpy(force=True)
     axes.hist(values, bins=_BINS, color=DATA, alpha=0.7)
@@ -76,7 +49,7 @@ def _histogram(axes: Axes, check: Checked) -> None:
     axes.set_ylabel("replicates", fontsize="small")
 
 
-def _intervals(axes: Axes, check: Checked) -> None:
+def _intervals(axes: Axes, check: PredictiveCheck) -> None:
     """Draw the middle of the replicates of each number, and the data, in standard deviations."""
     own, *others = check.deviations.numpy(force=True)
     low, high = np.percentile(np.array(others), _BAND, axis=0)
