@@ -67,7 +67,9 @@ def test_another_folder_leaves_the_run_as_it_is(folder):
     chosen = ["run=run", "diagnostics=latent_use", "split=val", "seed=5", "out=other"]
     command(diagnose.main, chosen, folder)
     assert found(folder) == before
-    assert list(json.loads((folder / "other" / "diagnose.json").read_text())) == ["use of z on val"]
+    assert list(json.loads((folder / "other" / "diagnose.json").read_text())) == [
+        "use of z on val"
+    ]
     assert (folder / "other" / "latent_use.png").stat().st_size > 1000
 
 
@@ -75,7 +77,9 @@ def test_what_is_not_defined_is_said_and_the_rest_measured(tmp_path, capsys):
     """Data without labels have no probe. Caught: the first refusal ends the command."""
     options = ["data=linear_gaussian", "model=ppca", "scheme=exact_em", "evaluation_samples=10"]
     command(train.main, [*options, *UNSEEN, "hydra.run.dir=run"], tmp_path)
-    command(diagnose.main, ["run=run", "diagnostics=[linear_probe,calibration]", FAST[0]], tmp_path)
+    command(
+        diagnose.main, ["run=run", "diagnostics=[linear_probe,calibration]", FAST[0]], tmp_path
+    )
     told = capsys.readouterr().out
     assert "linear probe\n  not measured: the data have no labels" in told
     assert "q(z|x) is the exact posterior of this model" in told
