@@ -59,7 +59,7 @@ def test_a_model_of_another_mean_and_spread_is_seen():
 
 
 def test_posterior_replicates_follow_their_datum():
-    """With little noise x' is x, while p(x) has another mean. Caught: z from the prior for both."""
+    """With little noise x' is x, while p(x) has another mean. Caught: z from the prior twice."""
     model = LinearGaussian(torch.eye(3)[:, :2].clone(), torch.zeros(3), 0.01)
     x = model.likelihood(3 + torch.rand(50, 2)).sample()
     prior, again = checks(model, x, "mean")
