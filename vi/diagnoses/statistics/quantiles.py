@@ -19,6 +19,7 @@ class QuantilesStatistic(Statistic):
     Raises:
         ConfigurationError: There is no level, or one is not in [0, 1].
 
+    >>> import torch
     >>> QuantilesStatistic([0.5])(torch.tensor([[1.0, 5.0], [3.0, 6.0], [9.0, 5.0]]))
     tensor([3., 5.])
     """
