@@ -141,8 +141,8 @@ def test_the_verdict_tells_the_values():
     assert found.said[0].startswith("data from p(x) differ in mean of $x_{")
     assert "p = 0.01" in found.said[0]
     assert [number.name for number in found.numbers] == [
-        "p_value p(x): mean",
-        "p_value p(x|x_n): mean",
+        "p_value_p(x)_mean",
+        "p_value_p(x|x_n)_mean",
     ]
 
 

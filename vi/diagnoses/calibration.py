@@ -82,7 +82,8 @@ class Calibration(Diagnostic):
         found = self.ranks(subject)
         names, p = found.names, found.p_values.tolist()
         of_all = Number("p_value", min(1.0, min(p) * len(p)), f"for all {len(p)} quantities")
-        numbers = [Number(f"p_value {n}", v, "p-value") for n, v in zip(names, p, strict=True)]
+        each = [f"p_value_{name.replace(' ', '_')}" for name in names]
+        numbers = [Number(name, v, "p-value") for name, v in zip(each, p, strict=True)]
         uniform = (found.ranks.double() + 0.5) / (self.num_draws + 1)
         figure = rank_histograms(found.ranks, names, p, self.num_bins, self.num_draws)
         facts = {"simulations": self.num_simulations, "draws of q": self.num_draws}

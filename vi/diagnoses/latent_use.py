@@ -158,6 +158,8 @@ def _on_use(parts: Sequence[Part], unit: str) -> list[str]:
     empty = [p.name for p in parts if p.kl is not None and abs(p.kl) < _LITTLE]
     if not known:
         return [f"{unit} with less than {_LITTLE} nats: {', '.join(empty) or 'none'}"]
+    if len(known) == 1:
+        return [f"the only one of the {unit} of z is {'unused' if idle else 'used'}"]
     if not idle:
         return [f"all {len(known)} {unit} of z are used"]
     named = ": " + ", ".join(idle) if len(idle) <= _NAMED else ""

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vi.config.schema import validate
 from vi.data.base import Batch, LoadedData
 from vi.diagnoses.base import Diagnosis, Diagnostic, Subject
 from vi.errors import ConfigurationError, DataError, require_positive
@@ -96,6 +97,7 @@ def with_labels(data: LoadedData, seed: int) -> LoadedData:
     if option is None or "context" not in option.arguments:
         raise ConfigurationError("the data have no labels", hint="data with context=label")
     try:
+        validate(type(option), {"context": "label"}, "data")
         return type(option)(**option.arguments | {"context": "label"}).load(seed)
     except ConfigurationError as error:
         raise ConfigurationError(f"the data have no labels: {error}", hint=error.hint) from None
@@ -124,5 +126,7 @@ def _said(numbers: list[Number], subject: Subject) -> list[str]:
         f"a linear classifier reads the label of {z.value:.1%} ± {z.data_error:.1%} of the data "
         f"from E_q[z], of {x.value:.1%} from x itself; {most.value:.1%} have the most frequent one"
     )
+    if subject.split == "train":
+        told += "; these are the data that the classifier was trained on"
     given = "context" in subject.rows.given
     return [told, *(["q(z|x) is given the context, so z need not tell it"] if given else [])]

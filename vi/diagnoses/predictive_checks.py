@@ -62,7 +62,7 @@ class PredictiveChecks(Diagnostic):
     def examine(self, subject: Subject) -> Diagnosis:
         """Replicate the data, and rank their statistics."""
         checks = self.checks(subject)
-        numbers = [Number(f"p_value {c.of}: {c.title}", c.p_value, "p-value") for c in checks]
+        numbers = [Number(_name(check), check.p_value, "p-value") for check in checks]
         figures = {"predictive_checks": replicates_figure(checks)}
         facts = {"count": min(self.max_data, len(subject.rows)), "replicates": self.num_replicates}
         return Diagnosis("predictive checks", numbers, _verdict(checks), figures, facts)
@@ -93,6 +93,10 @@ class PredictiveChecks(Diagnostic):
                 each = torch.stack([values[number] for values in replicates])
                 checks.append(PredictiveCheck(statistic.title, of, parts, statistic(data), each))
         return checks
+
+
+def _name(check: PredictiveCheck) -> str:
+    return f"p_value_{check.of}_{check.title}".replace(" ", "_")
 
 
 def _again(model: LatentVariableModel, batch: Batch) -> Tensor:

@@ -11,7 +11,7 @@ from torch.distributions import Distribution
 from vi.distributions.draw import draw
 from vi.models.base import LatentVariableModel
 
-_ENTRIES = 1 << 22  # most numbers in one block of pairs of data
+_ENTRIES = 1 << 20  # most numbers in a block of pairs of data; layers make far more of them
 
 
 @torch.no_grad()
