@@ -109,9 +109,9 @@ class Piecewise:
 class Autoregressive:
     """Distribution whose entries depend on the entries before them, in any order.
 
-    log p(x) = sum_d log p(x_d | entries before it). With its terms an audit proves in any number of
-    dimensions that p sums or integrates to 1: no two entries depend on each other, and each term
-    is the logarithm of a density of its own entry.
+    log p(x) = sum_d log p(x_d | entries before it). With its terms an audit proves in any number
+    of dimensions that p sums or integrates to 1: no two entries depend on each other, and each
+    term is the logarithm of a density of its own entry.
     """
 
     @abstractmethod
