@@ -89,6 +89,12 @@ def _finding(
         said += [reason for reason in [why_not(numbers)] if reason is not None]
     said += evaluation.said(model, numbers)
     of = {"split": split, "count": numbers["count"], "repeats": numbers["repeats"], "seed": seed}
+    return Finding(
+        titled(evaluation, split), of | dict(facts), quoted(numbers, evaluation.units), said
+    )
+
+
+def titled(evaluation: "Evaluation", split: str) -> str:
+    """Return the title of a finding, by which a later one replaces it."""
     words = re.findall("[A-Z]+[a-z]*", type(evaluation).__name__)
-    title = f"{' '.join(words).lower()} on {split}"
-    return Finding(title, of | dict(facts), quoted(numbers, evaluation.units), said)
+    return f"{' '.join(words).lower()} on {split}"

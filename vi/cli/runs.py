@@ -103,6 +103,7 @@ def open_run(
     device: "DeviceName" = "auto",
     data_dir: str | None = None,
     plugins: Sequence[str] = (),
+    bits: int | None = None,
 ) -> Run:
     """Load model, bound and data of a run directory.
 
@@ -111,6 +112,8 @@ def open_run(
         device: auto, cpu or gpu.
         data_dir: Folder of the data; None for that of the run.
         plugins: Packages beside vi that provide classes of the run.
+        bits: Seed of the bits of validation and test data under dynamic binarisation; None for
+            that of the run.
 
     Raises:
         CheckpointError: The run did not finish, or its data are not an option of the command line.
@@ -131,7 +134,7 @@ def open_run(
         )
     place = {} if data_dir is None else {"dir": data_dir}
     seed = config["facts"].get("seed", 0)
-    data = loaded(built("data", config, directory, plugins, **place), seed)
+    data = loaded(built("data", config, directory, plugins, **place), seed if bits is None else bits)
     require_same_data(config["facts"], data.facts)
     model = load(directory, device=chosen_device(device), plugins=plugins)
     bound = built("bound", config, directory, plugins)

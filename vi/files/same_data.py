@@ -6,6 +6,7 @@ from typing import Any
 from vi.errors import DataError
 
 _SHA256 = "data/sha256"
+_OF_THE_PLACE = {"data/file"}  # the same file may lie elsewhere
 
 
 def require_same_data(trained: Mapping[str, Any], found: Mapping[str, Any]) -> None:
@@ -32,3 +33,29 @@ def require_same_data(trained: Mapping[str, Any], found: Mapping[str, Any]) -> N
                 f"{name} is not the file the run was trained on",
                 hint="restore the data as they were, or start a new run (init_from=RUN)",
             )
+
+
+def require_shared_data(runs: Mapping[str, Mapping[str, Any]]) -> None:
+    """Refuse to compare runs whose data differ: another file, split, binarisation or number.
+
+    Args:
+        runs: The facts of each run by its name.
+
+    Raises:
+        DataError: A fact of the data differs.
+
+    >>> require_shared_data({"a": {"data/binarize": "static"}, "b": {"data/binarize": "dynamic"}})
+    Traceback (most recent call last):
+    vi.errors.DataError: a and b have different data: binarize is static and dynamic
+    """
+    (first, facts), *others = runs.items()
+    for name, found in others:
+        keys = {*facts, *found} - _OF_THE_PLACE
+        for key in sorted(keys, key=lambda key: (key != "data/name", key)):
+            if key.startswith("data/") and facts.get(key) != found.get(key):
+                what = key.removeprefix("data/").replace("_", " ")
+                raise DataError(
+                    f"{first} and {name} have different data: {what} is {facts.get(key)} and "
+                    f"{found.get(key)}",
+                    hint="compare runs that were trained with the same options data.*",
+                )
