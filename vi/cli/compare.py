@@ -96,18 +96,18 @@ def distinct(runs: Sequence[str], groups: Sequence[Sequence[str]]) -> list[str]:
         ConfigurationError: There are fewer than two, or a method has fewer than three seeds,
             unless all have one.
 
-    >>> distinct([], [["a", "b"], ["c", "d"]])
-    ['a', 'b', 'c', 'd']
+    >>> distinct([], [["a"], ["b"], ["c"]])
+    ['a', 'b', 'c']
     """
     if bool(runs) == bool(groups):
         raise ConfigurationError(
-            "give either runs or groups", hint="runs=[A,B], or groups=[[A1,A2],[B1,B2]]"
+            "give either runs or groups", hint="runs=[A,B], or groups=[[A1,A2,A3],[B1,B2,B3]]"
         )
     names = list(runs) or [name for group in groups for name in group]
     if len(groups or runs) < 2:
         raise ConfigurationError(
             f"{'groups' if groups else 'runs'} has one entry, which leaves nothing to compare",
-            hint="runs=[A,B], or groups=[[A1,A2],[B1,B2]]",
+            hint="runs=[A,B], or groups=[[A1,A2,A3],[B1,B2,B3]]",
         )
     sizes = [len(group) for group in groups]
     if sizes and min(sizes) < _SEEDS and max(sizes) > 1 or 0 in sizes:

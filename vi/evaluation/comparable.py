@@ -80,7 +80,7 @@ def _require_same_unit(a: Subject, b: Subject) -> None:
 def _told(discrete: tuple[bool, ...]) -> str:
     if len(discrete) > 1:
         return f"a mass in {sum(discrete)} and a density in {discrete.count(False)} columns"
-    return "a mass (discrete x)" if discrete[0] else "a density (real x)"
+    return "a mass (discrete x)" if any(discrete) else "a density (real x)"
 
 
 def _require_same_given(a: Subject, b: Subject) -> None:

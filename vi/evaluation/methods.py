@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from scipy.special import stdtrit
 
-from vi.evaluation.paired import Difference, Scores
+from vi.evaluation.paired import Difference, Scores, rounding
 
 _MISSED = 0.05
 
@@ -78,7 +78,7 @@ def _compared(a: Sequence[Scores], b: Sequence[Scores], pairs: int) -> MethodDif
     square = sum(part for part, _ in parts)
     error, freedom = math.sqrt(square), _freedom(parts)
     reach = float(stdtrit(freedom, 1 - _MISSED / pairs / 2))
-    half = reach * error if error else 0.0
+    half = (reach * error if error else 0.0) + rounding(first, second)
     room_a, room_b = (sum(m.allowance for m in group) / len(group) for group in (a, b))
     found = Difference(
         value,

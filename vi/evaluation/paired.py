@@ -13,6 +13,7 @@ from vi.evaluation.reliability import reliable
 
 _RESAMPLES, _AT_ONCE = 2000, 1 << 22  # resamples, and counts that are held at once
 _COVERAGE = 0.95
+_ROUNDING = 1e-6  # relative error of log p(x) in single precision
 _NORMAL = 1.96  # half of the width of an interval of this coverage, in standard errors
 
 
@@ -117,9 +118,9 @@ def differences(
     95 % quantile of max |m* - m| / se* over all pairs, in resamples of the data with replacement.
     All intervals hold together with a probability of 95 %, so the best of many may be chosen by
     looking at them. The standard deviation over data contains the Monte-Carlo error of each datum,
-    which is independent between data. The bias of the logarithm does not average out: each end
-    has room for it. An end that would need an upper bound of a model that has none is infinite,
-    so that a model with a lower bound can win and never lose.
+    which is independent between data. The bias of the logarithm does not average out, nor does
+    rounding: each end has room for both. An end that would need an upper bound of a model that
+    has none is infinite, so that a model with a lower bound can win and never lose.
 
     Args:
         models: Two or more, on the same data in the same order.
@@ -135,7 +136,7 @@ def differences(
     >>> exact = [Scores(torch.arange(50.0).double() + a, torch.zeros(50).double(), True)
     ...          for a in (1.5, 1.0)]
     >>> found = differences(exact)[0, 1]
-    >>> found.value, found.lower, found.upper, found.sign
+    >>> round(found.lower, 3), found.value, round(found.upper, 3), found.sign
     (0.5, 0.5, 0.5, 1)
     """
     pairs = list(combinations(range(len(models)), 2))
@@ -171,6 +172,11 @@ def needed(found: Difference) -> Needed:
     return Needed(data, next((factor for factor in factors if decides(factor)), None))
 
 
+def rounding(a: Scores, b: Scores) -> float:
+    """Room for the rounding of both models' log p(x), in nats."""
+    return _ROUNDING * sum(model.value.abs().mean().item() for model in (a, b))
+
+
 def _corrected(
     first: Float64[Tensor, " N"],
     last: Float64[Tensor, " N"],
@@ -188,7 +194,7 @@ def _corrected(
 def _difference(a: Scores, b: Scores, apart: Float64[Tensor, " N"], reach: float) -> Difference:
     value, n = apart.mean().item(), len(apart)
     error = apart.std().item() / math.sqrt(n) if n > 1 else math.inf
-    half = reach * error if error else 0.0
+    half = (reach * error if error else 0.0) + rounding(a, b)
     noise = (a.error.square() + b.error.square()).sum().sqrt().item() / n
     return Difference(
         value,

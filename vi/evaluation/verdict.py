@@ -28,7 +28,7 @@ def verdict(names: tuple[str, str], found: Difference, of: str = "test data") ->
         return verdict((names[1], names[0]), found.reversed(), of)
     a, b = names
     data = f"{grouped(found.count)} {of}"
-    if not found.value and not found.error:
+    if not found.value and not found.error:  # not to be told from one another
         return f"{a} and {b} have the same log p(x) for each of {data}"
     value, lower, upper = (_nats(x, found) for x in (found.value, found.lower, found.upper))
     ends = f"95 % interval {lower} to {upper}"
