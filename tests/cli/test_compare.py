@@ -1,6 +1,5 @@
 """Comparing finished runs, as a user types it."""
 
-import shutil
 import sys
 from types import SimpleNamespace
 

@@ -134,7 +134,9 @@ def open_run(
         )
     place = {} if data_dir is None else {"dir": data_dir}
     seed = config["facts"].get("seed", 0)
-    data = loaded(built("data", config, directory, plugins, **place), seed if bits is None else bits)
+    data = loaded(
+        built("data", config, directory, plugins, **place), seed if bits is None else bits
+    )
     require_same_data(config["facts"], data.facts)
     model = load(directory, device=chosen_device(device), plugins=plugins)
     bound = built("bound", config, directory, plugins)
