@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -20,6 +20,7 @@ from vi.evaluation.importance_sampling import ImportanceSampling
 from vi.evaluation.log_likelihood import DATA_AT_ONCE, _Weights, chunks
 from vi.evaluation.pareto import tail_size
 from vi.evaluation.reliability import mean_interval
+from vi.evaluation.tightness import Logs, Weighed, of_states
 from vi.inference.base import require_parametric
 from vi.inference.exact import Exact
 from vi.inference.given import with_q
@@ -140,7 +141,7 @@ class InferenceGaps(Evaluation):
         parameters: Tensor,
         x: Tensor,
         given: Mapping[str, Tensor],
-    ) -> "_Weighed":
+    ) -> Weighed:
         """Weigh the q of each datum, with as many data at once as ``log_likelihood`` has."""
         inference, groups = require_parametric(model.inference, type(self).__name__), []
         for rows in groups_of_rows(len(x), DATA_AT_ONCE):
@@ -149,15 +150,15 @@ class InferenceGaps(Evaluation):
                 {k: v[rows] for k, v in given.items()},
             )
             groups.append(self._weights(model, q, x[rows], group))
-        return _Weighed(*map(torch.cat, zip(*groups, strict=True)))
+        return Weighed(*map(torch.cat, zip(*groups, strict=True)))
 
     def _weights(
         self, model: LatentVariableModel, q: Distribution, x: Tensor, given: Mapping[str, Tensor]
-    ) -> "_Weighed":
+    ) -> Weighed:
         """Weigh draws of q, w = p(x, z) / q(z|x), or all states of z if q enumerates them."""
         if q.has_enumerate_support:
-            return _of_states(model, q, x, given, self.num_samples)
-        weights, logs = _Weights(tail_size(self.num_samples) + 1), _Logs()
+            return of_states(model, q, x, given, self.num_samples)
+        weights, logs = _Weights(tail_size(self.num_samples) + 1), Logs()
         for size in watched(list(chunks(self.num_samples, x))):
             at = draw(q, size)
             log_joint, log_q = model.log_joint(x, at.z, **given), at.log_q
@@ -194,60 +195,6 @@ class InferenceGaps(Evaluation):
         return advice(model, numbers)
 
 
-class _Weighed(NamedTuple):
-    """What the log-weights of one q say of each datum, (B,) each."""
-
-    elbo: Tensor
-    elbo_error: Tensor
-    log_likelihood: Tensor
-    error: Tensor
-    effective_sample_size: Tensor
-    pareto_k: Tensor
-    gap_error: Tensor
-    """Standard error of log p(x) - ELBO, both from the same draws."""
-
-    def knowing(self, evidence: Tensor) -> "_Weighed":
-        """Return the same with log p(x) in closed form."""
-        none = torch.zeros_like(evidence)
-        return self._replace(
-            log_likelihood=evidence,
-            error=none,
-            pareto_k=none - math.inf,
-            gap_error=self.elbo_error,
-        )
-
-
-class _Logs:
-    """Mean and variance of l = log w, and its covariance with w, of blocks (K, B)."""
-
-    def __init__(self) -> None:
-        self.drawn = 0
-        self.blocks: list[Tensor] = []
-
-    def add(self, log_w: Float[Tensor, "K B"]) -> None:
-        """Take in the log-weights of a block of draws."""
-        self.drawn += len(log_w)
-        whole = log_w.logsumexp(0)
-        tilted = ((log_w - whole).exp() * log_w).sum(0)
-        sums = log_w.sum(0), log_w.square().sum(0)
-        self.blocks.append(torch.stack([*sums, whole, tilted]))
-
-    def beside(self, value: Tensor, error: Tensor, ess: Tensor, k: Tensor) -> _Weighed:
-        """Return all that is known of the log-weights, of which the others are given.
-
-        With w of mean 1, the error of log(mean w) - mean l is by the delta method
-
-            sqrt((var w + var l - 2 cov(w, l)) / K),   cov(w, l) = E[w l] - E[l].
-        """
-        sums, squares, whole, tilted = torch.stack(self.blocks, 1)
-        mean = sums.sum(0) / self.drawn
-        variance = (squares.sum(0) / self.drawn - mean.square()).clamp_min(0) / self.drawn
-        covariance = ((whole.softmax(0) * tilted).sum(0) - mean) / self.drawn
-        elbo_error = variance.sqrt() if self.drawn > 1 else torch.full_like(mean, math.nan)
-        gap_error = (error.square() + variance - 2 * covariance).clamp_min(0).sqrt()
-        return _Weighed(mean, elbo_error, value, error, ess, k, gap_error)
-
-
 def _require_gradient(q: Distribution) -> None:
     if q.has_rsample or q.has_enumerate_support or isinstance(q, OnePass):
         return
@@ -257,23 +204,6 @@ def _require_gradient(q: Distribution) -> None:
         hint="latent_dim=10 bits or fewer are summed over; evaluation=importance_sampling needs "
         "no gradient",
     )
-
-
-def _of_states(
-    model: LatentVariableModel,
-    q: Distribution,
-    x: Tensor,
-    given: Mapping[str, Tensor],
-    num_samples: int,
-) -> _Weighed:
-    """Sum over all states of z, which leaves no error; a state that q excludes adds nothing."""
-    at = draw(q, 1, enumerate_support=True)
-    log_joint, log_q = model.log_joint(x, at.z, **given).double(), at.log_q.double()
-    terms = log_q.exp() * (log_joint - log_q)
-    elbo = terms.where(log_q > -math.inf, 0.0).sum(0)
-    none = torch.zeros_like(elbo)
-    evidence = log_joint.logsumexp(0)
-    return _Weighed(elbo, none, evidence, none, none + num_samples, none - math.inf, none)
 
 
 def _without_gap(evidence: Tensor, num_samples: int) -> dict[str, Tensor]:
