@@ -1,9 +1,8 @@
 """What a measured inference gap advises: which options would win how many nats."""
 
-import math
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
 
+from vi.evaluation.tightness import ERRORS, Gap, gap
 from vi.inference.amortized import Amortized
 from vi.inference.base import Inference
 from vi.inference.ensemble import Ensemble
@@ -25,8 +24,6 @@ from vi.posteriors.full_gaussian import FullGaussian
 from vi.posteriors.gaussian_mixture import GaussianMixturePosterior
 from vi.posteriors.low_rank_gaussian import LowRankGaussian
 
-_ERRORS = 2  # standard errors that a gap must exceed
-
 _FLOW = "posterior=flow flow@posterior.flow=coupling"
 _RICHER = {
     DiagonalGaussian: ["posterior=full_gaussian", _FLOW],
@@ -40,22 +37,6 @@ _RICHER = {
 """Options of a richer family than that of a head."""
 
 _LARGER = {MLP: "encoder.hidden", GatedMLP: "encoder.hidden", ImageEncoder: "encoder.channels"}
-
-
-class Gap(NamedTuple):
-    """A part of the gap, and its standard error, in nats per datum."""
-
-    value: float
-    error: float
-
-    @property
-    def is_seen(self) -> bool:
-        """Whether it exceeds its error twice."""
-        return self.value > _ERRORS * self.error
-
-    def __str__(self) -> str:
-        digits = min(6, max(2, 1 - math.floor(math.log10(self.error)))) if self.error > 0 else 3
-        return f"{self.value:.{digits}f} ± {self.error:.{digits}f}"
 
 
 def advice(model: LatentVariableModel, numbers: Mapping[str, float]) -> list[str]:
@@ -85,7 +66,7 @@ def advice(model: LatentVariableModel, numbers: Mapping[str, float]) -> list[str
     )
     known = "log_likelihood_lower" in numbers
     total = Gap(amortization.value + approximation.value, amortization.error + approximation.error)
-    if amortization.value < -_ERRORS * amortization.error:
+    if amortization.value < -ERRORS * amortization.error:
         return [
             f"the refined q is worse than the encoder's by {-amortization.value:.3f} nats: the "
             "refinement has not converged, and the parts of the gap mean nothing (a larger "
@@ -99,12 +80,6 @@ def advice(model: LatentVariableModel, numbers: Mapping[str, float]) -> list[str
         _of_amortization(model, amortization, total, known=known),
         _of_approximation(model, approximation, total, known=known),
     ]
-
-
-def gap(name: str, numbers: Mapping[str, float]) -> Gap:
-    """Return a gap with the larger one of its Monte-Carlo error and its error over data."""
-    errors = (numbers.get(f"{name}_{end}", 0.0) for end in ("se", "data_se"))
-    return Gap(numbers[name], max(errors))
 
 
 def _unseen(total: Gap, *, known: bool) -> str:

@@ -15,7 +15,6 @@ from vi.distributions.draw import draw
 from vi.distributions.protocols import OnePass
 from vi.errors import ConfigurationError, NumericsError, require_positive
 from vi.evaluation.base import Evaluation, require_samples
-from vi.evaluation.gap_advice import advice
 from vi.evaluation.importance_sampling import ImportanceSampling
 from vi.evaluation.log_likelihood import DATA_AT_ONCE, _Weights, chunks
 from vi.evaluation.pareto import tail_size
@@ -192,6 +191,8 @@ class InferenceGaps(Evaluation):
 
     def said(self, model: LatentVariableModel, numbers: Mapping[str, float]) -> list[str]:
         """Return which part of the gap is whose, and which options would win how much."""
+        from vi.evaluation.gap_advice import advice  # knows every family, also slow imports
+
         return advice(model, numbers)
 
 

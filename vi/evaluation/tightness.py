@@ -12,6 +12,9 @@ from torch.distributions import Distribution
 from vi.distributions.draw import draw
 from vi.models.base import LatentVariableModel
 
+ERRORS = 2
+"""Standard errors that a gap must exceed."""
+
 
 class Weighed(NamedTuple):
     """What the log-weights of one q say of each datum, (B,) each."""
@@ -82,3 +85,25 @@ def of_states(
     none = torch.zeros_like(elbo)
     evidence = log_joint.logsumexp(0)
     return Weighed(elbo, none, evidence, none, none + num_samples, none - math.inf, none)
+
+
+class Gap(NamedTuple):
+    """A part of the gap, and its standard error, in nats per datum."""
+
+    value: float
+    error: float
+
+    @property
+    def is_seen(self) -> bool:
+        """Whether it exceeds its error twice."""
+        return self.value > ERRORS * self.error
+
+    def __str__(self) -> str:
+        digits = min(6, max(2, 1 - math.floor(math.log10(self.error)))) if self.error > 0 else 3
+        return f"{self.value:.{digits}f} ± {self.error:.{digits}f}"
+
+
+def gap(name: str, numbers: Mapping[str, float]) -> Gap:
+    """Return a gap with the larger one of its Monte-Carlo error and its error over data."""
+    errors = (numbers.get(f"{name}_{end}", 0.0) for end in ("se", "data_se"))
+    return Gap(numbers[name], max(errors))

@@ -21,8 +21,8 @@ from vi.errors import (
     ViError,
     require_positive,
 )
-from vi.evaluation.gap_advice import gap
 from vi.evaluation.inference_gaps import InferenceGaps
+from vi.evaluation.tightness import gap
 from vi.figures.gaps import gaps_figure
 from vi.figures.save import or_warned, save_figure
 from vi.figures.shown import undisturbed
