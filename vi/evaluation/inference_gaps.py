@@ -16,8 +16,8 @@ from vi.distributions.protocols import OnePass
 from vi.errors import ConfigurationError, NumericsError, require_positive
 from vi.evaluation.base import Evaluation, require_samples
 from vi.evaluation.importance_sampling import ImportanceSampling
-from vi.evaluation.log_likelihood import DATA_AT_ONCE, _Weights, chunks
-from vi.evaluation.pareto import tail_size
+from vi.evaluation.log_likelihood import DATA_AT_ONCE, chunks
+from vi.evaluation.log_weights import LogWeights
 from vi.evaluation.reliability import mean_interval
 from vi.evaluation.tightness import Logs, Weighed, of_states
 from vi.inference.base import require_parametric
@@ -157,13 +157,13 @@ class InferenceGaps(Evaluation):
         """Weigh draws of q, w = p(x, z) / q(z|x), or all states of z if q enumerates them."""
         if q.has_enumerate_support:
             return of_states(model, q, x, given, self.num_samples)
-        weights, logs = _Weights(tail_size(self.num_samples) + 1), Logs()
+        weights, logs = LogWeights(self.num_samples), Logs()
         for size in watched(list(chunks(self.num_samples, x))):
             at = draw(q, size)
             log_joint, log_q = model.log_joint(x, at.z, **given), at.log_q
             weights.add(log_joint, log_q)
             logs.add((log_joint - log_q).double())
-        return logs.beside(*weights.estimate())
+        return logs.beside(*weights.estimates(self.num_samples))
 
     def summarize(self, columns: Mapping[str, Float[Tensor, " N"]]) -> dict[str, float]:
         """Return the mean of each column in nats per datum, with its errors.
