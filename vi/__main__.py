@@ -32,7 +32,7 @@ def main() -> None:
         sys.exit(2)
     print("python -m vi <command> [name=value ...]\n")
     for command, summary in known.items():
-        print(f"  {command:10} {summary}")
+        print(f"  {command:16} {summary}")
     print("\n  python -m vi <command> --help")
 
 
