@@ -10,7 +10,7 @@ from torch import Tensor
 LEAST_SAMPLES = 2000
 """Draws of z below which no interval is stated: the tail that shows k has too few weights."""
 
-_GREATEST_K, _FEW_DATA = 0.5, 20
+_GREATEST_K, _FEW_DATA = 0.5, 8
 
 
 def reliable(k: Float[Tensor, " N"], num_samples: int | Num[Tensor, " N"]) -> Bool[Tensor, " N"]:
@@ -24,7 +24,7 @@ def reliable(k: Float[Tensor, " N"], num_samples: int | Num[Tensor, " N"]) -> Bo
 
     with M weights in the tail, m the median and tau^2 = max(0, var(k) - mean(s^2)) the variance
     between data. A datum is reliable if k~ < 1/2, below which the weights have a variance, and
-    K >= 2 000. With fewer than 20 data k~ = k + s. Constant weights (k = -inf) are exact.
+    K >= 2 000. With fewer than 8 data k~ = k + s. Constant weights (k = -inf) are exact.
 
     Args:
         k: The shape of the tail of the weights of each datum; see ``pareto_k``.
