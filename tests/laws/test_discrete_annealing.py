@@ -91,7 +91,7 @@ def test_a_transition_leaves_its_density_invariant(kind):
         bits(torch.randn(1, 5)) if kind == "bits" else categories(torch.randn(1, *shape), shape)
         for _ in range(2)
     )
-    move = transition(Path(start.log_prob, target.log_prob), start, 3)
+    move = transition(Path(start.log_prob, target.log_prob), start, start, 3)
     state = move.begin(target.sample((20_000,)))
     for _ in range(3):
         state, acceptance = move(state, 1.0, torch.ones(1), torch.randn(20_000, 1, move.noise_dim))

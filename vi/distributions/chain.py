@@ -4,7 +4,7 @@ from collections.abc import Callable, Generator, Sequence
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, Independent
+from torch.distributions import Distribution, Independent, constraints
 
 from vi.distributions.log_scale import bounded
 from vi.distributions.normal import Normal
@@ -43,6 +43,7 @@ class Chain(OnePass, EstimatedMoments, Distribution):
     """
 
     arg_constraints = {}  # pyright: ignore
+    support = constraints.real_vector  # pyright: ignore
     has_rsample = True
 
     def __init__(

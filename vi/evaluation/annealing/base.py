@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from vi.distributions.datum_noise import groups_of_rows
+from vi.distributions.repeated import Repeated
 from vi.errors import require_positive
 from vi.evaluation.annealing.chains import Annealing
 from vi.evaluation.annealing.choice import refined
@@ -102,7 +103,7 @@ class ByAnnealing(Evaluation):
         self, model: LatentVariableModel, x: Tensor, given: dict[str, Tensor]
     ) -> Distribution:
         if self.from_prior:
-            return expanded(model.prior(**given), len(x))
+            return prior_of_each(model, x, given)
         return refined(model, self.refinement).posterior(x, **given)
 
 
@@ -124,6 +125,7 @@ def rows_of(refinement: Refinement | None) -> int:
     return refinement.num_steps * refinement.num_draws if refinement is not None else 0
 
 
-def expanded(p: Distribution, n: int) -> Distribution:
-    """Return a prior with batch_shape (n,)."""
-    return p if p.batch_shape else p.expand((n,))
+def prior_of_each(model: LatentVariableModel, x: Tensor, given: dict[str, Tensor]) -> Distribution:
+    """Return p(z) with batch_shape (B,)."""
+    p = model.prior(**given)
+    return p if p.batch_shape else Repeated(p, len(x))

@@ -9,9 +9,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from vi.distributions.datum_noise import keyed_draw
-from vi.distributions.draw import draw
-from vi.evaluation.annealing.base import ByAnnealing, expanded
+from vi.distributions.datum_noise import groups_of_rows, keyed_draw
+from vi.distributions.repeated import draw_each
+from vi.evaluation.annealing.base import ByAnnealing, prior_of_each
 from vi.math import log_mean_exp
 from vi.models.base import LatentVariableModel
 
@@ -106,15 +106,20 @@ class BidirectionalMonteCarlo(ByAnnealing):
 
 def simulated(
     model: LatentVariableModel, like: Tensor, given: dict[str, Tensor]
-) -> tuple[Float[Tensor, " B *Z"], Float[Tensor, " B *event"]]:
-    """Return z ~ p(z) and x ~ p(x|z) for each datum, with its noise.
+) -> tuple[Tensor, Tensor]:
+    """Return z ~ p(z), (B, *Z), and x ~ p(x|z), (B, *event), with the noise of each datum.
 
     Args:
         model: The model.
         like: Data (B, *event), whose number and precision x has.
         given: What the model conditions on.
     """
-    z = draw(expanded(model.prior(**given), len(like)), 1).z[0]
-    p = model.likelihood(z, **given)
-    with keyed_draw(1, p.batch_shape):
-        return z, p.sample(torch.Size([1]))[0].to(like)
+    parts = []
+    for rows in groups_of_rows(len(like), 1):  # every model can draw for a single datum
+        some = {name: value[rows] for name, value in given.items()}
+        z = draw_each(prior_of_each(model, like[rows], some), 1)[0]
+        p = model.likelihood(z, **some)
+        with keyed_draw(1, p.batch_shape):
+            parts.append((z, p.sample(torch.Size([1]))[0].to(like)))
+    z, x = (torch.cat(part) for part in zip(*parts, strict=True))
+    return z, x

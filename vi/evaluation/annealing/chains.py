@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.distributions import Distribution, Independent, Normal
 
 from vi.distributions.draw import draw
+from vi.distributions.repeated import draw_each
 from vi.evaluation.annealing.choice import transition
 from vi.evaluation.annealing.hamiltonian import adapted
 from vi.evaluation.annealing.transition import Path, State
@@ -61,7 +62,7 @@ class Annealing:
     ) -> None:
         self.x, self.start, self.betas = x, start, betas.tolist()
         path = Path(start.log_prob, lambda z: model.log_joint(x, z, **given))
-        self.transition = transition(path, start, num_steps)
+        self.transition = transition(path, model.latent(), start, num_steps)
         first = start.event_shape.numel() ** -0.25
         self.steps = torch.full((len(betas), len(x)), first, device=x.device)
 
@@ -72,7 +73,7 @@ class Annealing:
         """
         if not self.transition.adapts:
             return
-        z = draw(self.start, num_chains).z.detach()
+        z = draw_each(self.start, num_chains)
         state, found = self.transition.begin(z), [self.steps[0].to(z)]
         for beta, noise in self._moves(betas.tolist()[1:], z):
             state, acceptance = self.transition(state, beta, found[-1], noise)
@@ -81,7 +82,7 @@ class Annealing:
 
     def forward(self, num_chains: int) -> Annealed:
         """Anneal from q to the posterior; log mean exp(log_w) is a lower bound on average."""
-        z = draw(self.start, num_chains).z.detach()
+        z = draw_each(self.start, num_chains)
         return self._annealed(z, range(1, len(self.betas)))
 
     def reverse(self, z: Float[Tensor, "C B *Z"]) -> Annealed:

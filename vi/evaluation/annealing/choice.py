@@ -19,20 +19,25 @@ from vi.models.base import LatentVariableModel
 from vi.refinement.base import Refinement
 
 
-def transition(path: Path, q: Distribution, num_steps: int) -> Transition:
-    """Return the transition for z with the support of q.
+def transition(
+    path: Path, latent: Prior | Distribution, q: Distribution, num_steps: int
+) -> Transition:
+    """Return the transition for z with the support and shape of p(z).
 
     Args:
         path: Of densities.
-        q: q(z), batch_shape (B,); Hamiltonian Monte Carlo takes its scale.
+        latent: p(z); unlike some q, it declares its support.
+        q: Where chains start, batch_shape (B,); Hamiltonian Monte Carlo takes its scale.
         num_steps: Evaluations of a move.
 
     Raises:
         ConfigurationError: z is neither a real vector nor discrete.
     """
-    make = _maker(q)
+    make = _maker(latent)
     if make is None:
-        raise ConfigurationError(immovable(q), hint="evaluation=importance_sampling takes any z")
+        raise ConfigurationError(
+            immovable(latent), hint="evaluation=importance_sampling takes any z"
+        )
     return make(path, q, num_steps)
 
 
@@ -59,7 +64,8 @@ def refined(model: LatentVariableModel, refinement: Refinement | None) -> Latent
 
 def is_refinable(model: LatentVariableModel) -> bool:
     """Return whether gradient steps can move q(z|x)."""
-    discrete = _support_of_entries(model.latent()).is_discrete
+    support = _support_of_entries(model.latent())
+    discrete = support is not None and support.is_discrete
     return isinstance(model.inference, Parametric) and not discrete
 
 
@@ -96,7 +102,10 @@ def _other(path: Path, q: Distribution, num_steps: int) -> Transition:
     return OtherCategory(path, num_steps, q.event_shape[:-1].numel())
 
 
-def _support_of_entries(latent: Prior | Distribution) -> Constraint:
-    support = latent.support
-    assert support is not None
+def _support_of_entries(latent: Prior | Distribution) -> Constraint | None:
+    """The support of an entry of z; None if it is not declared."""
+    try:
+        support = latent.support
+    except NotImplementedError:
+        return None
     return getattr(support, "base_constraint", support)
