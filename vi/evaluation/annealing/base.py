@@ -112,12 +112,12 @@ def _frozen(model: LatentVariableModel) -> Iterator[None]:
     """Compute no gradient of a parameter inside the ``with`` block, which takes a tenth longer."""
     learned = [p for p in model.parameters() if p.requires_grad]
     for parameter in learned:
-        parameter.requires_grad_(False)  # noqa: FBT003
+        parameter.requires_grad = False
     try:
         yield
     finally:
         for parameter in learned:
-            parameter.requires_grad_()
+            parameter.requires_grad = True
 
 
 def rows_of(refinement: Refinement | None) -> int:
