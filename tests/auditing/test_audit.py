@@ -5,6 +5,7 @@ import pkgutil
 
 import pytest
 import torch
+from torch.distributions import Distribution
 
 import vi
 from tests.auditing.cheats import CHEATS, stated
@@ -67,13 +68,38 @@ def test_states_that_are_too_many_are_said_with_the_proof_used_instead():
     assert "too many states to sum over; p(z) and p(x|z) are proved" in verdict.said
 
 
+class _Silent(Distribution):
+    """Draws without a density."""
+
+    arg_constraints = {}
+
+    def __init__(self, p):
+        super().__init__(p.batch_shape, p.event_shape, validate_args=False)
+        self.p = p
+
+    def sample(self, sample_shape=()):
+        return self.p.sample(torch.Size(sample_shape))
+
+    def log_prob(self, value):
+        raise ConfigurationError("this q has no density", hint="none")
+
+
+class _WithoutDensity(vi.VAE):
+    def posterior(self, x, **given):
+        return _Silent(super().posterior(x, **given))
+
+
 def test_a_q_without_a_density_is_no_reason_to_accuse():
-    """Its discrete q is audited; the bound that needs a density says why it does not apply."""
+    """The checks that need one say that they do not apply; a relaxed q is audited discrete."""
     model, data = HONEST["posterior=gumbel_softmax"]()
-    found = audit(model, data, vi.LogWeightELBO(), **SMALL)
-    assert found.passed
-    verdict = found.verdicts["a value, not a surrogate"]
+    assert audit(model, data, **SMALL).passed
+    model, data = with_data(vae())
+    model.__class__ = _WithoutDensity
+    found = audit(model, data, **SMALL)
+    assert not found.failed
+    verdict = found.verdicts["draws of these densities"]
     assert verdict.outcome is Outcome.NOT_APPLICABLE
+    assert "has no density" in verdict.said
 
 
 def test_the_model_is_left_as_it_was():

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+import vi
 from tests.auditing.cheats import masked
 from tests.auditing.honest import HONEST, vae, with_data
 from vi.auditing.audit import audit
@@ -10,18 +11,12 @@ from vi.auditing.check import Outcome
 
 QUICK = [
     "posterior=gaussian_mixture",
-    "posterior=von_mises_fisher",
-    "posterior=gumbel_softmax",
-    "prior=vamp",
     "prior=categorical",
     "likelihood=negative_binomial",
-    "likelihood=laplace",
     "model=gmm",
-    "model=ppca",
     "ladder",
     "conditional",
     "missing",
-    "standardised",
     "one dimension",
 ]
 """Of every kind one; the others are slow tests."""
@@ -55,8 +50,6 @@ def test_a_trained_model_is_not_accused():
     _, data = with_data(vae())
     model = vae()
     adam = torch.optim.Adam(model.parameters(), lr=0.02)
-    import vi
-
     for _ in range(200):
         adam.zero_grad()
         (-vi.ELBO()(model, data.train.stored).surrogate.mean()).backward()

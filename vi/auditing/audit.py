@@ -106,6 +106,7 @@ def audit(
     limit: int = 100,
     evaluations: int = 300_000,
     claims: Sequence[Claim] = (),
+    data_seed: int | None = None,
     checks: Sequence[Check] | None = None,
 ) -> Audit:
     """Prove that p(x) is a density and that its numbers are what they are called.
@@ -118,10 +119,11 @@ def audit(
         data: A data set, loaded or not.
         bound: The bound whose values are reported; the ELBO if not given.
         split: The split whose numbers are reported.
-        seed: Seed of the noise, and of bits that are drawn once.
+        seed: Seed of the noise.
         limit: Largest number of data that a check of the model reads.
         evaluations: Largest number of decoder evaluations by which one number is computed again.
         claims: Numbers that were stated, which are computed again.
+        data_seed: Seed with which the data are loaded, or were; ``seed`` if not given.
         checks: The checks to run; all that there are if not given.
 
     Returns:
@@ -141,11 +143,13 @@ def audit(
     """
     require_positive("limit", limit)
     require_positive("evaluations", evaluations)
-    whole = _seen(loaded(data, seed), model)
+    data_seed = seed if data_seed is None else data_seed
+    whole = _seen(loaded(data, data_seed), model)
     checks = every_check() if checks is None else checks
     with evaluating(model), torch.random.fork_rng(), as_it_is():
         bound = (bound or _fitting(model, whole)).eval()
-        subject = Subject(model, whole, bound, split, seed, limit, evaluations, claims)
+        limits = limit, evaluations
+        subject = Subject(model, whole, bound, split, seed, *limits, claims, data_seed)
         verdicts = {check.title: _asked(check, subject) for check in watched(list(checks))}
     return Audit(verdicts, {check.title: check.proves for check in checks})
 

@@ -46,10 +46,11 @@ class Subject:
         data: All splits, on the device of the model and in its shape.
         bound: The bound that is reported.
         name: The split that is audited.
-        seed: Seed of the noise, and of bits that are drawn once.
+        seed: Seed of the noise.
         limit: Largest number of data that a check reads.
         evaluations: Largest number of decoder evaluations by which one number is computed again.
         claims: Numbers that were stated.
+        data_seed: Seed with which the data were loaded.
     """
 
     model: LatentVariableModel
@@ -60,6 +61,7 @@ class Subject:
     limit: int = 100
     evaluations: int = 300_000
     claims: Sequence[Claim] = ()
+    data_seed: int = 0
 
     @property
     def split(self) -> Split:

@@ -50,6 +50,7 @@ def audit_run(
             limit=limit,
             evaluations=evaluations,
             claims=claims_of(opened.directory),
+            data_seed=opened.seed,
         )
     print(found)
     path = opened.record(_finding(found, opened, split), out)

@@ -21,7 +21,7 @@ class SameData(Check):
         """Load the data again and compare."""
         if subject.data.option is None:
             return not_applicable("the data were given as tensors, so nothing names them")
-        again = subject.data.option.load(subject.seed)
+        again = subject.data.option.load(subject.data_seed)
         off, said, count = 0, [], 0
         for name in ("train", "val", "test"):
             ours, theirs = getattr(subject.data, name), getattr(again, name)

@@ -56,7 +56,7 @@ def _as_stored(subject: Subject) -> tuple[Split, Split]:
     """Return training data and the split; as grey levels, where bits are drawn from them."""
     train, option = subject.data.train, subject.data.option
     if isinstance(train, DynamicBits) and option is not None and "binarize" in option.arguments:
-        grey = type(option)(**option.arguments | {"binarize": "none"}).load(subject.seed)
+        grey = type(option)(**option.arguments | {"binarize": "none"}).load(subject.data_seed)
         return grey.train, getattr(grey, subject.name)
     return train, subject.split
 
