@@ -111,7 +111,7 @@ def test_the_value_of_every_datum_is_compared(folder, capsys):
 
 
 def test_another_seed_of_the_noise_accuses_nobody(folder, capsys):
-    """The data stay those of the run. Caught: test bits loaded again with the seed of the noise."""
+    """The data stay those of the run. Caught: test bits loaded with this seed."""
     command(audit.main, ["run=run", *SMALL, "seed=3", "out=a.json"], folder)
     said = capsys.readouterr().out
     assert "✓ the data that are named" in said

@@ -49,6 +49,7 @@ def judged(number: float, tolerance: float, said: str, unit: str = "nats") -> Ve
 def distance(a: Tensor, b: Tensor) -> float:
     """Return the largest |a - b|, where two infinities or two NaN are equal.
 
+    >>> import torch
     >>> distance(torch.tensor([1.0, torch.inf]), torch.tensor([1.5, torch.inf]))
     0.5
     """

@@ -14,6 +14,7 @@ from vi.files.findings import findings
 from vi.files.plain_files import Unreadable, read_json
 
 _WEIGHTED = "importance sampling on "
+_OTHERWISE = ("evaluation/widen", "evaluation/target_se")  # other draws, and other numbers of them
 
 
 def claims_of(directory: Path) -> list[Claim]:
@@ -55,7 +56,7 @@ def _of_findings(directory: Path) -> Iterator[Claim]:
         if split not in ("train", "val", "test") or "count" not in facts:
             continue
         numbers = {name: number["value"] for name, number in found["numbers"].items()}
-        if not title.startswith(_WEIGHTED):
+        if not title.startswith(_WEIGHTED) or any(facts.get(name) for name in _OTHERWISE):
             numbers.pop("log_likelihood", None)
         else:
             samples = {n: v["samples"] for n, v in found["numbers"].items() if "samples" in v}

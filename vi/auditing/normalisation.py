@@ -95,22 +95,25 @@ def _flow(p: FlowDistribution, support: Constraint | None) -> Total:
     """log p is log N(e; 0, I) with the determinant that automatic differentiation gives."""
     del support
     z = p.sample((_DRAWS,))
-    log_p = p.log_prob(z)
-    inverse = lambda value: p.transform.inv((value - p.loc) * (-p.log_scale).exp())  # pyright: ignore
-    with torch.enable_grad():
-        z = z.detach().requires_grad_()
-        noise = inverse(z)
-        rows = [
-            torch.autograd.grad(noise[..., d].sum(), z, retain_graph=True)[0]
-            for d in range(z.shape[-1])
-        ]
-    jacobian = torch.stack(rows, -2).double()
-    squares = noise.detach().double().square().sum(-1)
+    place = lambda value: (value - p.loc) * (-p.log_scale).exp()
+    noise, jacobian = jacobian_of(lambda value: p.transform.inv(place(value)), z)  # pyright: ignore
+    squares = noise.double().square().sum(-1)
     log_normal = -0.5 * (squares + z.shape[-1] * math.log(2 * math.pi))
-    by_autograd = log_normal + torch.linalg.slogdet(jacobian).logabsdet
-    off = (log_p.double() - by_autograd).abs().max().item()
+    by_autograd = log_normal + torch.linalg.slogdet(jacobian.double()).logabsdet
+    off = (p.log_prob(z).double() - by_autograd).abs().max().item()
     corners = isinstance(p, Piecewise) and p.piecewise
     return Total(off, _CORNERS if corners else 2 * _EXACT, "its Jacobian by differentiation")
+
+
+def jacobian_of(f: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return f(x) and dy/dx of each row, (.., D, D), for a map of vectors (.., D)."""
+    with torch.enable_grad():
+        x = x.detach().requires_grad_()
+        y = f(x)
+        rows = [
+            torch.autograd.grad(one, x, retain_graph=True)[0] for one in y.flatten(0, -2).sum(0)
+        ]
+    return y.detach(), torch.stack(rows, -2)
 
 
 def _autoregressive(p: Distribution, support: Constraint | None) -> Total:
@@ -163,13 +166,10 @@ def _whole(p: Distribution, support: Constraint | None) -> Total:
         log_p = p.log_prob(states.view(-1, *[1] * len(p.batch_shape), *p.event_shape))
         off = log_p.double().logsumexp(0).abs().max().item()
         return Total(off, _EXACT, f"sum over {len(states)} states")
-    if support is not None and not p.event_shape:
-        return _integral(p, support)
-    size = p.event_shape.numel()
-    known = support is not None and len(p.event_shape) == 1
-    sphere = known and kind(support) == "Sphere"
-    if known and size <= (_BALL if sphere else _PLANE):
-        return _integral(p, support)
+    if support is not None and len(p.event_shape) <= 1:
+        most = _BALL if kind(support) == "Sphere" else _PLANE
+        if p.event_shape.numel() <= most:
+            return _integral(p, support)
     return mean_of_ratios(p, support)
 
 

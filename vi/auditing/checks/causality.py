@@ -4,13 +4,13 @@ import math
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution
+from torch.distributions import Distribution, Transform
 
 from vi.auditing.check import Check, Outcome, Verdict, judged, not_applicable
 from vi.auditing.checks.densities import _data_support
 from vi.auditing.dependence import dependence, is_acyclic
 from vi.auditing.entries import entries_of, unwrapped
-from vi.auditing.normalisation import total
+from vi.auditing.normalisation import jacobian_of, total
 from vi.auditing.subject import Subject
 from vi.distributions.flow import FlowDistribution, zuko
 from vi.distributions.mixture import FiniteMixture
@@ -52,24 +52,18 @@ def _of_flow(p: Distribution) -> list[Verdict]:
     if not isinstance(p, FlowDistribution):
         return []
     parts = getattr(p.transform, "transforms", [p.transform])
-    kind = zuko.transforms.AutoregressiveTransform
-    masked = [
-        part
-        for part in parts
-        if isinstance(getattr(part, "inv", part), kind) or isinstance(part, kind)
-    ]
-    return [_of_transform(part, p) for part in masked]
+    both = [(part, part.inv) for part in parts]  # a flow may use either direction
+    return [_of_transform(part, p) for pair in both for part in pair if _is_masked(part)]
 
 
-def _of_transform(transform: torch.distributions.Transform, p: FlowDistribution) -> Verdict:
-    with torch.enable_grad():
-        x = torch.randn_like(p.loc).requires_grad_()
-        y, log_det = transform.call_and_ladj(x)  # pyright: ignore
-        rows = [
-            torch.autograd.grad(y[..., d].sum(), x, retain_graph=True)[0]
-            for d in range(y.shape[-1])
-        ]
-    jacobian = torch.stack(rows, -2).detach()
+def _is_masked(transform: Transform) -> bool:
+    return isinstance(transform, zuko.transforms.AutoregressiveTransform)
+
+
+def _of_transform(transform: Transform, p: FlowDistribution) -> Verdict:
+    x = torch.randn(1, *p.loc.shape).to(p.loc)
+    _, jacobian = jacobian_of(lambda x: transform.call_and_ladj(x)[0], x)  # pyright: ignore
+    _, log_det = transform.call_and_ladj(x)  # pyright: ignore
     size = jacobian.shape[-1]
     depends = (jacobian != 0).view(-1, size, size).any(0)
     if not is_acyclic(depends):

@@ -1,9 +1,11 @@
 """p(x) sums or integrates to 1 over all x, through its estimate."""
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.distributions.constraints import Constraint
 
 from vi.auditing.check import Check, Verdict, judged, not_applicable
 from vi.auditing.checks.densities import _data_support
@@ -16,7 +18,7 @@ _STATES, _ROOM = 1 << 16, 3  # states that are summed over, dimensions that are 
 _NODES, _CENTRES = 4000, 500
 _LEAST, _MOST = 16, 2000  # draws of z for each x
 _AT_ONCE = 1 << 16  # rows of the decoder
-_SIGMAS = 5.0
+_SIGMAS, _ROUNDING = 5.0, 1e-4
 
 
 class TotalProbability(Check):
@@ -33,38 +35,52 @@ class TotalProbability(Check):
     @torch.no_grad()
     def __call__(self, subject: Subject) -> Verdict:
         """Sum or integrate p(x)."""
-        model, shape = subject.model, subject.model.data_shape
-        size, support = math.prod(shape), _data_support(subject)
+        size, support = math.prod(subject.model.data_shape), _data_support(subject)
+        where = "Real" if support is None else kind(support)
         given = {k: v[:1] for k, v in subject.few(1).given.items() if k != "observed"}
-        discrete = support is not None and bool(support.is_discrete)
-        if discrete:
-            states = _states(subject, support, size)
-            if states is None:
-                what = f"{size} {kind(support)} entries have too many states to sum over"
-                return not_applicable(f"{what}; p(z) and p(x|z) are proved by their factors")
-            log_r = torch.zeros(len(states))
-        elif size > _ROOM or (support is not None and kind(support) not in ("Real",)):
-            return not_applicable(
-                f"{size} dimensions are too many to integrate over; p(z) and p(x|z) are proved "
-                "by their factors"
-            )
-        else:
-            states, log_r = _around(model.sample(_CENTRES, **_wide(given, _CENTRES)))
-        samples = max(_LEAST, min(_MOST, subject.evaluations // len(states)))
-        mean, variance = _estimates(subject, states, given, samples)
-        ratio = mean / log_r.exp() if not discrete else mean
-        spread = variance if discrete else torch.zeros(())
-        whole = ratio.sum().item() if discrete else ratio.mean().item()
-        error = math.sqrt(spread.sum().item())
-        if not discrete:
-            error = (ratio.std() / math.sqrt(len(ratio))).item()
-        off, rounding = abs(whole - 1), 1e-4
-        said = f"p(x) adds up to {whole:.5f} ± {error:.2g} over {len(states)} x, K = {samples}"
-        return judged(max(off - rounding, 0) / max(error, 1e-12), _SIGMAS, said, "s.e. from 1")
+        states = _states(subject, support, size)
+        if states is None and (where != "Real" or size > _ROOM):
+            what = f"{size} {where} entries have too many states to sum over"
+            what = what if where != "Real" else f"{size} dimensions are too many to integrate over"
+            return not_applicable(f"{what}; p(z) and p(x|z) are proved by their factors")
+        found = _integrated(subject, given) if states is None else _summed(subject, states, given)
+        off = max(abs(found.whole - 1) - _ROUNDING, 0) / max(found.error, 1e-12)
+        said = f"p(x) adds up to {found.whole:.5f} ± {found.error:.2g} over {found.count} x"
+        return judged(off, _SIGMAS, f"{said}, K = {found.samples}", "s.e. from 1")
 
 
-def _states(subject: Subject, support, size: int) -> Tensor | None:  # noqa: ANN001
-    if kind(support) not in ("Boolean", "Grid"):
+class _Found(NamedTuple):
+    """The total of p(x), its standard error, and from how many x and z."""
+
+    whole: float
+    error: float
+    count: int
+    samples: int
+
+
+def _summed(subject: Subject, states: Tensor, given: dict[str, Tensor]) -> _Found:
+    """Sum the estimates of p(x) over all x."""
+    samples = _samples(subject, len(states))
+    mean, variance = _estimates(subject, states, given, samples)
+    return _Found(mean.sum().item(), variance.sum().sqrt().item(), len(states), samples)
+
+
+def _integrated(subject: Subject, given: dict[str, Tensor]) -> _Found:
+    """Return E[p(x) / r(x)] for x ~ r, a mixture of kernels around draws of the model."""
+    x, log_r = _around(subject.model.sample(_CENTRES, **_wide(given, _CENTRES)))
+    samples = _samples(subject, len(x))
+    ratio = _estimates(subject, x, given, samples)[0] / log_r.exp()
+    error = ratio.std().item() / math.sqrt(len(ratio))
+    return _Found(ratio.mean().item(), error, len(x), samples)
+
+
+def _samples(subject: Subject, count: int) -> int:
+    return max(_LEAST, min(_MOST, subject.evaluations // count))
+
+
+def _states(subject: Subject, support: Constraint | None, size: int) -> Tensor | None:
+    """Return all x of discrete data, (S, *event), if there are at most 2^16."""
+    if support is None or kind(support) not in ("Boolean", "Grid"):
         return None
     values = values_of(torch.distributions.Bernoulli(0.5), support)
     if len(values) ** size > _STATES:
