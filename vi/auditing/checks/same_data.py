@@ -4,6 +4,7 @@ import torch
 
 from vi.auditing.check import Check, Verdict, judged, not_applicable
 from vi.auditing.subject import Subject
+from vi.data.base import Split
 
 
 class SameData(Check):
@@ -22,34 +23,24 @@ class SameData(Check):
         if subject.data.option is None:
             return not_applicable("the data were given as tensors, so nothing names them")
         again = subject.data.option.load(subject.data_seed)
-        off, said, count = 0, [], 0
-        for name in ("train", "val", "test"):
-            ours, theirs = getattr(subject.data, name), getattr(again, name)
-            if ours is None and theirs is None:
-                continue
-            count += 0 if ours is None else len(ours)
-            if ours is None or theirs is None or len(ours) != len(theirs):
-                off, said = off + 1, [*said, f"{name} has another number of data"]
-                continue
-            rows = ours.stored.flatten(1).cpu() != theirs.stored.flatten(1).to(ours.stored.dtype)
-            different = (
-                int(rows.any(1).sum())
-                if not ours.stored.is_floating_point()
-                else int(
-                    (ours.stored.flatten(1).cpu() - theirs.stored.flatten(1).to(ours.stored.dtype))
-                    .nan_to_num()
-                    .abs()
-                    .amax(1)
-                    .gt(0)
-                    .sum()
-                )
-            )
-            same_kind = type(ours) is type(theirs)
-            off += different + (0 if same_kind else len(ours))
-            if different:
-                said.append(f"{different} of {len(ours)} {name} data are others")
-            if not same_kind:
-                said.append(f"{name} is binarised in another way than named")
-        drawn = subject.data.facts.get("data/binarize")
-        text = "; ".join(said) or f"{count} data are the same, binarised as named: {drawn}"
-        return judged(off, 0, text, "data")
+        pairs = {
+            n: (getattr(subject.data, n), getattr(again, n)) for n in ("train", "val", "test")
+        }
+        found = {n: _difference(*pair) for n, pair in pairs.items() if pair != (None, None)}
+        said = [f"{name} {what}" for name, (_, what) in found.items() if what]
+        count = sum(len(ours) for ours, _ in pairs.values() if ours is not None)
+        drawn = subject.data.facts.get("data/binarize", "none")
+        text = "; ".join(said) or f"{count} data are the same, with binarize={drawn}"
+        return judged(sum(off for off, _ in found.values()), 0, text, "data")
+
+
+def _difference(ours: Split | None, theirs: Split | None) -> tuple[int, str]:
+    """Return how many data differ, and what is different."""
+    if ours is None or theirs is None or len(ours) != len(theirs):
+        return max(len(ours or ()), len(theirs or ())), "has another number of data"
+    if type(ours) is not type(theirs):
+        return len(ours), "is binarised in another way than named"
+    a, b = (split.stored.flatten(1).cpu() for split in (ours, theirs))
+    same = (a == b.to(a.dtype)) | (a.isnan() & b.isnan())
+    off = int((~same).any(1).sum())
+    return off, f"has {off} other data" if off else ""
