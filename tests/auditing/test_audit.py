@@ -14,6 +14,7 @@ from vi.auditing import checks
 from vi.auditing.audit import audit, every_check
 from vi.auditing.check import Check, Outcome, judged
 from vi.auditing.checks.numbers import Numbers
+from vi.auditing.checks.total_probability import TotalProbability
 from vi.auditing.dependence import is_acyclic
 from vi.auditing.ratios import balance
 from vi.errors import ConfigurationError
@@ -152,3 +153,11 @@ def test_balance_is_zero_for_the_density_of_the_draws_alone():
     assert balance(p, None, z, step=0.05).sigmas <= 5
     assert balance(normal, None, normal.sample((20_000,))).sigmas <= 5
     assert balance(normal, None, 0.8 * normal.sample((20_000,))).sigmas > 10
+
+
+def test_sixteen_bits_are_summed_over_all_their_states():
+    """2^16 states, K = 16: 5 s.e., seed 0. Caught: weights of q alone."""
+    model, data = with_data(vae(data_shape=(16,), latent_dim=5))
+    found = audit(model, data, checks=[TotalProbability()])
+    assert found.passed
+    assert "over 65536 x, K = 16" in found.verdicts["the total of p(x)"].said
