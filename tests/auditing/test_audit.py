@@ -23,7 +23,7 @@ SMALL = {"limit": 20, "evaluations": 20_000}
 
 
 def test_every_check_has_a_cheat():
-    """So that each is known to fail. Caught: a check without one."""
+    """So that each is known to fail."""
     assert {check.title for check in every_check()} == {title for title, _ in CHEATS.values()}
 
 
@@ -127,7 +127,7 @@ def test_no_data_prove_nothing(name):
 
 
 def test_stated_numbers_come_out_again_from_some_of_the_data():
-    """At a tenth of the evaluations, too. Caught: the spread of the data as an error."""
+    """At a tenth of the evaluations, too."""
     model, data = with_data(vae())
     claim = stated(model, data)
     for evaluations in (100_000, 400):
@@ -156,7 +156,7 @@ def test_balance_is_zero_for_the_density_of_the_draws_alone():
 
 
 def test_sixteen_bits_are_summed_over_all_their_states():
-    """2^16 states, K = 16: 5 s.e., seed 0. Caught: weights of q alone."""
+    """2^16 states, K = 16: 5 s.e., seed 0."""
     model, data = with_data(vae(data_shape=(16,), latent_dim=5))
     found = audit(model, data, checks=[TotalProbability()])
     assert found.passed

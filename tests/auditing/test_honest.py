@@ -27,8 +27,8 @@ _SLOW = [pytest.param(n, marks=pytest.mark.slow) for n in HONEST if n not in QUI
 def test_no_honest_model_is_accused(name):
     """Every option of posterior, prior, likelihood and flow, exact models, networks, inferences.
 
-    Some ten statistics each, at 4 or 5 standard errors, from seed 0. Caught: a Gaussian fitted to
-    all draws of a mixture; the spread of counts with heavy tails as a change of scale.
+    Some ten statistics each, at 4 or 5 standard errors, from seed 0. Caught: the standard
+    deviation of counts with heavy tails as a change of scale.
     """
     torch.manual_seed(0)
     model, data = HONEST[name]()

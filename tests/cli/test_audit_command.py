@@ -33,7 +33,7 @@ def folder(tmp_path_factory):
 
 
 def test_an_honest_run_passes_and_says_so(folder, capsys):
-    """A line for each check, a sentence, a finding. Caught: exit code 0 after a failure."""
+    """A line for each check, a sentence, a finding."""
     command(audit.main, ["run=run", *SMALL], folder)
     said = capsys.readouterr().out
     assert "✓ independence of the company" in said
@@ -97,7 +97,7 @@ def test_what_is_no_finished_run_is_refused(folder, capsys):
 
 
 def test_the_value_of_every_datum_is_compared(folder, capsys):
-    """A single datum in evaluation.npz. Caught: only the mean compared."""
+    """A single datum in evaluation.npz."""
     import numpy as np
 
     shutil.copytree(folder / "run", folder / "datum")
@@ -111,7 +111,7 @@ def test_the_value_of_every_datum_is_compared(folder, capsys):
 
 
 def test_another_seed_of_the_noise_accuses_nobody(folder, capsys):
-    """The data stay those of the run. Caught: test bits loaded with this seed."""
+    """The data stay those of the run."""
     command(audit.main, ["run=run", *SMALL, "seed=3", "out=a.json"], folder)
     said = capsys.readouterr().out
     assert "✓ the data that are named" in said
