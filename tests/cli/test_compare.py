@@ -27,7 +27,8 @@ OPTIONS = [
     "logger=null",
 ]
 EXACT = ["model=bernoulli_mixture", "model.num_components=1", "trainer.max_epochs=1"]
-FEW = ["evaluation_samples=2000", "limit=100"]
+SAMPLING = "evaluation=importance_sampling"
+FEW = [SAMPLING, "evaluation_samples=2000", "limit=100"]
 
 
 def command(main, arguments, folder):
@@ -90,7 +91,7 @@ def test_the_better_of_two_runs_wins(folder, capsys):
 
 def test_what_evaluate_measured_is_read(folder, capsys):
     """It is read if it is the same, and measured again if not. Caught: other bits, another K."""
-    by = ["evaluation=importance_sampling", *FEW]
+    by = FEW
     command(evaluate.main, ["run=b", *by], folder)
     path = folder / "b" / "evaluation.npz"
     arrays = dict(np.load(path))
@@ -108,7 +109,7 @@ def test_what_evaluate_measured_is_read(folder, capsys):
 
 def test_a_lower_bound_wins_by_at_least_so_much(folder, capsys):
     """K = 50 bounds nothing from above."""
-    command(compare.main, ["runs=[a,b]", "evaluation_samples=50"], folder)
+    command(compare.main, ["runs=[a,b]", SAMPLING, "evaluation_samples=50"], folder)
     said = capsys.readouterr().out
     assert "b is better than a by at least " in said
     assert "≥" in said

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from vi.cli.runs import open_run, start, write_arrays
+from vi.options import Configurable
 
 if TYPE_CHECKING:
     from vi.evaluation.base import Evaluation
@@ -89,9 +90,19 @@ def _finding(
         said += [reason for reason in [why_not(numbers)] if reason is not None]
     said += evaluation.said(model, numbers)
     of = {"split": split, "count": numbers["count"], "repeats": numbers["repeats"], "seed": seed}
-    return Finding(
-        titled(evaluation, split), of | dict(facts), quoted(numbers, evaluation.units), said
-    )
+    of |= options_of(evaluation) | dict(facts)
+    return Finding(titled(evaluation, split), of, quoted(numbers, evaluation.units), said)
+
+
+def options_of(part: Configurable, prefix: str = "evaluation/") -> dict[str, Any]:
+    """Return the plain options of an evaluation and of the parts within it, by path."""
+    found = {}
+    for name, value in part.arguments.items():
+        if isinstance(value, Configurable):
+            found |= options_of(value, f"{prefix}{name}/")
+        elif isinstance(value, bool | int | float | str):
+            found[f"{prefix}{name}"] = value
+    return found
 
 
 def titled(evaluation: "Evaluation", split: str) -> str:

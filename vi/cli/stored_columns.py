@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
-from vi.cli.evaluate import titled
+from vi.cli.evaluate import options_of, titled
 from vi.cli.runs import Run
 from vi.files.findings import findings
 from vi.files.model_directory import model_directory
@@ -23,8 +23,8 @@ def stored_columns(
 ) -> dict[str, Tensor] | None:
     """Return the columns of evaluation.npz of a run, or None.
 
-    They are what is wanted if evaluation, K, split, data, bits and seed are the same, and the
-    weights are not newer.
+    They are what is wanted if the evaluation with its options, split, data, bits and seed are the
+    same, and the weights are not newer.
 
     Args:
         run: The run.
@@ -43,8 +43,8 @@ def stored_columns(
             same = str(arrays["title"]) == title
     except (OSError, ValueError, KeyError):  # of another program, or damaged: measure again
         return None
-    samples = known["numbers"].get("log_likelihood", {}).get("samples")
-    same &= samples == evaluation.num_samples and int(found.pop("seed", torch.tensor(-1))) == seed
+    told = {k: v for k, v in known["facts"].items() if k.startswith("evaluation/")}
+    same &= told == options_of(evaluation) and int(found.pop("seed", torch.tensor(-1))) == seed
     same &= torch.equal(found.pop("index", index[:0]), index) and _has_these_bits(run, seed)
     return found if same else None
 

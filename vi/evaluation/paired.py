@@ -106,7 +106,7 @@ def scores(columns: Mapping[str, Tensor], numbers: Mapping[str, float]) -> Score
         first = columns["encoder_log_likelihood"].double()
         needing = ~reliable(columns["encoder_pareto_k"], samples)
         value = _corrected(first, value, columns["rung"] > columns["rung"].min(), needing)
-    return Scores(value, error, "log_likelihood_lower" in numbers, samples)
+    return Scores(value, error, "log_likelihood_upper" in numbers, samples)
 
 
 def differences(

@@ -58,7 +58,7 @@ def _sentence(facts: Mapping[str, Any]) -> str:
 
 
 def _is_shown(fact: str) -> bool:
-    return fact == "data/binarize" or not fact.startswith(("data/", "sha256"))
+    return fact == "data/binarize" or not fact.startswith(("data/", "evaluation/", "sha256"))
 
 
 def _table(numbers: Mapping[str, Mapping[str, Any]]) -> list[str]:
