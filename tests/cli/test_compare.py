@@ -153,7 +153,8 @@ def test_an_unfinished_run_is_refused(folder, refused):
 
 
 def test_another_evaluation_is_refused(refused):
-    said = refused(2, "runs=[a,b]", "evaluation=inference_gaps", "evaluation_samples=5", "limit=2")
+    few = ["evaluation.num_samples=2", "evaluation.num_temperatures=2", "limit=2"]
+    said = refused(2, "runs=[a,b]", "evaluation=bidirectional_monte_carlo", *few)
     assert "log p(x) of each datum with its error" in said
 
 

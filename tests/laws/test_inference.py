@@ -166,8 +166,6 @@ def test_what_moves_lambda_refuses_a_q_without_one(ask, x):
     with pytest.raises(vi.ConfigurationError, match="SVI needs .* Exact has none") as refusal:
         require_parametric(model.inference, "SVI")
     assert "inference=amortized" in refusal.value.hint
-    with pytest.raises(vi.ConfigurationError, match="InferenceGaps needs"):
-        vi.InferenceGaps(vi.AdamAscent())(model, x)
 
 
 def test_exact_inference_is_for_models_that_know_it():

@@ -56,11 +56,16 @@ def test_the_error_of_imputed_entries():
 
 
 def test_the_error_of_a_gap_is_that_of_the_data():
-    """sd_n / sqrt(N) of every column. Caught: sd_n / N."""
-    gaps = vi.InferenceGaps(vi.AdamAscent(1))
-    numbers = gaps.summarize({"gap": torch.tensor([0.0, 2.0, 4.0, 6.0])})
-    expected = {"gap": 3.0, "gap_data_se": math.sqrt(20 / 3) / 2}
-    assert numbers == pytest.approx(expected, abs=1e-12)
+    """sd_n / sqrt(N) of both gaps, beside the Monte-Carlo error. Caught: sd_n / N."""
+    names = ("refined_elbo", "approximation_gap", "amortization_gap")
+    columns = _columns() | {k: torch.tensor([0.0, 2.0, 4.0, 6.0, 3.0]) for k in names}
+    columns |= {f"{k}_error": columns["standard_error"] for k in ("approximation", "amortization")}
+    numbers = vi.InferenceGaps(vi.AdamAscent(1)).summarize(columns)
+    for name in names:
+        assert numbers[name] == pytest.approx(3, abs=1e-12)
+        assert numbers[f"{name}_data_se"] == pytest.approx(1, abs=1e-12)
+    for name in names[1:]:
+        assert numbers[f"{name}_se"] == pytest.approx(numbers["log_likelihood_se"], abs=1e-12)
 
 
 def test_repeats_spread_as_the_error_says():

@@ -1,6 +1,6 @@
 """What a yaml of a part says, without the forty other files that a command composes."""
 
-from functools import cache
+from functools import cache, reduce
 from typing import Any
 
 from omegaconf import OmegaConf
@@ -31,13 +31,15 @@ def _read(group: str, option: str) -> dict[str, Any]:
     path = options(group)[option]
     content: Any = OmegaConf.to_container(OmegaConf.load(path))
     chosen = [pair for default in content.pop("defaults", []) for pair in _pairs(default, group)]
-    here = content[group] if "@package _global_" in path.read_text() else content
+    is_global = "@package _global_" in path.read_text()
+    here = content[group] if is_global else content
     for key, inner in chosen:
         inner_group, _, where = key.removeprefix("/").partition("@")
         if not key.startswith("override "):
-            name = where.removeprefix(f"{group}.")
-            parts = OmegaConf.create(_read(inner_group, inner)), here.get(name, {})
-            here[name] = OmegaConf.to_container(OmegaConf.merge(*parts))
+            *above, name = (where.removeprefix(f"{group}.") if is_global else where).split(".")
+            place = reduce(lambda node, step: node[step], above, here)
+            parts = OmegaConf.create(_read(inner_group, inner)), place.get(name, {})
+            place[name] = OmegaConf.to_container(OmegaConf.merge(*parts))
     return here
 
 
