@@ -194,7 +194,7 @@ def test_the_advice_names_who_is_at_fault_and_what_would_win_how_much():
         "(scheme=aggressive), inference=iterative or scheme=semi_amortised would win up to 1.3 "
         "nats",
         "18 % of the gap is approximation: posterior=full_gaussian, posterior=flow "
-        "flow@posterior.flow=coupling or inference=ensemble would win up to 0.29 nats",
+        "posterior.flow=coupling or inference=ensemble would win up to 0.29 nats",
     ]
 
 

@@ -61,7 +61,7 @@ class Audit(NamedTuple):
             return f"{counts[1]} of {ran} checks failed; do not compare its numbers: {unproved}"
         if not counts[0]:
             return "no check could be applied: nothing is proved"
-        return f"all {ran} checks that apply have passed ({counts[2]} do not apply)"
+        return f"{counts[0]} of {ran} checks passed ({counts[2]} do not apply)"
 
     def __str__(self) -> str:
         return "\n".join([*self.lines(), self.sentence()])
@@ -139,7 +139,7 @@ def audit(
     >>> model = vi.PPCA((4,), latent_dim=2)
     >>> data = LoadedData(Values(model.sample(20)), None, Values(model.sample(20)), (4,))
     >>> vi.audit(model, data, checks=[Evidence()]).sentence()
-    'all 1 checks that apply have passed (0 do not apply)'
+    '1 of 1 checks passed (0 do not apply)'
     """
     require_positive("limit", limit)
     require_positive("evaluations", evaluations)

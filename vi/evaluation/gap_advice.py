@@ -24,7 +24,7 @@ from vi.posteriors.full_gaussian import FullGaussian
 from vi.posteriors.gaussian_mixture import GaussianMixturePosterior
 from vi.posteriors.low_rank_gaussian import LowRankGaussian
 
-_FLOW = "posterior=flow flow@posterior.flow=coupling"
+_FLOW = "posterior=flow posterior.flow=coupling"
 _RICHER = {
     DiagonalGaussian: ["posterior=full_gaussian", _FLOW],
     DiagonalLaplace: ["posterior=full_gaussian", _FLOW],
