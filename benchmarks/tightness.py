@@ -9,6 +9,7 @@ on as many data that the model simulates. Writes ``results/tightness.md`` and
 """
 
 import argparse
+import json
 import math
 import time
 from collections.abc import Iterator
@@ -57,7 +58,8 @@ def main() -> None:
     facts = opened.data.facts
     text = [
         f"# Bounds of log p(x) on one {facts['data/name']} model\n",
-        f"{options.data} test data, evenly spaced; annealing by {options.temperatures} "
+        f"Trained by `{trained_by(Path(options.run))}`. {options.data} test data, evenly spaced; "
+        f"annealing by {options.temperatures} "
         "temperatures of 16 chains. The error is that of the mean by Monte Carlo over draws; the "
         "step is the paired rise over the line above, with its error over data.\n",
         table(rows),
@@ -75,6 +77,13 @@ def main() -> None:
     (RESULTS / "tightness.md").write_text("\n".join(text), encoding="utf-8")
     draw(rows).savefig(RESULTS / "tightness.png", dpi=120)
     print("\n".join(text))
+
+
+def trained_by(run: Path) -> str:
+    """Return the command of a run."""
+    options = json.loads((run / "options.json").read_text(encoding="utf-8"))["options"]
+    words = [f"{o['name']}={o['value']}".replace(" ", "") for o in options]
+    return f"python -m vi train {' '.join(words)}"
 
 
 def ladder(opened: Run, data: int, temperatures: int) -> Iterator[Row]:
@@ -147,15 +156,18 @@ def table(rows: list[Row]) -> str:
 
 
 def draw(rows: list[Row]) -> Figure:
-    """Draw each bound with two Monte-Carlo errors, against the seconds that it takes."""
-    figure = Figure(figsize=(7, 4), layout="constrained")
+    """Draw a ladder of the bounds with two Monte-Carlo errors, and the seconds of each."""
+    figure = Figure(figsize=(7, 3.2), layout="constrained")
     axes = figure.add_subplot()
-    for row in rows:
-        axes.errorbar(row.seconds, row.value.mean(), 2 * row.mean_error, fmt="o", capsize=4)
+    for step, row in enumerate(rows):
+        axes.errorbar(row.value.mean(), step, xerr=2 * row.mean_error, fmt="o", capsize=4)
+        text = f"{row.value.mean():.2f}, {row.seconds:.3f} s a datum"
         axes.annotate(
-            row.name, (row.seconds, row.value.mean()), (6, -12), textcoords="offset points"
+            text, (row.value.mean(), step), (0, 7), textcoords="offset points", ha="center"
         )
-    axes.set(xscale="log", xlabel="seconds a datum", ylabel="bound of log p(x), nats a datum")
+    axes.set_yticks(range(len(rows)), [row.name for row in rows])
+    axes.set(xlabel="bound of log p(x), nats a datum", ylim=(-0.5, len(rows) - 0.2))
+    axes.margins(x=0.3)
     return figure
 
 
