@@ -117,6 +117,7 @@ def test_annealing_is_the_last_rung():
     """
     numbers, exact = correlated(24, None)
     assert numbers["rung_annealed"] >= 0.9
+    assert numbers["pareto_k"] > 0.5  # what refinement leaves
     assert abs(numbers["log_likelihood"] - exact.mean()) <= 0.05 + 4 * numbers["log_likelihood_se"]
 
 

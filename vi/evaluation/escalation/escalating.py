@@ -63,6 +63,7 @@ class Escalating(Evaluation):
 
     units: ClassVar = {
         **ImportanceSampling.units,
+        "encoder_pareto_k": "shape",
         **{f"rung_{rung.name.lower()}": "share of data" for rung in Rung},
         "rung_waiting": "share of data",
         "escalated_rows": "rows through the decoder",
@@ -145,7 +146,11 @@ class Escalating(Evaluation):
         return Budget(refining, annealing, self.budget, self.budget_seconds)
 
     def summarize(self, columns: Mapping[str, Float[Tensor, " N"]]) -> dict[str, float]:
-        """The mean, its error, an interval where it is earned, and the share of each rung."""
+        """The mean, its error, an interval where it is earned, and the share of each rung.
+
+        ``encoder_pareto_k`` is the median k of the encoder's q, ``pareto_k`` that of the last q of
+        each datum.
+        """
         reached = Reached(columns, self.num_samples)
         value = columns["log_likelihood"]
         numbers = difference_estimate(columns, reached)
@@ -153,6 +158,9 @@ class Escalating(Evaluation):
             numbers["log_likelihood_data_se"] = value.std().item() / math.sqrt(len(value))
         if not reached.is_exact:
             numbers["log_likelihood_samples"] = self.num_samples
+        for name in ("encoder_pareto_k", "pareto_k"):
+            known = columns[name][columns[name].isfinite()] if name in columns else value[:0]
+            numbers |= {name: known.median().item()} if len(known) else {}
         for rung in Rung:
             share = (columns["rung"] == rung).double().mean().item()
             numbers |= {f"rung_{rung.name.lower()}": share} if share else {}
